@@ -1,0 +1,98 @@
+//! Every bound of the system, with its name. A fault that turns a caller away names one of these.
+//!
+//! The defaults are AWS's published quotas; the configuration file's `[limits]` table changes them.
+
+use serde::{Deserialize, Serialize};
+
+const MIB: u64 = 1024 * 1024;
+
+/// The bounds that an operator may change. Sizes in bytes unless the name says otherwise.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// Invocations of an account that may run at once.
+    pub account_concurrency: u32,
+    /// Of those, how many must stay free of reservations.
+    pub unreserved_concurrency_min: u32,
+    /// Instances on this node at once, over all accounts.
+    pub node_instances: u32,
+    /// An instance that has had no work for this long is stopped.
+    pub idle_instance_seconds: u64,
+    pub invoke_request_bytes: u64,
+    pub invoke_response_bytes: u64,
+    pub async_event_bytes: u64,
+    /// A zip archive sent inside CreateFunction or UpdateFunctionCode.
+    pub package_zip_bytes: u64,
+    /// A package and its layers, unpacked.
+    pub package_unpacked_bytes: u64,
+    pub package_files: u64,
+    pub function_timeout_seconds: u32,
+    pub init_timeout_seconds: u32,
+    pub function_memory_mib_min: u32,
+    pub function_memory_mib_max: u32,
+    pub environment_bytes: u64,
+    pub layers_per_function: usize,
+    pub resource_policy_bytes: usize,
+    /// All packages of an account together.
+    pub code_storage_bytes: u64,
+    pub http_request_bytes: u64,
+    pub http_integration_timeout_ms: u64,
+    /// Bodies of API calls that are not streams.
+    pub api_request_bytes: u64,
+    pub object_bytes: u64,
+    /// Objects up to this size live in the store, larger ones beside it.
+    pub inline_object_bytes: u64,
+    pub part_bytes_min: u64,
+    pub parts_per_upload: u32,
+    pub buckets_per_account: usize,
+    /// How far a signature's time may be from the server's.
+    pub clock_skew_seconds: u64,
+    pub tags_per_resource: usize,
+    /// How long a stop waits for invocations that are under way.
+    pub drain_seconds: u64,
+    /// Asynchronous invocations of one function that run at once; the rest wait in the store.
+    pub async_in_flight_per_function: usize,
+    /// Connections that the gateway holds at once.
+    pub connections: usize,
+    /// A client that has not sent its request's head by then is cut off.
+    pub request_head_seconds: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            account_concurrency: 1000,
+            unreserved_concurrency_min: 100,
+            node_instances: 1000,
+            idle_instance_seconds: 600,
+            invoke_request_bytes: 6 * MIB,
+            invoke_response_bytes: 6 * MIB,
+            async_event_bytes: MIB,
+            package_zip_bytes: 50 * MIB,
+            package_unpacked_bytes: 250 * MIB,
+            package_files: 100_000,
+            function_timeout_seconds: 900,
+            init_timeout_seconds: 10,
+            function_memory_mib_min: 128,
+            function_memory_mib_max: 10_240,
+            environment_bytes: 4 * 1024,
+            layers_per_function: 5,
+            resource_policy_bytes: 20 * 1024,
+            code_storage_bytes: 75 * 1024 * MIB,
+            http_request_bytes: 10 * MIB,
+            http_integration_timeout_ms: 30_000,
+            api_request_bytes: 70 * MIB,
+            object_bytes: 5 * 1024 * 1024 * MIB,
+            inline_object_bytes: 16 * 1024,
+            part_bytes_min: 5 * MIB,
+            parts_per_upload: 10_000,
+            buckets_per_account: 100,
+            clock_skew_seconds: 900,
+            tags_per_resource: 50,
+            drain_seconds: 30,
+            async_in_flight_per_function: 64,
+            connections: 20_000,
+            request_head_seconds: 20,
+        }
+    }
+}
