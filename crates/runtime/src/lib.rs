@@ -1,0 +1,25 @@
+//! Runs functions: in Linux sandboxes that our own launcher makes, or as WebAssembly components.
+//!
+//! A [`Host`] takes invocations and HTTP requests for a [`Version`](mayfly_kernel::function::Version), finds or makes
+//! an instance, and says what came of it. It knows no store, no service and no AWS signature: what it needs of the
+//! platform is the [`Platform`] trait. This is the only crate with wasmtime, and the only one with `unsafe`, which
+//! lives in `launcher::sys` alone.
+
+pub mod body;
+mod doctor;
+mod host;
+mod launcher;
+mod layers;
+mod package;
+mod platform;
+mod wasm;
+
+pub use body::{Body, BoxError};
+pub use doctor::{Check, doctor};
+pub use host::{
+    FetchError, Host, HostConfig, HostStats, LauncherCommand, PrepareError, Prepared, StartError,
+};
+pub use launcher::launcher_main;
+pub use layers::{Layer, Layers};
+pub use package::{PackageError, PackageInfo, inspect_package};
+pub use platform::{Platform, SessionCredentials};

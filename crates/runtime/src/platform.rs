@@ -1,0 +1,30 @@
+//! What the runtime needs from the rest of Mayfly. The binary implements it; a test implements it in a few lines.
+
+use mayfly_kernel::Time;
+use mayfly_kernel::function::{PackageDigest, Version};
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+pub trait Platform: Send + Sync + 'static {
+    /// Takes one log line, without its line feed. `stream` names the instance's log stream,
+    /// `YYYY/MM/DD/[label]<32 hex digits>`. Must not block: it is called between an invocation's end and its answer.
+    fn log(&self, version: &Version, stream: &str, at: Time, line: &[u8]);
+
+    /// The credentials that an instance of `version` starts with.
+    fn credentials(&self, version: &Version) -> SessionCredentials;
+
+    /// Serves the AWS API on a connection that a function opened to its platform endpoint.
+    /// The connection came out of the sandbox of `version`: that is the caller's identity.
+    fn serve(&self, version: Arc<Version>, connection: tokio::net::TcpStream);
+
+    /// Where the zip archive of a package or layer is on local disk. May block.
+    fn package(&self, digest: &PackageDigest) -> io::Result<PathBuf>;
+}
+
+#[derive(Clone, Debug)]
+pub struct SessionCredentials {
+    pub access_key: String,
+    pub secret_key: String,
+    pub session_token: String,
+}

@@ -1,0 +1,1 @@
+//! WebAssembly components: a fresh instance for every request.
