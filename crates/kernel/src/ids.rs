@@ -4,6 +4,7 @@
 //! test on a seed, and then the same run draws the same ids.
 
 use std::fmt::Write as _;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// A source of random bytes.
 pub trait Entropy: Send {
@@ -65,30 +66,31 @@ impl Entropy for Seeded {
     }
 }
 
-/// Draws identifiers in the forms that the services use.
-pub struct Ids(Box<dyn Entropy>);
+/// Draws identifiers in the forms that the services use. Clones draw from the same source.
+#[derive(Clone)]
+pub struct Ids(Arc<Mutex<dyn Entropy>>);
 
 impl Ids {
     pub fn system() -> Ids {
-        Ids(Box::new(SystemEntropy::new()))
+        Ids(Arc::new(Mutex::new(SystemEntropy::new())))
     }
 
     pub fn seeded(seed: u64) -> Ids {
-        Ids(Box::new(Seeded(seed)))
+        Ids(Arc::new(Mutex::new(Seeded(seed))))
     }
 
-    pub fn bytes<const N: usize>(&mut self) -> [u8; N] {
+    pub fn bytes<const N: usize>(&self) -> [u8; N] {
         let mut bytes = [0; N];
-        self.0.fill(&mut bytes);
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).fill(&mut bytes);
         bytes
     }
 
-    pub fn number(&mut self) -> u64 {
+    pub fn number(&self) -> u64 {
         u64::from_le_bytes(self.bytes())
     }
 
     /// A random (version 4) UUID in its hyphenated form: request ids, revision ids.
-    pub fn uuid(&mut self) -> String {
+    pub fn uuid(&self) -> String {
         let mut b: [u8; 16] = self.bytes();
         b[6] = (b[6] & 0x0f) | 0x40;
         b[8] = (b[8] & 0x3f) | 0x80;
@@ -103,17 +105,17 @@ impl Ids {
     }
 
     /// `len` lower-case hexadecimal digits.
-    pub fn hex(&mut self, len: usize) -> String {
+    pub fn hex(&self, len: usize) -> String {
         self.pick(len, b"0123456789abcdef")
     }
 
     /// `len` lower-case letters and digits: API ids, function URL ids.
-    pub fn lower(&mut self, len: usize) -> String {
+    pub fn lower(&self, len: usize) -> String {
         self.pick(len, b"abcdefghijklmnopqrstuvwxyz0123456789")
     }
 
     /// `len` characters of `alphabet`, each equally likely.
-    pub fn pick(&mut self, len: usize, alphabet: &[u8]) -> String {
+    pub fn pick(&self, len: usize, alphabet: &[u8]) -> String {
         let fair = 256 - 256 % alphabet.len();
         let mut text = String::with_capacity(len);
         while text.len() < len {

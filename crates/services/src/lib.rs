@@ -1,0 +1,27 @@
+//! Every service of Mayfly, one module each, all in one shape; and the fabric, which makes deliveries happen.
+//!
+//! A handler is a plain synchronous function of (state, input, [`Cx`]): one request is one transaction, and its
+//! effects are rows in the same commit. Nothing here does I/O of its own, reads a clock, draws randomness or is
+//! `async`; moving bytes, running functions and waiting for the disk are the binary's work. That is why the whole
+//! cloud runs in a unit test on the memory engine with a manual clock.
+//!
+//! Deliberately absent: any knowledge of the runtime, of HTTP connections and of other nodes.
+
+pub mod cx;
+pub mod fabric;
+pub mod identity;
+pub mod operation;
+pub mod runner;
+pub mod spaces;
+pub mod stacks;
+#[cfg(test)]
+mod testing;
+
+pub use cx::{Cx, Signal, Site};
+pub use operation::{Catalogue, Content, Operation, Reply, Service};
+pub use runner::Runner;
+
+/// Every service, in the order of the coverage page.
+pub fn catalogue() -> Catalogue {
+    Catalogue::new(vec![identity::service(), stacks::service()])
+}

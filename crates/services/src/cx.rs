@@ -1,0 +1,111 @@
+//! What a handler is given: the transaction, the caller, the time, ids, and the ways to have an effect.
+
+use crate::fabric;
+use mayfly_kernel::ids::Ids;
+use mayfly_kernel::{Arn, Caller, Fault, Limits, Time};
+use mayfly_store::Tx;
+
+/// The facts of this installation that appear in answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Site {
+    pub account: String,
+    pub region: String,
+    /// Host and port under which clients reach the gateway, such as `127.0.0.1:4566`.
+    pub authority: String,
+    /// Whether the gateway speaks TLS there.
+    pub tls: bool,
+}
+
+impl Site {
+    pub fn scheme(&self) -> &'static str {
+        if self.tls { "https" } else { "http" }
+    }
+
+    /// The port part of the authority with its colon, empty for the scheme's own port.
+    pub fn port_suffix(&self) -> &str {
+        self.authority.rfind(':').map_or("", |colon| &self.authority[colon..])
+    }
+}
+
+/// Something to do after the commit, in memory only. All of it can be rebuilt from the store, so losing one to a
+/// crash costs nothing.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Signal {
+    /// A lane of the fabric has work that falls due at this time.
+    Lane(String, Time),
+    /// Instances of other versions of this function are of no use any more.
+    Retire(Arn),
+    /// Bodies wait to be deleted.
+    Garbage,
+}
+
+/// The surroundings of one handler in one attempt at one transaction.
+pub struct Cx<'a> {
+    pub tx: &'a mut Tx,
+    pub caller: &'a Caller,
+    pub now: Time,
+    pub ids: &'a Ids,
+    pub limits: &'a Limits,
+    pub site: &'a Site,
+    pub request_id: &'a str,
+    allowed: bool,
+    signals: Vec<Signal>,
+}
+
+impl<'a> Cx<'a> {
+    pub(crate) fn new(
+        tx: &'a mut Tx,
+        caller: &'a Caller,
+        now: Time,
+        ids: &'a Ids,
+        (limits, site, request_id): (&'a Limits, &'a Site, &'a str),
+    ) -> Cx<'a> {
+        Cx { tx, caller, now, ids, limits, site, request_id, allowed: false, signals: Vec::new() }
+    }
+
+    /// Asks whether the caller may do this operation on `resource`. Every handler asks; the runner refuses to
+    /// answer for one that did not.
+    ///
+    /// Until access control is built, the rule is the account's wall: a principal may do anything in its own
+    /// account and nothing elsewhere, and nobody without a signature may do anything.
+    pub fn allow(&mut self, resource: &Arn) -> Result<(), Fault> {
+        use mayfly_kernel::caller::Principal;
+        self.allowed = true;
+        let own = resource.account.is_empty() || resource.account == self.caller.account;
+        match &self.caller.principal {
+            Principal::Root | Principal::Function(_) | Principal::Service(_) if own => Ok(()),
+            Principal::Root | Principal::Function(_) | Principal::Service(_) | Principal::Anonymous => {
+                Err(Fault::new(403, "AccessDeniedException", format!("User is not authorized to access {resource}")))
+            }
+        }
+    }
+
+    /// Says that a resource's own policy has admitted the caller, signed or not.
+    pub(crate) fn allowed_by_policy(&mut self) {
+        self.allowed = true;
+    }
+
+    pub(crate) fn was_allowed(&self) -> bool {
+        self.allowed
+    }
+
+    /// Writes down a unit of asynchronous work; it happens if and only if this transaction commits.
+    pub fn deliver(&mut self, delivery: fabric::Delivery) -> Result<(), Fault> {
+        fabric::enqueue(self, delivery)
+    }
+
+    pub fn signal(&mut self, signal: Signal) {
+        if !self.signals.contains(&signal) {
+            self.signals.push(signal);
+        }
+    }
+
+    pub(crate) fn into_signals(self) -> Vec<Signal> {
+        self.signals
+    }
+
+    /// An ARN of the caller's account in the caller's region.
+    pub fn arn(&self, service: &str, resource: impl Into<String>) -> Arn {
+        self.caller.arn(service, resource)
+    }
+}

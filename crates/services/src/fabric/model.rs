@@ -1,0 +1,148 @@
+//! Deliveries: as they are asked for, as they are stored, and how they end.
+
+use crate::Cx;
+use mayfly_kernel::{Arn, Caller, Fault, Time};
+
+/// Where a delivery goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// A function, by its ARN, qualified if a version or alias is meant.
+    Function(Arn),
+    /// Work of the platform itself: preparing a version to run.
+    Prepare { function: Arn, version: String },
+}
+
+impl Target {
+    /// What may not starve each other: one lane per function, one for the platform's work on it.
+    pub fn lane(&self) -> String {
+        match self {
+            Target::Function(arn) => format!("function {}", unqualified(arn)),
+            Target::Prepare { function, .. } => format!("prepare {}", unqualified(function)),
+        }
+    }
+}
+
+/// A function's ARN without version or alias.
+fn unqualified(arn: &Arn) -> Arn {
+    let mut arn = arn.clone();
+    if let Some(name) = arn.resource.strip_prefix("function:")
+        && let Some(colon) = name.find(':')
+    {
+        arn.resource.truncate("function:".len() + colon);
+    }
+    arn
+}
+
+/// A delivery that is asked for.
+#[derive(Clone, Debug)]
+pub struct Delivery {
+    pub target: Target,
+    /// What happened, in the form of a CloudEvents `type`.
+    pub event_type: String,
+    pub payload: Vec<u8>,
+    /// The ARN of what caused it.
+    pub source: String,
+    /// Its stable id, if the one who asks has told it to a caller already.
+    pub id: Option<String>,
+    /// Not before this time; at once if `None`.
+    pub due: Option<Time>,
+    /// How many deliveries led to this one.
+    pub depth: u32,
+}
+
+/// A delivery as it is stored. Tags are for ever.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct Record {
+    #[prost(string, tag = "1")]
+    pub id: String,
+    #[prost(enumeration = "Kind", tag = "2")]
+    pub kind: i32,
+    /// The target's ARN.
+    #[prost(string, tag = "3")]
+    pub arn: String,
+    /// Of a `Prepare` target: the version.
+    #[prost(string, tag = "4")]
+    pub version: String,
+    #[prost(string, tag = "5")]
+    pub event_type: String,
+    #[prost(bytes = "vec", tag = "6")]
+    pub payload: Vec<u8>,
+    #[prost(string, tag = "7")]
+    pub source: String,
+    #[prost(uint64, tag = "8")]
+    pub enqueued_ms: u64,
+    /// How often it has been claimed, the running claim included.
+    #[prost(uint32, tag = "9")]
+    pub attempt: u32,
+    #[prost(uint32, tag = "10")]
+    pub depth: u32,
+    #[prost(string, tag = "11")]
+    pub account: String,
+    #[prost(string, tag = "12")]
+    pub region: String,
+    /// Why it was given up.
+    #[prost(string, tag = "13")]
+    pub last_error: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, prost::Enumeration)]
+#[repr(i32)]
+pub enum Kind {
+    Unspecified = 0,
+    Function = 1,
+    Prepare = 2,
+}
+
+impl Record {
+    pub(super) fn new(cx: &Cx<'_>, delivery: Delivery) -> Record {
+        let (kind, arn, version) = match delivery.target {
+            Target::Function(arn) => (Kind::Function, arn, String::new()),
+            Target::Prepare { function, version } => (Kind::Prepare, function, version),
+        };
+        Record {
+            id: delivery.id.unwrap_or_else(|| cx.ids.uuid()),
+            kind: kind.into(),
+            account: cx.caller.account.clone(),
+            region: cx.caller.region.clone(),
+            arn: arn.to_string(),
+            version,
+            event_type: delivery.event_type,
+            payload: delivery.payload,
+            source: delivery.source,
+            enqueued_ms: cx.now.ms(),
+            attempt: 0,
+            depth: delivery.depth,
+            last_error: String::new(),
+        }
+    }
+
+    pub fn target(&self) -> Result<Target, Fault> {
+        let arn = || self.arn.parse::<Arn>().map_err(|e| Fault::internal("read a delivery", e));
+        match self.kind() {
+            Kind::Function => Ok(Target::Function(arn()?)),
+            Kind::Prepare => Ok(Target::Prepare { function: arn()?, version: self.version.clone() }),
+            Kind::Unspecified => Err(Fault::internal("read a delivery", "it has no target")),
+        }
+    }
+
+    pub fn enqueued(&self) -> Time {
+        Time::from_ms(self.enqueued_ms)
+    }
+
+    /// The service that acts for the account when the delivery is performed.
+    pub fn caller(&self) -> Caller {
+        Caller::service("fabric.mayfly", &self.account, &self.region)
+    }
+}
+
+/// How a flight ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    Done,
+    /// It failed and is tried again.
+    Retry { at: Time },
+    /// It could not even start, as when the target is throttled; this does not count as an attempt.
+    Postpone { at: Time },
+    /// It is given up, and nobody asked to be told.
+    Dead { reason: String },
+}

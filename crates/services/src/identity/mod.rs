@@ -1,0 +1,24 @@
+//! Who callers are: the root key, the session credentials of functions, and STS's view of them.
+//!
+//! The root key is made at first start and kept in the store. A function's credentials are not stored at all: its
+//! session token names the function and is sealed with a key of this installation, and the secret is derived from
+//! the access key, so any number of instances costs no rows.
+//!
+//! Deliberately absent: users, roles and policies. They come with access control.
+//!
+//! Keys: `META("root-key")`.
+
+mod keys;
+mod sessions;
+mod sts;
+
+pub use keys::{Keyring, RootKey};
+pub use sessions::Session;
+
+use crate::Service;
+
+/// STS, as far as it answers without roles.
+pub fn service() -> Service {
+    Service::query("sts", "https://sts.amazonaws.com/doc/2011-06-15/")
+        .view("GetCallerIdentity", sts::get_caller_identity)
+}

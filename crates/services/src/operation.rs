@@ -1,0 +1,338 @@
+//! The operation table: the only place that names operations.
+//!
+//! A service is a value: its protocol and a list of operations, each a name, perhaps a route, and a handler. From
+//! the same table come dispatch, the coverage page and the conformance test against AWS's models.
+//!
+//! A handler of kind *plain* is one transaction. Three kinds need bytes moved around that transaction, which the
+//! binary does: an *upload* (a body streams to disk between two transactions), a *staged* operation (a deployment
+//! package is fetched, checked and kept before it), and a reply whose [`Content`] says what to send or to invoke.
+
+use crate::Cx;
+use bytes::Bytes;
+use mayfly_kernel::Fault;
+use mayfly_kernel::function::{Invocation, PackageDigest, Version};
+use mayfly_wire::checksum::Digests;
+use mayfly_wire::{Call, Protocol, Route};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::ops::Range;
+
+/// What to answer, before it is bytes on a wire.
+#[derive(Debug)]
+pub struct Reply {
+    pub status: u16,
+    pub headers: Vec<(&'static str, String)>,
+    /// Headers with names that a user chose, such as `x-amz-meta-*`.
+    pub user_headers: Vec<(String, String)>,
+    pub content: Content,
+}
+
+#[derive(Debug)]
+pub enum Content {
+    Empty,
+    Bytes(Bytes),
+    /// Bytes that live beside the store, piece after piece.
+    Pieces(Vec<Piece>),
+    /// The answer is what this invocation comes to.
+    Invoke(Box<Invoke>),
+}
+
+/// A stretch of a stored body.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Piece {
+    Inline(Bytes),
+    Blob { id: String, range: Range<u64> },
+}
+
+/// A synchronous invocation, and how its outcome is told.
+#[derive(Debug)]
+pub struct Invoke {
+    pub version: Version,
+    pub invocation: Invocation,
+    /// The caller asked for the end of the log (`X-Amz-Log-Type: Tail`).
+    pub log_tail: bool,
+}
+
+impl Reply {
+    pub fn status(status: u16) -> Reply {
+        Reply { status, headers: Vec::new(), user_headers: Vec::new(), content: Content::Empty }
+    }
+
+    pub fn header(mut self, name: &'static str, value: impl Into<String>) -> Reply {
+        self.headers.push((name, value.into()));
+        self
+    }
+
+    /// Adds the header if there is a value.
+    pub fn header_opt(self, name: &'static str, value: Option<impl Into<String>>) -> Reply {
+        match value {
+            Some(value) => self.header(name, value),
+            None => self,
+        }
+    }
+
+    pub fn content(mut self, content: Content) -> Reply {
+        self.content = content;
+        self
+    }
+
+    /// A body of this media type.
+    pub fn body(self, content_type: &'static str, body: impl Into<Bytes>) -> Reply {
+        self.header("content-type", content_type).content(Content::Bytes(body.into()))
+    }
+}
+
+/// A body that has been received whole and is safe on disk.
+#[derive(Clone, Debug)]
+pub struct Upload {
+    pub piece: Option<Piece>,
+    pub size: u64,
+    pub digests: Digests,
+}
+
+/// Where a deployment package comes from.
+#[derive(Clone, Debug)]
+pub enum PackageSource {
+    Zip(Bytes),
+    Stored { pieces: Vec<Piece>, size: u64 },
+}
+
+/// A deployment package that has been checked and kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Package {
+    pub digest: PackageDigest,
+    /// Base64 of the SHA-256: the `CodeSha256` of the API.
+    pub sha256_base64: String,
+    pub size: u64,
+    pub unpacked_bytes: u64,
+}
+
+type Run = Box<dyn Fn(&mut Cx<'_>, &Call) -> Result<Reply, Fault> + Send + Sync>;
+type Admit = Box<dyn Fn(&mut Cx<'_>, &Call) -> Result<(), Fault> + Send + Sync>;
+type Finish = Box<dyn Fn(&mut Cx<'_>, &Call, &Upload) -> Result<Reply, Fault> + Send + Sync>;
+type Source = Box<dyn Fn(&mut Cx<'_>, &Call) -> Result<Option<PackageSource>, Fault> + Send + Sync>;
+type Install = Box<dyn Fn(&mut Cx<'_>, &Call, Option<&Package>) -> Result<Reply, Fault> + Send + Sync>;
+
+pub enum Handler {
+    /// Reads a snapshot and cannot write.
+    View(Run),
+    /// One transaction.
+    Write(Run),
+    /// `admit` decides on the head alone, the body streams to disk, `finish` is the transaction that names it.
+    Upload { admit: Admit, finish: Finish },
+    /// `source` says which package is meant, it is fetched and checked, `install` is the transaction.
+    Staged { source: Source, install: Install },
+}
+
+pub struct Operation {
+    pub name: &'static str,
+    pub route: Option<Route>,
+    pub handler: Handler,
+}
+
+/// One AWS service.
+pub struct Service {
+    /// The name in a signature's scope, and botocore's name of the service.
+    pub name: &'static str,
+    pub protocol: Protocol,
+    /// The part of `X-Amz-Target` before the dot, for the JSON protocols.
+    pub target: &'static str,
+    /// The namespace of XML answers.
+    pub xmlns: Option<&'static str>,
+    pub operations: Vec<Operation>,
+}
+
+impl Service {
+    pub fn json(name: &'static str, protocol: Protocol, target: &'static str) -> Service {
+        Service { name, protocol, target, xmlns: None, operations: Vec::new() }
+    }
+
+    pub fn query(name: &'static str, xmlns: &'static str) -> Service {
+        Service { name, protocol: Protocol::Query, target: "", xmlns: Some(xmlns), operations: Vec::new() }
+    }
+
+    pub fn rest_json(name: &'static str) -> Service {
+        Service { name, protocol: Protocol::RestJson, target: "", xmlns: None, operations: Vec::new() }
+    }
+
+    pub fn rest_xml(name: &'static str, xmlns: &'static str) -> Service {
+        Service { name, protocol: Protocol::RestXml, target: "", xmlns: Some(xmlns), operations: Vec::new() }
+    }
+
+    fn add(mut self, name: &'static str, route: Option<&'static str>, handler: Handler) -> Service {
+        let route = route.map(|text| Route::parse(text).expect("the table's routes are well formed"));
+        self.operations.push(Operation { name, route, handler });
+        self
+    }
+
+    fn typed<I, O>(&self, name: &'static str, status: u16, f: fn(&mut Cx<'_>, I) -> Result<O, Fault>) -> Run
+    where
+        I: DeserializeOwned + 'static,
+        O: Serialize + 'static,
+    {
+        let (protocol, xmlns) = (self.protocol, self.xmlns);
+        Box::new(move |cx, call| {
+            let output = f(cx, mayfly_wire::decode(protocol, call)?)?;
+            let nothing = std::any::TypeId::of::<O>() == std::any::TypeId::of::<()>();
+            if nothing && protocol != Protocol::Query {
+                return Ok(Reply::status(status));
+            }
+            let (content_type, body) = mayfly_wire::encode(protocol, name, xmlns, &output, cx.request_id)?;
+            Ok(Reply::status(status).body(content_type, body))
+        })
+    }
+
+    /// An operation found by its name: JSON and query protocols.
+    pub fn op<I, O>(self, name: &'static str, f: fn(&mut Cx<'_>, I) -> Result<O, Fault>) -> Service
+    where
+        I: DeserializeOwned + 'static,
+        O: Serialize + 'static,
+    {
+        let run = self.typed(name, 200, f);
+        self.add(name, None, Handler::Write(run))
+    }
+
+    /// The same, reading a snapshot.
+    pub fn view<I, O>(self, name: &'static str, f: fn(&mut Cx<'_>, I) -> Result<O, Fault>) -> Service
+    where
+        I: DeserializeOwned + 'static,
+        O: Serialize + 'static,
+    {
+        let run = self.typed(name, 200, f);
+        self.add(name, None, Handler::View(run))
+    }
+
+    /// An operation found by its route. `GET` routes read a snapshot.
+    pub fn rest<I, O>(
+        self,
+        name: &'static str,
+        route: &'static str,
+        f: fn(&mut Cx<'_>, I) -> Result<O, Fault>,
+    ) -> Service
+    where
+        I: DeserializeOwned + 'static,
+        O: Serialize + 'static,
+    {
+        let run = self.typed(name, success_status(route), f);
+        let handler = if route.starts_with("GET ") { Handler::View(run) } else { Handler::Write(run) };
+        self.add(name, Some(route), handler)
+    }
+
+    /// An operation whose answer is more than a document: status, headers or bytes of its own.
+    /// `GET` and `HEAD` routes read a snapshot.
+    pub fn http<I>(
+        self,
+        name: &'static str,
+        route: &'static str,
+        f: fn(&mut Cx<'_>, I, &Call) -> Result<Reply, Fault>,
+    ) -> Service
+    where
+        I: DeserializeOwned + 'static,
+    {
+        let protocol = self.protocol;
+        let run: Run = Box::new(move |cx, call| f(cx, mayfly_wire::decode(protocol, call)?, call));
+        let reads = route.starts_with("GET ") || route.starts_with("HEAD ");
+        let handler = if reads { Handler::View(run) } else { Handler::Write(run) };
+        self.add(name, Some(route), handler)
+    }
+
+    /// An operation whose request body streams to disk.
+    pub fn upload<I>(
+        self,
+        name: &'static str,
+        route: &'static str,
+        admit: fn(&mut Cx<'_>, I) -> Result<(), Fault>,
+        finish: fn(&mut Cx<'_>, I, &Upload) -> Result<Reply, Fault>,
+    ) -> Service
+    where
+        I: DeserializeOwned + 'static,
+    {
+        let protocol = self.protocol;
+        let handler = Handler::Upload {
+            admit: Box::new(move |cx, call| admit(cx, mayfly_wire::decode(protocol, call)?)),
+            finish: Box::new(move |cx, call, upload| finish(cx, mayfly_wire::decode(protocol, call)?, upload)),
+        };
+        self.add(name, Some(route), handler)
+    }
+
+    /// An operation that installs a deployment package.
+    pub fn staged<I, O>(
+        self,
+        name: &'static str,
+        route: &'static str,
+        source: fn(&mut Cx<'_>, I) -> Result<Option<PackageSource>, Fault>,
+        install: fn(&mut Cx<'_>, I, Option<&Package>) -> Result<O, Fault>,
+    ) -> Service
+    where
+        I: DeserializeOwned + 'static,
+        O: Serialize + 'static,
+    {
+        let (protocol, xmlns, status) = (self.protocol, self.xmlns, success_status(route));
+        let handler = Handler::Staged {
+            source: Box::new(move |cx, call| source(cx, mayfly_wire::decode(protocol, call)?)),
+            install: Box::new(move |cx, call, package| {
+                let output = install(cx, mayfly_wire::decode(protocol, call)?, package)?;
+                let (content_type, body) = mayfly_wire::encode(protocol, name, xmlns, &output, cx.request_id)?;
+                Ok(Reply::status(status).body(content_type, body))
+            }),
+        };
+        self.add(name, Some(route), handler)
+    }
+}
+
+/// The status that a route's text ends in, such as `201`; otherwise 200.
+fn success_status(route: &str) -> u16 {
+    route.rsplit(' ').next().and_then(|last| last.parse().ok()).unwrap_or(200)
+}
+
+/// All services, and the way from a request to an operation.
+pub struct Catalogue {
+    services: Vec<Service>,
+    routers: Vec<mayfly_wire::Router<usize>>,
+}
+
+impl Catalogue {
+    pub fn new(services: Vec<Service>) -> Catalogue {
+        let routers = services.iter().map(router).collect();
+        Catalogue { services, routers }
+    }
+
+    pub fn services(&self) -> &[Service] {
+        &self.services
+    }
+
+    /// The service of a signature's scope.
+    pub fn service(&self, name: &str) -> Option<ServiceRef<'_>> {
+        let index = self.services.iter().position(|service| service.name == name)?;
+        Some(ServiceRef { service: &self.services[index], router: &self.routers[index] })
+    }
+
+    /// The service of an `X-Amz-Target`'s prefix.
+    pub fn target(&self, prefix: &str) -> Option<ServiceRef<'_>> {
+        let found = |service: &Service| !service.target.is_empty() && service.target == prefix;
+        let index = self.services.iter().position(found)?;
+        Some(ServiceRef { service: &self.services[index], router: &self.routers[index] })
+    }
+}
+
+fn router(service: &Service) -> mayfly_wire::Router<usize> {
+    let mut router = mayfly_wire::Router::new();
+    for (index, operation) in service.operations.iter().enumerate() {
+        if let Some(route) = &operation.route {
+            router.insert(route.clone(), index);
+        }
+    }
+    router
+}
+
+#[derive(Clone, Copy)]
+pub struct ServiceRef<'a> {
+    pub service: &'a Service,
+    pub router: &'a mayfly_wire::Router<usize>,
+}
+
+impl<'a> ServiceRef<'a> {
+    pub fn named(&self, operation: &str) -> Option<&'a Operation> {
+        self.service.operations.iter().find(|candidate| candidate.name == operation)
+    }
+}

@@ -1,0 +1,49 @@
+//! The key prefix of every map, in one list.
+//!
+//! Append only: a number is never reused and never changes its meaning, because data directories outlive releases.
+
+use mayfly_store::Space;
+
+pub(crate) const META: Space = Space(1);
+
+pub(crate) const FABRIC_READY: Space = Space(10);
+pub(crate) const FABRIC_FLIGHT: Space = Space(11);
+pub(crate) const FABRIC_DEAD: Space = Space(12);
+
+pub(crate) const LAMBDA_FUNCTIONS: Space = Space(20);
+pub(crate) const LAMBDA_VERSIONS: Space = Space(21);
+pub(crate) const LAMBDA_ALIASES: Space = Space(22);
+pub(crate) const LAMBDA_POLICIES: Space = Space(23);
+pub(crate) const LAMBDA_URLS: Space = Space(24);
+pub(crate) const LAMBDA_URL_IDS: Space = Space(25);
+pub(crate) const LAMBDA_LAYERS: Space = Space(26);
+pub(crate) const LAMBDA_ASYNC: Space = Space(27);
+pub(crate) const LAMBDA_PACKAGES: Space = Space(28);
+pub(crate) const LAMBDA_TAGS: Space = Space(29);
+pub(crate) const LAMBDA_LAYER_POLICIES: Space = Space(30);
+pub(crate) const LAMBDA_USAGE: Space = Space(31);
+
+pub(crate) const S3_BUCKETS: Space = Space(40);
+pub(crate) const S3_BUCKET_CONFIG: Space = Space(41);
+pub(crate) const S3_OBJECTS: Space = Space(42);
+pub(crate) const S3_VERSIONS: Space = Space(43);
+pub(crate) const S3_UPLOADS: Space = Space(44);
+pub(crate) const S3_PARTS: Space = Space(45);
+pub(crate) const S3_BODIES: Space = Space(46);
+
+pub(crate) const APIGATEWAY_APIS: Space = Space(60);
+pub(crate) const APIGATEWAY_ROUTES: Space = Space(61);
+pub(crate) const APIGATEWAY_INTEGRATIONS: Space = Space(62);
+pub(crate) const APIGATEWAY_STAGES: Space = Space(63);
+pub(crate) const APIGATEWAY_DEPLOYMENTS: Space = Space(64);
+
+pub(crate) const LOGS_GROUPS: Space = Space(80);
+pub(crate) const LOGS_STREAMS: Space = Space(81);
+pub(crate) const LOGS_EVENTS: Space = Space(82);
+pub(crate) const LOGS_BY_TIME: Space = Space(83);
+
+pub(crate) const STACKS: Space = Space(100);
+
+/// Bodies beside the store: which exist and who holds them; and those that wait to be deleted.
+pub(crate) const BLOBS: Space = Space(110);
+pub(crate) const BLOBS_GARBAGE: Space = Space(111);

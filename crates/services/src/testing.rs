@@ -1,0 +1,186 @@
+//! A whole cloud for a unit test: the memory engine, a clock that moves when told to, and ids from a seed.
+
+use crate::cx::{Cx, Signal, Site};
+use crate::operation::{Content, Handler, Package, PackageSource, Piece, Reply, Upload};
+use crate::runner::Runner;
+use crate::{Catalogue, catalogue};
+use bytes::Bytes;
+use mayfly_kernel::caller::Principal;
+use mayfly_kernel::function::PackageDigest;
+use mayfly_kernel::ids::Ids;
+use mayfly_kernel::time::ManualClock;
+use mayfly_kernel::{Caller, Clock, Fault, Limits, Time};
+use mayfly_store::Store;
+use mayfly_wire::Call;
+use mayfly_wire::checksum::{Algorithm, Checksums};
+use serde_json::Value;
+use std::sync::Arc;
+use std::time::Duration;
+
+pub(crate) struct Bench {
+    runner: Runner,
+    clock: Arc<ManualClock>,
+    catalogue: Catalogue,
+    caller: Caller,
+}
+
+/// An answer, with its body read.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) reply: Reply,
+    pub(crate) body: Bytes,
+}
+
+impl Answer {
+    pub(crate) fn json(&self) -> Value {
+        if self.body.is_empty() { Value::Null } else { serde_json::from_slice(&self.body).expect("a JSON body") }
+    }
+
+    pub(crate) fn text(&self) -> &str {
+        std::str::from_utf8(&self.body).expect("a text body")
+    }
+
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        let fixed = self.reply.headers.iter().map(|(n, v)| (*n, v.as_str()));
+        let user = self.reply.user_headers.iter().map(|(n, v)| (n.as_str(), v.as_str()));
+        fixed.chain(user).find(|(n, _)| *n == name).map(|(_, v)| v)
+    }
+}
+
+impl Bench {
+    /// The eight digits after the seed are where its clock starts: 2026-01-01T00:00:00Z.
+    pub(crate) fn seed(seed: u64) -> Bench {
+        let clock = Arc::new(ManualClock::at(Time::from_secs(1_767_225_600)));
+        let site = Site {
+            account: "000000000000".into(),
+            region: "us-east-1".into(),
+            authority: "127.0.0.1:4566".into(),
+            tls: false,
+        };
+        let limits = Arc::new(Limits::default());
+        let caller = Caller {
+            account: site.account.clone(),
+            region: site.region.clone(),
+            principal: Principal::Root,
+            access_key: "AKIATEST".into(),
+        };
+        let runner = Runner::new(Store::memory(), clock.clone(), Ids::seeded(seed), limits, site);
+        Bench { runner, clock, catalogue: catalogue(), caller }
+    }
+
+    pub(crate) fn store(&self) -> &Store {
+        self.runner.store()
+    }
+
+    pub(crate) fn now(&self) -> Time {
+        self.clock.now()
+    }
+
+    pub(crate) fn advance(&self, span: Duration) {
+        self.clock.advance(span);
+    }
+
+    /// Runs `f` in a transaction of the platform.
+    pub(crate) fn run<T>(&self, mut f: impl FnMut(&mut Cx<'_>) -> Result<T, Fault>) -> T {
+        let done = self.runner.run_blocking(&self.caller, "request", |cx| {
+            cx.allowed_by_policy();
+            f(cx)
+        });
+        done.expect("the transaction commits").0
+    }
+
+    /// Calls an operation by its name, as JSON and query clients do.
+    pub(crate) fn call(&self, service: &str, operation: &str, input: &Value) -> Result<Answer, Fault> {
+        let body = Bytes::from(serde_json::to_vec(input).expect("JSON"));
+        let call = Call { operation: operation.into(), body, ..Call::default() };
+        self.perform(service, operation, &call, None)
+    }
+
+    /// Calls an operation by its route: `PUT /bucket/key?versionId=x`, headers, and a body.
+    pub(crate) fn http(
+        &self,
+        service: &str,
+        request: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Bytes>,
+    ) -> Result<Answer, Fault> {
+        let (method, target) = request.split_once(' ').expect("METHOD /path");
+        let (path, query) = target.split_once('?').unwrap_or((target, ""));
+        let mut map = http::HeaderMap::new();
+        for (name, value) in headers {
+            let name = http::HeaderName::from_bytes(name.as_bytes()).expect("a header name");
+            map.append(name, value.parse().expect("a header value"));
+        }
+        let found = self.catalogue.service(service).expect("a service");
+        let mayfly_wire::Found::Match { value, labels } = found.router.find(method, path, query, &map) else {
+            panic!("no route for {request}");
+        };
+        let operation = found.service.operations[*value].name;
+        let body = body.into();
+        let query = mayfly_wire::parse_query(query);
+        let call = Call { operation: operation.into(), labels, query, headers: map, body: body.clone() };
+        self.perform(service, operation, &call, Some(body))
+    }
+
+    fn perform(&self, service: &str, name: &str, call: &Call, body: Option<Bytes>) -> Result<Answer, Fault> {
+        let found = self.catalogue.service(service).expect("a service");
+        let operation = found.named(name).unwrap_or_else(|| panic!("{service} has no {name}"));
+        let (reply, _signals): (Reply, Vec<Signal>) = match &operation.handler {
+            Handler::View(run) => (self.runner.view(&self.caller, "request", |cx| run(cx, call))?, Vec::new()),
+            Handler::Write(run) => self.runner.run_blocking(&self.caller, "request", |cx| run(cx, call))?,
+            Handler::Upload { admit, finish } => {
+                self.runner.view(&self.caller, "request", |cx| admit(cx, call))?;
+                let upload = upload(&body.unwrap_or_default());
+                self.runner.run_blocking(&self.caller, "request", |cx| finish(cx, call, &upload))?
+            }
+            Handler::Staged { source, install } => {
+                let source = self.runner.view(&self.caller, "request", |cx| source(cx, call))?;
+                let package = source.as_ref().map(package);
+                self.runner.run_blocking(&self.caller, "request", |cx| install(cx, call, package.as_ref()))?
+            }
+        };
+        let body = read(&reply.content);
+        Ok(Answer { reply, body })
+    }
+}
+
+/// Keeps every body in the store, so that no disk is needed.
+fn upload(body: &Bytes) -> Upload {
+    let mut sums = Checksums::new(&Algorithm::ALL);
+    sums.update(body);
+    let piece = (!body.is_empty()).then(|| Piece::Inline(body.clone()));
+    Upload { piece, size: body.len() as u64, digests: sums.finish() }
+}
+
+fn package(source: &PackageSource) -> Package {
+    use base64::Engine as _;
+    use sha2::Digest as _;
+    let bytes = match source {
+        PackageSource::Zip(bytes) => bytes.clone(),
+        PackageSource::Stored { pieces, .. } => read(&Content::Pieces(pieces.clone())),
+    };
+    let sha256 = sha2::Sha256::digest(&bytes);
+    Package {
+        digest: PackageDigest(hex::encode(sha256)),
+        sha256_base64: base64::engine::general_purpose::STANDARD.encode(sha256),
+        size: bytes.len() as u64,
+        unpacked_bytes: bytes.len() as u64,
+    }
+}
+
+fn read(content: &Content) -> Bytes {
+    match content {
+        Content::Bytes(bytes) => bytes.clone(),
+        Content::Pieces(pieces) => {
+            let mut all = Vec::new();
+            for piece in pieces {
+                match piece {
+                    Piece::Inline(bytes) => all.extend_from_slice(bytes),
+                    Piece::Blob { id, .. } => panic!("a test has no blob {id}"),
+                }
+            }
+            all.into()
+        }
+        Content::Empty | Content::Invoke(_) => Bytes::new(),
+    }
+}
