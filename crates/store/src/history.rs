@@ -1,0 +1,73 @@
+//! What a transaction read, what others have written since, and whether the two meet.
+
+use crate::Version;
+use crate::engine::{KeyRange, Writes};
+use bytes::Bytes;
+use std::collections::{BTreeMap, VecDeque};
+
+/// Everything a transaction has looked at, whether it was there or not.
+#[derive(Debug, Default)]
+pub(crate) struct ReadSet {
+    pub(crate) points: Vec<Bytes>,
+    pub(crate) ranges: Vec<KeyRange>,
+}
+
+/// The keys written since the oldest transaction began, each with the version of its last write.
+///
+/// Bounded: when more than `capacity` writes lie between the oldest transaction and now, the oldest writes are
+/// forgotten, and transactions from before them can only be refused.
+pub(crate) struct History {
+    last: BTreeMap<Bytes, Version>,
+    order: VecDeque<(Version, Bytes)>,
+    /// Snapshots from before this version cannot be validated any more.
+    floor: Version,
+    capacity: usize,
+}
+
+impl History {
+    pub(crate) fn new(floor: Version, capacity: usize) -> History {
+        History { last: BTreeMap::new(), order: VecDeque::new(), floor, capacity }
+    }
+
+    /// Whether a transaction that read `reads` at `snapshot` may not commit now.
+    pub(crate) fn conflicts(&self, snapshot: Version, reads: &ReadSet) -> bool {
+        if reads.points.is_empty() && reads.ranges.is_empty() {
+            return false;
+        }
+        if snapshot < self.floor {
+            return true;
+        }
+        let newer = |version: &Version| *version > snapshot;
+        reads.points.iter().any(|key| self.last.get(key).is_some_and(newer))
+            || reads
+                .ranges
+                .iter()
+                .filter(|range| !range.is_empty())
+                .any(|range| self.last.range::<[u8], _>(range.bounds()).any(|(_, version)| newer(version)))
+    }
+
+    pub(crate) fn record(&mut self, version: Version, writes: &Writes) {
+        for key in writes.keys() {
+            self.last.insert(key.clone(), version);
+            self.order.push_back((version, key.clone()));
+        }
+        while self.order.len() > self.capacity {
+            self.forget_oldest();
+        }
+    }
+
+    /// Forgets what no live transaction can conflict with: the writes up to `oldest`.
+    pub(crate) fn prune(&mut self, oldest: Version) {
+        while self.order.front().is_some_and(|(version, _)| *version <= oldest) {
+            self.forget_oldest();
+        }
+    }
+
+    fn forget_oldest(&mut self) {
+        let Some((version, key)) = self.order.pop_front() else { return };
+        self.floor = self.floor.max(version);
+        if self.last.get(&key) == Some(&version) {
+            self.last.remove(&key);
+        }
+    }
+}

@@ -1,0 +1,42 @@
+//! The handle that everything else holds.
+
+use crate::engine::{Engine, Stats};
+use crate::memory::Memory;
+use crate::timeline::Reader;
+use crate::{Tx, Watch};
+use std::sync::Arc;
+
+/// An ordered transactional key space. Clones are handles to the same one.
+#[derive(Clone)]
+pub struct Store(Arc<dyn Engine>);
+
+impl Store {
+    /// A store that lives in memory and dies with the process.
+    pub fn memory() -> Store {
+        Store(Arc::new(Memory::new()))
+    }
+
+    /// A transaction at the newest version. What it reads is recorded and checked at its commit.
+    pub fn begin(&self) -> Tx {
+        Tx::new(self.0.clone(), Reader::Transaction)
+    }
+
+    /// The newest version, to read only. Cheaper than [`Store::begin`]: nothing is recorded.
+    pub fn view(&self) -> Tx {
+        Tx::new(self.0.clone(), Reader::View)
+    }
+
+    /// Watches all keys that begin with `prefix`, from now on.
+    pub fn watch(&self, prefix: &[u8]) -> Watch {
+        self.0.watches().register(prefix)
+    }
+
+    /// Makes everything durable and stops the engine. Commits answer `Closed` from then on.
+    pub fn close(&self) {
+        self.0.close();
+    }
+
+    pub fn stats(&self) -> Stats {
+        self.0.stats()
+    }
+}
