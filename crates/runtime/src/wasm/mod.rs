@@ -1,1 +1,198 @@
-//! WebAssembly components: a fresh instance for every request.
+//! Functions as WebAssembly: a fresh instance for every request, made in microseconds.
+//!
+//! A function is a `wasi:http` 0.2 component, a core module with that interface, or a WASI command (preview 1 or
+//! 0.2) that is run for each request as [`cgi`] says. It may also be WebAssembly text (`.wat`), assembled at deploy.
+//! It is compiled to machine code at deploy ([`compile`], [`program`]); a request then takes an instance from a pool
+//! whose memories are copy-on-write images, runs it as a future on the server's own threads ([`run`]), and gives
+//! it back. Nothing of one request is left for the next.
+//!
+//! The walls around a guest: linear memory bounded by the version's size, tables and instances by the pool
+//! ([`guest`]); time by the epoch ([`epoch`]) and the call's deadline; no files, no network.
+//!
+//! Not here: WASI 0.3, sockets, threads, outgoing HTTP, and reuse of an instance for several requests.
+
+mod cgi;
+mod compile;
+mod epoch;
+mod guest;
+mod log;
+mod pipe;
+mod program;
+mod run;
+
+pub use compile::CompileError;
+pub use log::LogSink;
+
+use crate::body::Body;
+use epoch::Ticker;
+use mayfly_kernel::function::{PackageDigest, Version};
+use program::{Program, ProgramId, Programs};
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+use tokio::sync::oneshot;
+use wasmtime::{Config, InstanceAllocationStrategy, PoolingAllocationConfig};
+
+/// Runs Wasm functions. Cheap to clone; the clones share one pool.
+#[derive(Clone)]
+pub struct Engine {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    dir: PathBuf,
+    instances: u32,
+    core: OnceLock<Result<Core, String>>,
+}
+
+/// What is made at the first use, so that a server without Wasm functions pays neither time nor memory for them.
+struct Core {
+    engine: wasmtime::Engine,
+    ticker: Ticker,
+    programs: Programs,
+}
+
+/// What a request needs besides its version.
+pub struct Call {
+    pub request_id: String,
+    pub log: LogSink,
+    /// From now until the guest has ended, response body and all.
+    pub timeout: Duration,
+}
+
+/// A response whose body may still be on its way.
+pub struct Reply {
+    /// The body ends in an error if the guest fails, or runs out of time, before it has given all.
+    pub response: http::Response<Body>,
+    /// Comes when the guest has ended, which may be after the response has.
+    pub finished: oneshot::Receiver<Finished>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finished {
+    /// The most linear memory that the guest had.
+    pub memory_bytes: u64,
+    /// How the guest failed after it had begun to answer.
+    pub trap: Option<String>,
+}
+
+/// Why there is no response.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// The guest failed; the text has its stack, innermost function first.
+    #[error("{0}")]
+    Trap(String),
+    #[error("the function did not end in time")]
+    Timeout,
+    #[error("the function needs more memory than it has")]
+    OutOfMemory,
+    #[error("the function ended without a response")]
+    NoResponse,
+    /// The function's response is not HTTP.
+    #[error("{0}")]
+    BadResponse(String),
+    /// All instances of the pool are in use.
+    #[error("no instance is free")]
+    Busy,
+    /// The code is not compiled for this engine and cannot be; the text is [`CompileError`]'s.
+    #[error("{0}")]
+    NotCompiled(String),
+}
+
+impl Engine {
+    /// `dir` keeps compiled code and belongs to the engine alone; `instances` are the most guests at once.
+    /// Reserves nothing until the first use.
+    pub fn new(dir: &Path, instances: u32) -> std::io::Result<Engine> {
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+        let shared = Shared { dir: dir.to_owned(), instances, core: OnceLock::new() };
+        Ok(Engine { shared: Arc::new(shared) })
+    }
+
+    /// Compiles the function of an unpacked package, unless that is done already. `handler` names its file; if it
+    /// names none, the package's only module is taken. Blocks, for seconds if the module is large.
+    pub fn compile(
+        &self,
+        code_dir: &Path,
+        handler: &str,
+        digest: &PackageDigest,
+    ) -> Result<(), CompileError> {
+        let core = self.core().map_err(CompileError::Engine)?;
+        core.programs.load(&ProgramId::new(digest, handler), code_dir, handler).map(drop)
+    }
+
+    /// Runs one request in a new instance. The reply comes with the response's head. If this future is dropped
+    /// before that, the guest is stopped; after it, the guest runs to its end or its deadline by itself.
+    pub async fn fetch(
+        &self,
+        version: &Arc<Version>,
+        code_dir: &Path,
+        request: http::Request<Body>,
+        call: Call,
+    ) -> Result<Reply, Error> {
+        let core = self.core().map_err(Error::NotCompiled)?;
+        let id = ProgramId::new(&version.package, &version.handler);
+        let program = match core.programs.loaded(&id) {
+            Some(program) => program,
+            None => self.load(id, code_dir.to_owned(), version.handler.clone()).await?,
+        };
+        run::fetch(&core.engine, &core.ticker, program, version, request, call).await
+    }
+
+    async fn load(&self, id: ProgramId, code_dir: PathBuf, handler: String) -> Result<Arc<Program>, Error> {
+        let engine = self.clone();
+        let loading = tokio::task::spawn_blocking(move || {
+            let core = engine.core().map_err(CompileError::Engine)?;
+            core.programs.load(&id, &code_dir, &handler)
+        });
+        let loaded = loading.await.map_err(|failed| Error::NotCompiled(failed.to_string()))?;
+        loaded.map_err(|error| Error::NotCompiled(error.to_string()))
+    }
+
+    fn core(&self) -> Result<&Core, String> {
+        let core = self.shared.core.get_or_init(|| {
+            Core::new(self.shared.dir.clone(), self.shared.instances).map_err(|error| format!("{error:#}"))
+        });
+        core.as_ref().map_err(Clone::clone)
+    }
+}
+
+impl Core {
+    fn new(dir: PathBuf, instances: u32) -> wasmtime::Result<Core> {
+        let engine = wasmtime::Engine::new(&config(instances))?;
+        let advance = engine.clone();
+        let ticker = Ticker::start(move || advance.increment_epoch())?;
+        let programs = Programs::new(engine.clone(), dir)?;
+        Ok(Core { engine, ticker, programs })
+    }
+}
+
+/// Address space is reserved for all instances at once (4 GiB each, which spares compiled code its bounds checks);
+/// memory is used only by those that exist.
+fn config(instances: u32) -> Config {
+    /// Of an instance's memory, kept for the next one: rewriting it is cheaper than giving it back to the kernel.
+    const KEEP_RESIDENT: usize = 64 * 1024;
+    /// An adapted module is four core instances with two tables; a few more for those composed of several.
+    const CORE_INSTANCES_EACH: u32 = 6;
+    const TABLES_EACH: u32 = 3;
+    const TABLE_ELEMENTS_MAX: usize = 100_000;
+
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_component_instances(instances)
+        .total_core_instances(instances.saturating_mul(CORE_INSTANCES_EACH))
+        .total_memories(instances)
+        .total_tables(instances.saturating_mul(TABLES_EACH))
+        .total_stacks(instances)
+        .max_tables_per_module(TABLES_EACH)
+        .table_elements(TABLE_ELEMENTS_MAX)
+        .linear_memory_keep_resident(KEEP_RESIDENT);
+    let mut config = Config::new();
+    config
+        .allocation_strategy(InstanceAllocationStrategy::Pooling(pool))
+        .epoch_interruption(true)
+        .memory_init_cow(true)
+        // The concurrency of WASI 0.3 costs a quarter of the requests per second and serves nothing that is linked.
+        .concurrency_support(false)
+        .wasm_component_model_async(false);
+    config
+}

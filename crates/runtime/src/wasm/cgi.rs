@@ -1,0 +1,182 @@
+//! How a WASI command meets HTTP: the Common Gateway Interface (RFC 3875).
+//!
+//! `_start` runs once for each request. The request's body is standard input; what the request says is in the
+//! environment (RFC 3875 section 4.1), below the function's own variables, which win. Standard output is the
+//! response: if its first line is one of CGI's own fields (`Content-Type:`, `Status:` or `Location:`), it begins
+//! with a header block that ends at an empty line, as section 6 says; if not, all of it is the body of a 200
+//! answer. So a program that just prints its result is a function, and one that wants a status can give it.
+//! Standard error goes to the log.
+//!
+//! Not here: local redirects, which would make one request run a second function; `Location` always goes to the
+//! client.
+
+use super::pipe::Output;
+use bytes::{Bytes, BytesMut};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, LOCATION};
+use http::{Response, StatusCode, request};
+
+/// A header block longer than this is an error.
+const HEADER_BYTES_MAX: usize = 64 * 1024;
+
+const OPENING_FIELDS: [&str; 3] = ["content-type:", "status:", "location:"];
+
+/// The meta-variables of one request.
+pub(super) fn environment(request: &request::Parts) -> Vec<(String, String)> {
+    let text = |name: HeaderName| {
+        request.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned()
+    };
+    let host = request.uri.authority().map(|a| a.to_string()).unwrap_or_else(|| text(HOST));
+    let (server, port) = match host.rsplit_once(':') {
+        Some((server, port)) if port.bytes().all(|b| b.is_ascii_digit()) => (server, port),
+        _ => (host.as_str(), "80"),
+    };
+    let path = request.uri.path();
+    let query = request.uri.query().unwrap_or_default();
+    let target = request.uri.path_and_query().map_or("/", |target| target.as_str());
+    let fixed: [(&str, String); 11] = [
+        ("GATEWAY_INTERFACE", "CGI/1.1".into()),
+        ("SERVER_SOFTWARE", "Mayfly".into()),
+        ("SERVER_PROTOCOL", "HTTP/1.1".into()),
+        ("SERVER_NAME", server.into()),
+        ("SERVER_PORT", port.into()),
+        ("REQUEST_METHOD", request.method.as_str().into()),
+        ("REQUEST_URI", target.into()),
+        ("SCRIPT_NAME", String::new()),
+        ("PATH_INFO", decode(path)),
+        ("QUERY_STRING", query.into()),
+        ("REMOTE_ADDR", forwarded_for(&request.headers)),
+    ];
+    let mut variables: Vec<(String, String)> =
+        fixed.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+    for (name, variable) in [(CONTENT_TYPE, "CONTENT_TYPE"), (CONTENT_LENGTH, "CONTENT_LENGTH")] {
+        if request.headers.contains_key(&name) {
+            variables.push((variable.into(), text(name)));
+        }
+    }
+    variables.extend(header_variables(&request.headers));
+    variables
+}
+
+/// `HTTP_*`. A client's `Proxy` field is left out, because libraries take `HTTP_PROXY` for the operator's word.
+fn header_variables(headers: &HeaderMap) -> impl Iterator<Item = (String, String)> {
+    headers.keys().filter(|name| **name != CONTENT_TYPE && **name != CONTENT_LENGTH && *name != "proxy").map(
+        |name| {
+            let variable = format!("HTTP_{}", name.as_str().to_ascii_uppercase().replace('-', "_"));
+            let values: Vec<_> =
+                headers.get_all(name).iter().map(|value| String::from_utf8_lossy(value.as_bytes())).collect();
+            (variable, values.join(", "))
+        },
+    )
+}
+
+fn forwarded_for(headers: &HeaderMap) -> String {
+    let first = headers.get("x-forwarded-for").and_then(|v| v.to_str().ok()).and_then(|v| v.split(',').next());
+    first.unwrap_or_default().trim().to_owned()
+}
+
+/// Undoes percent-encoding, as RFC 3875 section 4.1.5 wants of `PATH_INFO`. What is no valid code stays as it is.
+fn decode(path: &str) -> String {
+    let digit = |byte: Option<&u8>| byte.and_then(|b| char::from(*b).to_digit(16));
+    let bytes = path.as_bytes();
+    let mut plain = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while at < bytes.len() {
+        let code = match bytes[at] {
+            b'%' => digit(bytes.get(at + 1)).zip(digit(bytes.get(at + 2))),
+            _ => None,
+        };
+        let code = code.and_then(|(high, low)| u8::try_from(high * 16 + low).ok());
+        plain.push(code.unwrap_or(bytes[at]));
+        at += if code.is_some() { 3 } else { 1 };
+    }
+    String::from_utf8_lossy(&plain).into_owned()
+}
+
+/// Reads the head of the response off what a command prints. `None` if it ended without a word.
+pub(super) async fn response(mut output: Output) -> Result<Option<Response<Output>>, String> {
+    let mut seen = BytesMut::new();
+    loop {
+        let ended = match output.next().await {
+            Some(bytes) => {
+                seen.extend_from_slice(&bytes);
+                false
+            }
+            None => true,
+        };
+        match (opening(&seen), end_of_headers(&seen)) {
+            (Opening::Body, _) => return Ok(Some(answer(Response::new(()), seen.freeze(), output))),
+            (Opening::Headers, Some(end)) => {
+                let headers = seen.split_to(end).freeze();
+                return Ok(Some(answer(parse(&headers)?, seen.freeze(), output)));
+            }
+            (Opening::Headers, None) if seen.len() > HEADER_BYTES_MAX => {
+                return Err(format!("the header block is longer than {HEADER_BYTES_MAX} bytes"));
+            }
+            (Opening::Headers, None) if ended => return Err("the header block has no end".into()),
+            (Opening::Unknown, _) if ended && seen.is_empty() => return Ok(None),
+            (Opening::Unknown, _) if ended => {
+                return Ok(Some(answer(Response::new(()), seen.freeze(), output)));
+            }
+            (Opening::Headers | Opening::Unknown, _) => {}
+        }
+    }
+}
+
+fn answer(head: Response<()>, first: Bytes, mut rest: Output) -> Response<Output> {
+    rest.put_back(first);
+    head.map(|()| rest)
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Opening {
+    Headers,
+    Body,
+    /// Too little has been printed to tell.
+    Unknown,
+}
+
+fn opening(seen: &[u8]) -> Opening {
+    let starts = |field: &str| {
+        let len = field.len().min(seen.len());
+        field.as_bytes()[..len].eq_ignore_ascii_case(&seen[..len])
+    };
+    match OPENING_FIELDS.into_iter().find(|field| starts(field)) {
+        Some(field) if seen.len() >= field.len() => Opening::Headers,
+        Some(_) => Opening::Unknown,
+        None => Opening::Body,
+    }
+}
+
+/// Where the body begins: after the first empty line.
+fn end_of_headers(seen: &[u8]) -> Option<usize> {
+    let mut line = 0;
+    while let Some(len) = seen[line..].iter().position(|&b| b == b'\n') {
+        let next = line + len + 1;
+        if matches!(&seen[line..next], b"\n" | b"\r\n") {
+            return Some(next);
+        }
+        line = next;
+    }
+    None
+}
+
+fn parse(headers: &[u8]) -> Result<Response<()>, String> {
+    let bad = |line: &[u8]| format!("not a CGI header: {}", String::from_utf8_lossy(line));
+    let mut response = Response::new(());
+    let mut status = None;
+    for line in headers.split(|&b| b == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty()) {
+        let colon = line.iter().position(|&b| b == b':').ok_or_else(|| bad(line))?;
+        let (name, value) = (&line[..colon], line[colon + 1..].trim_ascii());
+        if name.eq_ignore_ascii_case(b"status") {
+            let code = value.split(|&b| b == b' ').next().unwrap_or_default();
+            let code = StatusCode::from_bytes(code).ok().filter(|code| !code.is_informational());
+            status = Some(code.ok_or_else(|| bad(line))?);
+            continue;
+        }
+        let name = HeaderName::from_bytes(name).map_err(|_| bad(line))?;
+        response.headers_mut().append(name, HeaderValue::from_bytes(value).map_err(|_| bad(line))?);
+    }
+    let default = if response.headers().contains_key(LOCATION) { StatusCode::FOUND } else { StatusCode::OK };
+    *response.status_mut() = status.unwrap_or(default);
+    Ok(response)
+}

@@ -1,0 +1,133 @@
+//! What one guest has: its environment, its log, its share of memory, and no way out.
+//!
+//! A guest gets no host directory, no socket and no name lookup. Outgoing HTTP is refused with
+//! `HTTP-request-denied`, and the function's log says so; calls to the platform's own endpoint come with identities
+//! for Wasm guests.
+
+use super::log::{LogSink, LogStream};
+use mayfly_kernel::function::Version;
+use wasmtime::component::ResourceTable;
+use wasmtime::{ResourceLimiter, Store};
+use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
+use wasmtime_wasi_http::{RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks, WasiHttpView};
+
+const MIB: usize = 1024 * 1024;
+
+/// Per guest. A component made of one module by its toolchain has four core instances and two tables.
+const CORE_INSTANCES_MAX: usize = 64;
+const TABLES_MAX: usize = 64;
+const MEMORIES_MAX: usize = 16;
+
+/// Handles (streams, requests, header lists …) that a guest may hold at once.
+const HANDLES_MAX: usize = 10_000;
+
+pub(super) struct Guest {
+    pub(super) limits: GuestLimits,
+    table: ResourceTable,
+    wasi: WasiCtx,
+    http: WasiHttpCtx,
+    egress: Egress,
+}
+
+impl Guest {
+    /// The store of a new guest. `prepare` sets what differs by the kind of program: streams and more variables.
+    pub(super) fn store(
+        engine: &wasmtime::Engine,
+        version: &Version,
+        log: LogSink,
+        prepare: impl FnOnce(&mut WasiCtxBuilder),
+    ) -> Store<Guest> {
+        let mut wasi = WasiCtxBuilder::new();
+        wasi.allow_tcp(false).allow_udp(false).allow_ip_name_lookup(false);
+        wasi.stderr(LogStream::new(log.clone()));
+        prepare(&mut wasi);
+        for (name, value) in &version.environment {
+            wasi.env(name, value);
+        }
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(HANDLES_MAX);
+        let limit = usize::try_from(version.memory_mib).unwrap_or(usize::MAX).saturating_mul(MIB);
+        let guest = Guest {
+            limits: GuestLimits { memory_max: limit, memory: 0, refused: false },
+            table,
+            wasi: wasi.build(),
+            http: WasiHttpCtx::new(),
+            egress: Egress { log },
+        };
+        let mut store = Store::new(engine, guest);
+        store.limiter(|guest| &mut guest.limits);
+        store.set_epoch_deadline(1);
+        store.epoch_deadline_async_yield_and_update(1);
+        store
+    }
+}
+
+impl WasiView for Guest {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+    }
+}
+
+impl WasiHttpView for Guest {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        WasiHttpCtxView { ctx: &mut self.http, table: &mut self.table, hooks: &mut self.egress }
+    }
+}
+
+/// Holds a guest to its memory. Linear memories never shrink, so what they have is also the most they had.
+pub(super) struct GuestLimits {
+    memory_max: usize,
+    /// Bytes of all linear memories.
+    pub(super) memory: usize,
+    /// The guest asked for more than it may have. It was told so in the way of Wasm (`memory.grow` gives -1), which
+    /// most programs answer with a trap.
+    pub(super) refused: bool,
+}
+
+impl ResourceLimiter for GuestLimits {
+    fn memory_growing(&mut self, current: usize, desired: usize, _max: Option<usize>) -> wasmtime::Result<bool> {
+        let total = self.memory.saturating_add(desired.saturating_sub(current));
+        if total > self.memory_max {
+            self.refused = true;
+            return Ok(false);
+        }
+        self.memory = total;
+        Ok(true)
+    }
+
+    /// The pool has its own bound on a table's elements.
+    fn table_growing(&mut self, _current: usize, _desired: usize, _max: Option<usize>) -> wasmtime::Result<bool> {
+        Ok(true)
+    }
+
+    fn instances(&self) -> usize {
+        CORE_INSTANCES_MAX
+    }
+
+    fn tables(&self) -> usize {
+        TABLES_MAX
+    }
+
+    fn memories(&self) -> usize {
+        MEMORIES_MAX
+    }
+}
+
+struct Egress {
+    log: LogSink,
+}
+
+type Exchange = (http::Response<WasiBody>, Box<dyn Future<Output = Result<(), wasmtime_wasi_http::Error>> + Send>);
+
+impl WasiHttpHooks for Egress {
+    fn send_request(
+        &mut self,
+        request: http::Request<WasiBody>,
+        _options: Option<RequestOptions>,
+        _sent: Box<dyn Future<Output = Result<(), wasmtime_wasi_http::Error>> + Send>,
+    ) -> Box<dyn Future<Output = Result<Exchange, wasmtime_wasi_http::Error>> + Send> {
+        let host = request.uri().authority().map_or("", |authority| authority.as_str());
+        (self.log)(format!("outgoing HTTP to {host} was denied: Wasm functions have no egress").as_bytes());
+        Box::new(std::future::ready(Err(wasmtime_wasi_http::Error::HttpRequestDenied)))
+    }
+}
