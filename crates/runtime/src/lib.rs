@@ -12,7 +12,7 @@ mod launcher;
 mod layers;
 mod package;
 mod platform;
-mod wasm;
+pub mod wasm;
 
 pub use body::{Body, BoxError};
 pub use doctor::{Check, doctor};
