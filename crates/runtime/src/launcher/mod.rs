@@ -1,6 +1,244 @@
 //! The launcher: a small process that makes sandboxes, so that the cost of a clone never grows with the server's heap.
+//!
+//! It has one thread and no runtime. It reads [`Request`]s from its standard input, a socket; clones itself into new
+//! namespaces for each [`Spec`], where [`init`] takes over; reaps what has ended; and tells the server. It ends when the
+//! server closes the socket, and takes every sandbox with it.
+//!
+//! As an ordinary user it first enters a user namespace of its own, in which it may mount; from there on both are alike.
 
-/// The whole of the hidden `launcher` command. Its standard input is the server's control socket.
+mod cgroup;
+mod init;
+mod network;
+mod privileges;
+pub(crate) mod protocol;
+mod seccomp;
+mod sys;
+mod template;
+
+pub(crate) use network::{PLATFORM_PORT, RUNTIME_API_PORT};
+
+use crate::layers::{Layer, Layers};
+use cgroup::{Group, Groups};
+use init::Init;
+use nix::sched::{CloneFlags, unshare};
+use nix::sys::signal::{SigSet, Signal, kill};
+use nix::sys::signalfd::SignalFd;
+use nix::unistd::Pid;
+use protocol::{Failure, Reply, Request, Spec, receive, send};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::fs::{Mode, OFlags, open};
+use std::collections::HashMap;
+use std::io::{self, Write as _};
+use std::path::Path;
+use sys::{Side, clone_into_namespaces};
+use template::Template;
+
+/// Host users that stand for sandboxes: far above the ids that people and services have, one for each sandbox.
+const FIRST_OUTER_ID: u32 = 0x4000_0000;
+const OUTER_IDS: u64 = 0x1000_0000;
+
+/// The whole of the hidden `launcher` command: `launcher ROOT`, where ROOT is an empty folder to build roots on.
+/// Its standard input is the server's control socket.
 pub fn launcher_main() -> ! {
-    std::process::exit(2)
+    let root = std::env::args_os().next_back().unwrap_or_default();
+    let code = match Launcher::start(Path::new(&root)).and_then(Launcher::serve) {
+        Ok(()) => 0,
+        Err(error) => {
+            let _ = writeln!(io::stderr(), "mayfly launcher: {error}");
+            1
+        }
+    };
+    std::process::exit(code)
+}
+
+struct Launcher {
+    control: OwnedFd,
+    signals: SignalFd,
+    /// The host's `/proc`, in which a child can still write its id maps after it has left the host's root.
+    proc: OwnedFd,
+    null: OwnedFd,
+    filters: seccomp::Filters,
+    groups: Groups,
+    template: Template,
+    layers: Layers,
+    /// Whether sandboxes can be given host users of their own.
+    chooses_ids: bool,
+    running: HashMap<Pid, Running>,
+}
+
+struct Running {
+    id: u64,
+    group: Group,
+}
+
+fn child_signal() -> SigSet {
+    let mut set = SigSet::empty();
+    set.add(Signal::SIGCHLD);
+    set
+}
+
+fn doing(what: &'static str) -> impl Fn(io::Error) -> io::Error {
+    move |cause| io::Error::new(cause.kind(), format!("cannot {what}: {cause}"))
+}
+
+impl Launcher {
+    fn start(root: &Path) -> io::Result<Launcher> {
+        let control = io::stdin().as_fd().try_clone_to_owned()?;
+        let directory = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let proc = open("/proc", directory, Mode::empty())?;
+        let null = open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
+        rustix::stdio::dup2_stdin(&null)?;
+        let groups = Groups::find();
+        groups.sweep(false);
+        let chooses_ids = rustix::process::geteuid().is_root();
+        if chooses_ids {
+            unshare(CloneFlags::CLONE_NEWNS).map_err(|e| doing("make a mount namespace")(e.into()))?;
+        } else {
+            let (uid, gid) = (rustix::process::getuid().as_raw(), rustix::process::getgid().as_raw());
+            unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS)
+                .map_err(|e| doing("make a user namespace")(e.into()))?;
+            privileges::map_ids(proc.as_fd(), 0, uid, gid)?;
+        }
+        let template = Template::mount(root).map_err(doing("build the root of sandboxes"))?;
+        child_signal().thread_block()?;
+        let signals = SignalFd::new(&child_signal())?;
+        let mut layers = groups.layers();
+        layers.insert(Layer::Namespaces);
+        layers.insert(Layer::Seccomp);
+        if user_namespaces_allowed(proc.as_fd()) {
+            layers.insert(Layer::UserNamespace);
+        }
+        let filters = seccomp::Filters::compile()?;
+        let running = HashMap::new();
+        let launcher =
+            Launcher { control, signals, proc, null, filters, groups, template, layers, chooses_ids, running };
+        send(&launcher.control, &Reply::Ready { layers: launcher.layers.clone() }, &[])?;
+        Ok(launcher)
+    }
+
+    fn serve(mut self) -> io::Result<()> {
+        loop {
+            let mut ready =
+                [PollFd::new(&self.control, PollFlags::IN), PollFd::new(&self.signals, PollFlags::IN)];
+            poll(&mut ready, None)?;
+            let (asked, ended) = (!ready[0].revents().is_empty(), !ready[1].revents().is_empty());
+            if ended {
+                self.signals.read_signal()?;
+                self.reap();
+            }
+            if asked && !self.answer() {
+                return self.stop();
+            }
+        }
+    }
+
+    /// Does one request; `false` when the server is gone.
+    fn answer(&mut self) -> bool {
+        let Ok(Some((request, descriptors))) = receive::<Request>(&self.control) else { return false };
+        match request {
+            Request::Spawn(spec) => {
+                let id = spec.id;
+                let reply = match self.spawn(&spec, descriptors) {
+                    Ok((pid, group)) => {
+                        let reply = Reply::Spawned { id, pid: pid.as_raw(), control_group: group.public() };
+                        self.running.insert(pid, Running { id, group });
+                        reply
+                    }
+                    Err(failure) => Reply::Failed { id, failure },
+                };
+                send(&self.control, &reply, &[]).is_ok()
+            }
+            Request::Kill { id } => {
+                // An id that is not there has ended already, and the server has been or will be told.
+                if let Some((pid, _)) = self.running.iter().find(|(_, running)| running.id == id) {
+                    let _ = kill(*pid, Signal::SIGKILL);
+                }
+                true
+            }
+        }
+    }
+
+    fn spawn(&mut self, spec: &Spec, descriptors: Vec<OwnedFd>) -> Result<(Pid, Group), Failure> {
+        let Ok([log, control]) = <[OwnedFd; 2]>::try_from(descriptors) else {
+            return Err(Failure::new("receive descriptors", &io::Error::from_raw_os_error(libc::EBADF)));
+        };
+        for bind in &spec.binds {
+            self.template
+                .place(&bind.source, &bind.target)
+                .map_err(|cause| Failure::new(format!("make {}", bind.target.display()), &cause))?;
+        }
+        let group = self
+            .groups
+            .create(spec.id, spec.memory_bytes, spec.max_processes)
+            .map_err(|cause| Failure::new("make the control group", &cause))?;
+        let offset = u32::try_from(spec.id % OUTER_IDS).unwrap_or_default();
+        let outer_id = self.chooses_ids.then_some(FIRST_OUTER_ID + offset);
+        match clone_into_namespaces() {
+            Ok(Side::Parent(pid)) => Ok((pid, group)),
+            Ok(Side::Child) => {
+                // Otherwise the server would not notice the launcher's end while a sandbox lives.
+                match self.null.try_clone() {
+                    Ok(null) => self.control = null,
+                    Err(_) => sys::exit_now(1),
+                }
+                Init { launcher: self, spec, group: &group, outer_id, log, control }.run()
+            }
+            Err(cause) => {
+                let _ = group.remove();
+                Err(Failure::new("make namespaces", &cause))
+            }
+        }
+    }
+
+    fn reap(&mut self) {
+        while let Ok(Some((pid, _))) = rustix::process::wait(rustix::process::WaitOptions::NOHANG) {
+            let Some(running) = self.running.remove(&Pid::from_raw(pid.as_raw_pid())) else { continue };
+            let out_of_memory = running.group.out_of_memory();
+            // The first process ends last, so the group is empty.
+            if let Err(error) = running.group.remove() {
+                let _ = writeln!(io::stderr(), "mayfly launcher: cannot remove a control group: {error}");
+            }
+            let _ = send(&self.control, &Reply::Gone { id: running.id, out_of_memory }, &[]);
+        }
+    }
+
+    /// The server is gone: nothing that it started may outlive it.
+    fn stop(mut self) -> io::Result<()> {
+        for pid in self.running.keys() {
+            let _ = kill(*pid, Signal::SIGKILL);
+        }
+        while !self.running.is_empty() {
+            match rustix::process::wait(rustix::process::WaitOptions::empty())? {
+                Some((pid, _)) => {
+                    if let Some(running) = self.running.remove(&Pid::from_raw(pid.as_raw_pid())) {
+                        let _ = running.group.remove();
+                    }
+                }
+                None => break,
+            }
+        }
+        self.groups.sweep(true);
+        Ok(())
+    }
+}
+
+/// Whether an unprivileged child may make a user namespace; some systems refuse that. Asked of a child, by trying.
+fn user_namespaces_allowed(proc: rustix::fd::BorrowedFd<'_>) -> bool {
+    let attempt = || -> io::Result<()> {
+        if rustix::process::geteuid().is_root() && rustix::process::getuid().is_root() {
+            // In a namespace of one user this fails, and the user stays who it is.
+            let _ = privileges::become_user(FIRST_OUTER_ID);
+        }
+        privileges::enter_user_namespace(proc)
+    };
+    match sys::fork() {
+        Ok(Side::Child) => sys::exit_now(i32::from(attempt().is_err())),
+        Ok(Side::Parent(pid)) => {
+            let pid = rustix::process::Pid::from_raw(pid.as_raw());
+            let ended = rustix::process::waitpid(pid, rustix::process::WaitOptions::empty());
+            matches!(ended, Ok(Some((_, status))) if status.exit_status() == Some(0))
+        }
+        Err(_) => false,
+    }
 }

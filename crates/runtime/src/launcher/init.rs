@@ -1,0 +1,235 @@
+//! The first process of a sandbox: it builds the walls around itself, starts the command inside them, and stays to reap.
+//!
+//! When it ends, the kernel kills whatever else runs in the sandbox. It ends when the command does, when the server
+//! closes the control socket (or dies), and when the launcher dies. It runs with the same walls as the command, and
+//! is not dumpable, so that the command cannot look into it although they share a user.
+
+use super::Launcher;
+use super::cgroup::Group;
+use super::network::{PLATFORM_PORT, RUNTIME_API_PORT, listen, loopback_up};
+use super::privileges;
+use super::protocol::{Event, Exit, Failure, Spec, WANT_SOCKET, send};
+use super::sys::{Side, fork, make_read_only};
+use super::template::c_path;
+use crate::layers::Layer;
+use nix::sys::signal::SigSet;
+use nix::sys::signalfd::SignalFd;
+use nix::unistd::execve;
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::mount::{MountFlags, UnmountFlags, mount, mount_bind, unmount};
+use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, recv, socket_with};
+use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
+use rustix::process::{
+    DumpableBehavior, Pid, Resource, Rlimit, Signal, WaitOptions, WaitStatus, set_dumpable_behavior,
+    set_parent_process_death_signal, setrlimit, setsid, wait,
+};
+use std::ffi::CString;
+use std::io;
+use std::net::TcpListener;
+use std::path::Path;
+
+/// Open files of a function, as on AWS.
+const OPEN_FILES: u64 = 1024;
+
+/// What the first process takes over from the launcher.
+pub(super) struct Init<'a> {
+    pub launcher: &'a Launcher,
+    pub spec: &'a Spec,
+    pub group: &'a Group,
+    pub outer_id: Option<u32>,
+    pub log: OwnedFd,
+    pub control: OwnedFd,
+}
+
+impl Init<'_> {
+    /// Runs in the new namespaces from the first instruction to the last.
+    pub(super) fn run(self) -> ! {
+        let code = match self.build() {
+            Err(failure) => {
+                let _ = send(&self.control, &Event::Failed(failure), &[]);
+                1
+            }
+            Ok(listeners) => self.supervise(&listeners).unwrap_or(1),
+        };
+        // Not `exit`: what the launcher registered to run at its end is not this process's to run.
+        super::sys::exit_now(code)
+    }
+
+    fn build(&self) -> Result<[TcpListener; 2], Failure> {
+        let step = |name: &'static str| move |cause: io::Error| Failure::new(name, &cause);
+        setsid().map_err(|e| step("start a session")(e.into()))?;
+        self.group.enter().map_err(step("enter the control group"))?;
+        self.root()?;
+        rustix::system::sethostname(b"sandbox").map_err(|e| step("name the host")(e.into()))?;
+        loopback_up().map_err(step("turn the loopback interface on"))?;
+        let listeners = [
+            listen(RUNTIME_API_PORT).map_err(step("listen for the Runtime API"))?,
+            listen(PLATFORM_PORT).map_err(step("listen for the platform"))?,
+        ];
+        self.unprivileged().map_err(step("give up privileges"))?;
+        if self.launcher.layers.contains(&Layer::Seccomp) {
+            self.launcher.filters.install().map_err(step("filter system calls"))?;
+        }
+        Ok(listeners)
+    }
+
+    /// Adds this sandbox's own mounts to the template, and makes it the only thing there is.
+    fn root(&self) -> Result<(), Failure> {
+        let root = self.launcher.template.root();
+        let at = |path: &str| root.join(path.trim_start_matches('/'));
+        let failed = |what: String| move |cause: io::Error| Failure::new(what, &cause);
+        for bind in &self.spec.binds {
+            let what = || failed(format!("mount {}", bind.target.display()));
+            let inside = at(&bind.target.to_string_lossy());
+            mount_bind(&bind.source, &inside).map_err(|e| what()(e.into()))?;
+            c_path(&inside).and_then(|path| make_read_only(&path, true, false)).map_err(what())?;
+        }
+        self.opt(&at("opt")).map_err(failed("mount the layers".into()))?;
+        let harmless = MountFlags::NOSUID | MountFlags::NODEV;
+        let tmp = format!("size={},mode=1777,nr_inodes={}", self.spec.tmp_bytes, self.spec.tmp_bytes / 4096);
+        let tmp = CString::new(tmp).map_err(|e| Failure::new("mount /tmp", &io::Error::other(e)))?;
+        mount("tmpfs", at("tmp"), "tmpfs", harmless, Some(tmp.as_c_str()))
+            .map_err(|e| Failure::new("mount /tmp", &e.into()))?;
+        let sealed = harmless | MountFlags::NOEXEC | MountFlags::RDONLY;
+        mount("proc", at("proc"), "proc", sealed, None).map_err(|e| Failure::new("mount /proc", &e.into()))?;
+        enter_root(root).map_err(failed("change the root".into()))
+    }
+
+    fn opt(&self, target: &Path) -> io::Result<()> {
+        match self.spec.opt.as_slice() {
+            [] => Ok(()),
+            [only] => {
+                mount_bind(only, target)?;
+                make_read_only(&c_path(target)?, true, false)
+            }
+            many => {
+                // The first named is the topmost.
+                let lower: Vec<_> = many.iter().rev().map(|path| path.to_string_lossy()).collect();
+                let options = CString::new(format!("lowerdir={}", lower.join(":"))).map_err(io::Error::other)?;
+                let flags = MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NODEV;
+                Ok(mount("overlay", target, "overlay", flags, Some(options.as_c_str()))?)
+            }
+        }
+    }
+
+    fn unprivileged(&self) -> io::Result<()> {
+        let limit = |resource, value| {
+            setrlimit(resource, Rlimit { current: Some(value), maximum: Some(value) })
+        };
+        limit(Resource::Nofile, OPEN_FILES)?;
+        limit(Resource::Core, 0)?;
+        if !self.launcher.layers.contains(&Layer::MemoryCgroup) {
+            limit(Resource::Data, self.spec.memory_bytes)?;
+        }
+        if let Some(id) = self.outer_id {
+            // Counted by user, so of use only where the sandbox has a user to itself.
+            limit(Resource::Nproc, u64::from(self.spec.max_processes))?;
+            privileges::become_user(id)?;
+        }
+        if self.launcher.layers.contains(&Layer::UserNamespace) {
+            privileges::enter_user_namespace(self.launcher.proc.as_fd())?;
+        }
+        privileges::drop_capabilities()?;
+        set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
+        // After the change of user, which would clear it.
+        Ok(set_parent_process_death_signal(Some(Signal::KILL))?)
+    }
+
+    fn supervise(&self, listeners: &[TcpListener; 2]) -> io::Result<i32> {
+        let signals = SignalFd::new(&super::child_signal())?;
+        let main = match fork()? {
+            Side::Child => self.execute(),
+            Side::Parent(pid) => pid,
+        };
+        dup2_stdout(&self.launcher.null)?;
+        dup2_stderr(&self.launcher.null)?;
+        send(&self.control, &Event::Ready, &[listeners[0].as_fd(), listeners[1].as_fd()])?;
+        loop {
+            let mut ready =
+                [PollFd::new(&self.control, PollFlags::IN), PollFd::new(&signals, PollFlags::IN)];
+            poll(&mut ready, None)?;
+            let (asked, ended) = (!ready[0].revents().is_empty(), !ready[1].revents().is_empty());
+            if ended {
+                signals.read_signal()?;
+                if let Some(exit) = reap(Pid::from_raw(main.as_raw()))? {
+                    send(&self.control, &Event::Exited(exit), &[])?;
+                    return Ok(0);
+                }
+            }
+            if asked && !self.answer()? {
+                return Ok(0);
+            }
+        }
+    }
+
+    /// Answers one request of the server; `false` when there is no server any more.
+    fn answer(&self) -> io::Result<bool> {
+        let mut request = [0_u8; 8];
+        let (length, _) = recv(&self.control, &mut request[..], RecvFlags::empty())?;
+        if &request[..length] != WANT_SOCKET {
+            return Ok(false);
+        }
+        let socket = socket_with(
+            AddressFamily::INET,
+            SocketType::STREAM,
+            SocketFlags::CLOEXEC | SocketFlags::NONBLOCK,
+            None,
+        )?;
+        send(&self.control, &Event::Socket, &[socket.as_fd()])?;
+        Ok(true)
+    }
+
+    /// Becomes the command, or says why not.
+    fn execute(&self) -> ! {
+        let cause = self.try_execute().err().unwrap_or_else(|| io::Error::from(io::ErrorKind::Other));
+        let _ = send(&self.control, &Event::NotExecutable(Failure::new("execute", &cause)), &[]);
+        super::sys::exit_now(127)
+    }
+
+    fn try_execute(&self) -> io::Result<()> {
+        let text = |text: &str| CString::new(text).map_err(io::Error::other);
+        let command = self.spec.command.iter().map(|one| text(one)).collect::<io::Result<Vec<_>>>()?;
+        let environment = self.spec.environment.iter();
+        let environment =
+            environment.map(|(name, value)| text(&format!("{name}={value}"))).collect::<io::Result<Vec<_>>>()?;
+        let program = command.first().ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
+        SigSet::empty().thread_set_mask()?;
+        rustix::process::chdir("/var/task")?;
+        dup2_stdin(&self.launcher.null)?;
+        dup2_stdout(&self.log)?;
+        dup2_stderr(&self.log)?;
+        execve(program, &command, &environment)?;
+        Ok(())
+    }
+}
+
+/// Makes `root` the root and lets go of everything outside it.
+fn enter_root(root: &Path) -> io::Result<()> {
+    rustix::process::chdir(root)?;
+    // With both places the same, the old root ends up on top of the new one, and is then taken away.
+    rustix::process::pivot_root(".", ".")?;
+    unmount(".", UnmountFlags::DETACH)?;
+    rustix::process::chdir("/")?;
+    make_read_only(c"/", false, true)
+}
+
+/// Collects ended children; how the command ended, if it is among them.
+fn reap(main: Option<Pid>) -> io::Result<Option<Exit>> {
+    let mut ended = None;
+    loop {
+        match wait(WaitOptions::NOHANG) {
+            Ok(Some((pid, status))) if Some(pid) == main => ended = Some(exit_of(status)),
+            Ok(Some(_)) => {}
+            Ok(None) | Err(rustix::io::Errno::CHILD) => return Ok(ended),
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+fn exit_of(status: WaitStatus) -> Exit {
+    match status.terminating_signal() {
+        Some(signal) => Exit::Signal(signal),
+        None => Exit::Status(status.exit_status().unwrap_or(1)),
+    }
+}

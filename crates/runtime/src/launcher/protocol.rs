@@ -1,0 +1,164 @@
+//! What the server, the launcher and the first process of a sandbox say to each other.
+//!
+//! Two kinds of sockets, both `SOCK_SEQPACKET`, one postcard message per packet, descriptors beside it:
+//! server and launcher speak [`Request`] and [`Reply`] over the launcher's standard input; server and sandbox speak
+//! [`Event`] over a pair that the server makes for each sandbox. A sandbox is never trusted: the server takes nothing
+//! from it but these events, and a malformed one ends the sandbox.
+
+use crate::layers::Layers;
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
+};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use std::io::{self, IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::path::PathBuf;
+
+/// The longest message. A specification carries a function's whole environment, and little else that grows.
+const MESSAGE_BYTES: usize = 128 * 1024;
+/// The most descriptors beside one message.
+const DESCRIPTORS: usize = 2;
+
+/// What a sandbox is made of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Spec {
+    pub id: u64,
+    pub command: Vec<String>,
+    pub environment: Vec<(String, String)>,
+    /// Host folders and what they are inside, read-only.
+    pub binds: Vec<Bind>,
+    /// Several layers merged into one `/opt`, lowest first. One layer alone is a bind.
+    pub opt: Vec<PathBuf>,
+    pub tmp_bytes: u64,
+    /// What the processes may hold, `/tmp` included. The function's own share is watched by the host.
+    pub memory_bytes: u64,
+    pub max_processes: u32,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Bind {
+    pub source: PathBuf,
+    pub target: PathBuf,
+}
+
+/// From the server to the launcher.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Request {
+    /// With the log pipe's write end and the sandbox's end of its control pair.
+    Spawn(Box<Spec>),
+    Kill { id: u64 },
+}
+
+/// From the launcher to the server.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Reply {
+    /// Once, at start.
+    Ready { layers: Layers },
+    Spawned { id: u64, pid: i32, control_group: Option<ControlGroup> },
+    /// No process was made.
+    Failed { id: u64, failure: Failure },
+    /// Every process of the sandbox is gone, and so is its control group.
+    Gone { id: u64, out_of_memory: bool },
+}
+
+/// From the first process of a sandbox to the server.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Event {
+    /// The walls stand and the runtime starts. With the listeners of the Runtime API and of the platform.
+    Ready,
+    Failed(Failure),
+    /// The command could not be executed.
+    NotExecutable(Failure),
+    Exited(Exit),
+    /// With a TCP socket that lives in the sandbox's network.
+    Socket,
+}
+
+/// How the command ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Exit {
+    Status(i32),
+    Signal(i32),
+}
+
+/// A step that did not work, and the system's error number.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Failure {
+    pub step: String,
+    pub errno: i32,
+}
+
+impl Failure {
+    pub(crate) fn new(step: impl Into<String>, cause: &io::Error) -> Failure {
+        Failure { step: step.into(), errno: cause.raw_os_error().unwrap_or(0) }
+    }
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.step, io::Error::from_raw_os_error(self.errno))
+    }
+}
+
+/// Where the figures of a sandbox can be read and its processor share be set.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ControlGroup {
+    pub version: GroupVersion,
+    pub memory: Option<PathBuf>,
+    pub cpu: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum GroupVersion {
+    V1,
+    V2,
+}
+
+/// Asks the first process of a sandbox for a [`Event::Socket`].
+pub(crate) const WANT_SOCKET: &[u8] = b"s";
+
+/// Sends one message; `descriptors` arrive with it or not at all.
+pub(crate) fn send(
+    socket: impl AsFd,
+    message: &impl Serialize,
+    descriptors: &[BorrowedFd<'_>],
+) -> io::Result<()> {
+    let bytes = postcard::to_stdvec(message).map_err(io::Error::other)?;
+    if bytes.len() > MESSAGE_BYTES {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "message too long for the launcher"));
+    }
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    if !descriptors.is_empty() && !control.push(SendAncillaryMessage::ScmRights(descriptors)) {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "too many descriptors"));
+    }
+    sendmsg(socket, &[IoSlice::new(&bytes)], &mut control, SendFlags::NOSIGNAL)?;
+    Ok(())
+}
+
+/// Receives one message, or `None` when the other end is closed.
+pub(crate) fn receive<T: DeserializeOwned>(socket: impl AsFd) -> io::Result<Option<(T, Vec<OwnedFd>)>> {
+    let mut bytes = vec![0; MESSAGE_BYTES];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let received =
+        recvmsg(socket, &mut [IoSliceMut::new(&mut bytes)], &mut control, RecvFlags::CMSG_CLOEXEC)?;
+    let mut descriptors = Vec::new();
+    for message in control.drain() {
+        if let RecvAncillaryMessage::ScmRights(rights) = message {
+            descriptors.extend(rights);
+        }
+    }
+    if received.bytes == 0 {
+        return Ok(None);
+    }
+    if received.flags.contains(ReturnFlags::TRUNC) {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "message too long"));
+    }
+    let message = postcard::from_bytes(&bytes[..received.bytes])
+        .map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e))?;
+    Ok(Some((message, descriptors)))
+}
