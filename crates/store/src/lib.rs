@@ -13,6 +13,7 @@
 //! Not here: clocks and randomness, any service's key layout, secondary indexes (they are rows that their owner
 //! writes in the same transaction), and replication.
 
+mod blobs;
 mod cursor;
 mod engine;
 mod error;
@@ -27,6 +28,7 @@ mod timeline;
 mod tx;
 mod watch;
 
+pub use blobs::{BlobInfo, BlobWriter, Blobs};
 pub use engine::Stats;
 pub use error::{CommitError, Error, OpenError};
 pub use keys::{Desc, KeyLike, KeyPart, KeyPrefix, KeyTuple, PartLike};
