@@ -240,7 +240,7 @@ fn member_path(path: &[String]) -> String {
 /// Writes an operation's output: the content type and the body.
 ///
 /// `xmlns` is the service's XML namespace, which the JSON protocols do not use. For S3, `operation` names the root
-/// element, such as `ListBucketResult`.
+/// element, such as `ListBucketResult`. An output of `()` has no body in the REST protocols, and no content type.
 pub fn encode<O: Serialize + ?Sized>(
     protocol: Protocol,
     operation: &str,
@@ -257,6 +257,7 @@ pub fn encode<O: Serialize + ?Sized>(
     Ok(match protocol {
         Protocol::Json10 => ("application/x-amz-json-1.0", json(node)?.into()),
         Protocol::Json11 => ("application/x-amz-json-1.1", json(node)?.into()),
+        Protocol::RestJson | Protocol::RestXml if node == Node::Null => ("", Bytes::new()),
         Protocol::RestJson => ("application/json", json(node)?.into()),
         Protocol::RestXml => ("application/xml", xml::document(operation, xmlns, &node, Lists::Flat).into()),
         Protocol::Query => {

@@ -30,15 +30,16 @@ impl Algorithm {
         Algorithm::Crc64Nvme,
     ];
 
-    /// The header that carries the base64 digest, in requests, trailers and answers.
-    pub fn header(self) -> &'static str {
+    /// The header that carries the base64 digest, in requests, trailers and answers. MD5 has none of this kind: it
+    /// is the ETag, and `content-md5` in requests.
+    pub fn header(self) -> Option<&'static str> {
         match self {
-            Algorithm::Md5 => "content-md5",
-            Algorithm::Sha1 => "x-amz-checksum-sha1",
-            Algorithm::Sha256 => "x-amz-checksum-sha256",
-            Algorithm::Crc32 => "x-amz-checksum-crc32",
-            Algorithm::Crc32c => "x-amz-checksum-crc32c",
-            Algorithm::Crc64Nvme => "x-amz-checksum-crc64nvme",
+            Algorithm::Md5 => None,
+            Algorithm::Sha1 => Some("x-amz-checksum-sha1"),
+            Algorithm::Sha256 => Some("x-amz-checksum-sha256"),
+            Algorithm::Crc32 => Some("x-amz-checksum-crc32"),
+            Algorithm::Crc32c => Some("x-amz-checksum-crc32c"),
+            Algorithm::Crc64Nvme => Some("x-amz-checksum-crc64nvme"),
         }
     }
 
@@ -66,12 +67,9 @@ impl Algorithm {
         }
     }
 
-    pub fn from_name(name: &str) -> Option<Algorithm> {
+    /// The algorithm of this name, in whatever case.
+    pub fn parse(name: &str) -> Option<Algorithm> {
         Algorithm::ALL.into_iter().find(|algorithm| algorithm.name().eq_ignore_ascii_case(name))
-    }
-
-    pub fn from_header(header: &str) -> Option<Algorithm> {
-        Algorithm::ALL.into_iter().find(|algorithm| algorithm.header().eq_ignore_ascii_case(header))
     }
 
     pub fn digest_len(self) -> usize {
@@ -85,7 +83,7 @@ impl Algorithm {
     }
 
     /// Reads the base64 form; `None` if it is not base64 or not of this algorithm's length.
-    pub fn parse(self, base64: &str) -> Option<Vec<u8>> {
+    pub fn decode(self, base64: &str) -> Option<Vec<u8>> {
         from_base64(base64).filter(|digest| digest.len() == self.digest_len())
     }
 
@@ -127,8 +125,8 @@ pub struct Checksums {
 
 impl Checksums {
     /// Computes exactly `algorithms`, each once, however often it is named.
-    pub fn new(algorithms: impl IntoIterator<Item = Algorithm>) -> Checksums {
-        let mut wanted: Vec<Algorithm> = algorithms.into_iter().collect();
+    pub fn new(algorithms: &[Algorithm]) -> Checksums {
+        let mut wanted = algorithms.to_vec();
         wanted.sort_unstable();
         wanted.dedup();
         let states = wanted.into_iter().map(|algorithm| match (algorithm.crc(), algorithm) {
@@ -207,7 +205,7 @@ fn digest_of_digests<'a>(
     algorithm: Algorithm,
     parts: impl IntoIterator<Item = &'a [u8]>,
 ) -> (Vec<u8>, usize) {
-    let mut outer = Checksums::new([algorithm]);
+    let mut outer = Checksums::new(&[algorithm]);
     let mut count = 0;
     for part in parts {
         outer.update(part);

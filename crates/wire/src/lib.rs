@@ -20,3 +20,4 @@ pub mod xml;
 
 pub use call::{Call, Protocol, decode, decode_head, encode, parse_query};
 pub use fault::{render_fault, request_id_header};
+pub use route::{Found, Route, Router};

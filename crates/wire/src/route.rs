@@ -8,7 +8,6 @@ use crate::call::parse_query;
 use http::HeaderMap;
 use percent_encoding::percent_decode_str;
 use std::collections::HashMap;
-use std::str::FromStr;
 
 /// A line such as `PUT /{Bucket}/{Key+}?partNumber&uploadId with x-amz-copy-source`, or `… ?list-type=2`, or one
 /// with its success status at the end: `DELETE /{Bucket} 204`.
@@ -44,15 +43,7 @@ impl std::fmt::Display for NotARoute {
 
 impl std::error::Error for NotARoute {}
 
-impl FromStr for Route {
-    type Err = NotARoute;
-
-    fn from_str(text: &str) -> Result<Route, NotARoute> {
-        parse(text).ok_or_else(|| NotARoute(text.to_owned()))
-    }
-}
-
-fn parse(text: &str) -> Option<Route> {
+fn read(text: &str) -> Option<Route> {
     let mut words = text.split_whitespace();
     let method = words.next()?.to_owned();
     let target = words.next()?;
@@ -94,6 +85,10 @@ fn segments(path: &str) -> Option<Vec<Segment>> {
 }
 
 impl Route {
+    pub fn parse(text: &str) -> Result<Route, NotARoute> {
+        read(text).ok_or_else(|| NotARoute(text.to_owned()))
+    }
+
     /// More requirements are more specific; a fixed value is more than a name.
     fn weight(&self) -> usize {
         let query = self.query.iter().map(|(_, value)| if value.is_some() { 3 } else { 2 }).sum::<usize>();
@@ -118,18 +113,15 @@ impl Route {
 /// What a call's path leads to.
 #[derive(Debug)]
 pub enum Found<'a, T> {
-    Route {
+    Match {
         value: &'a T,
         /// Decoded, in the order of the path.
         labels: Vec<(String, String)>,
-        /// The status of a success.
-        status: u16,
     },
+    /// No route has this path, or a label in it is not UTF-8, which no name of anything can be.
     NotFound,
     /// The path exists, under other methods.
     MethodNotAllowed,
-    /// The path leads to a route, but a label of it is not UTF-8.
-    Malformed,
 }
 
 /// All routes of one service.
@@ -178,16 +170,11 @@ impl<T> Router<T> {
         self.routes.push((route, value));
     }
 
-    /// Finds the route of a call. `path` is as it was sent, `query` is decoded ([`parse_query`]).
-    pub fn find(
-        &self,
-        method: &str,
-        path: &str,
-        query: &[(String, String)],
-        headers: &HeaderMap,
-    ) -> Found<'_, T> {
+    /// Finds the route of a call. Path and query are as they were sent.
+    pub fn find(&self, method: &str, path: &str, query: &str, headers: &HeaderMap) -> Found<'_, T> {
+        let query = parse_query(query);
         let Some(path) = path.strip_prefix('/') else { return Found::NotFound };
-        let accepts = |route: usize| self.routes[route].0.accepts(query, headers);
+        let accepts = |route: usize| self.routes[route].0.accepts(&query, headers);
         let mut raw_labels = Vec::new();
         let found = self.methods.get(method).and_then(|root| root.find(path, &accepts, &mut raw_labels));
         match found {
@@ -202,21 +189,16 @@ impl<T> Router<T> {
         }
     }
 
-    /// [`Router::find`] for a raw query string.
-    pub fn find_raw(&self, method: &str, path: &str, query: &str, headers: &HeaderMap) -> Found<'_, T> {
-        self.find(method, path, &parse_query(query), headers)
-    }
-
     fn answer(&self, route: usize, raw_labels: &[&str]) -> Found<'_, T> {
         let (route, value) = &self.routes[route];
         let mut labels = Vec::with_capacity(raw_labels.len());
         for (name, raw) in route.label_names().zip(raw_labels) {
             match percent_decode_str(raw).decode_utf8() {
                 Ok(label) => labels.push((name.to_owned(), label.into_owned())),
-                Err(_) => return Found::Malformed,
+                Err(_) => return Found::NotFound,
             }
         }
-        Found::Route { value, labels, status: route.status }
+        Found::Match { value, labels }
     }
 }
 

@@ -149,14 +149,15 @@ impl ChunkDecoder {
         Ok(data)
     }
 
-    /// The body has ended: tells whether all of it arrived, and its trailers.
-    pub fn finish(self) -> Result<Trailers, ChunkError> {
+    /// The body has ended: tells whether all of it arrived, and its trailers, names in lower case, without their
+    /// signature.
+    pub fn finish(self) -> Result<Vec<(String, String)>, ChunkError> {
         match (self.failed, self.state, self.declared) {
             (Some(error), ..) => Err(error),
             (None, State::Done, Some(declared)) if declared != self.decoded => {
                 Err(ChunkError::Length { declared })
             }
-            (None, State::Done, _) => Ok(Trailers(self.trailers)),
+            (None, State::Done, _) => Ok(self.trailers),
             _ => Err(ChunkError::Truncated),
         }
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AuthError {
     /// No signature where one is needed.
-    Missing,
+    MissingToken,
     /// A header and a presigned query, or two headers, or Signature Version 2 beside 4.
     SeveralMechanisms,
     SignatureV2,
@@ -49,7 +49,9 @@ pub enum AuthError {
         now: Time,
     },
     NotYetValid,
-    UnknownKey(String),
+    UnknownKey {
+        access_key: String,
+    },
     /// The session token is not the one that came with the key, or the key needs one.
     InvalidToken,
     ExpiredToken,
@@ -102,7 +104,7 @@ impl AuthError {
         let incomplete = |sentence: String| (400, "IncompleteSignatureException", sentence);
         let invalid = |sentence: String| (403, "InvalidSignatureException", sentence);
         match self {
-            AuthError::Missing => {
+            AuthError::MissingToken => {
                 (403, "MissingAuthenticationTokenException", "Missing Authentication Token".into())
             }
             AuthError::SeveralMechanisms => incomplete(
@@ -136,7 +138,7 @@ impl AuthError {
                 time::basic(*now)
             )),
             AuthError::NotYetValid => invalid("Signature not yet current".into()),
-            AuthError::UnknownKey(_) | AuthError::InvalidToken => (
+            AuthError::UnknownKey { .. } | AuthError::InvalidToken => (
                 403,
                 "UnrecognizedClientException",
                 "The security token included in the request is invalid.".into(),
@@ -157,7 +159,7 @@ impl AuthError {
             Fault::new(400, "AuthorizationHeaderMalformed", sentence)
         };
         match self {
-            AuthError::Missing => Fault::new(403, "AccessDenied", "Access Denied"),
+            AuthError::MissingToken => Fault::new(403, "AccessDenied", "Access Denied"),
             AuthError::SeveralMechanisms => Fault::new(
                 400,
                 "InvalidArgument",
@@ -220,12 +222,12 @@ impl AuthError {
             AuthError::Skewed { .. } | AuthError::Expired { .. } | AuthError::NotYetValid => {
                 self.s3_time_fault()
             }
-            AuthError::UnknownKey(key) => Fault::new(
+            AuthError::UnknownKey { access_key } => Fault::new(
                 403,
                 "InvalidAccessKeyId",
                 "The AWS Access Key Id you provided does not exist in our records.",
             )
-            .with_field("AWSAccessKeyId", key),
+            .with_field("AWSAccessKeyId", access_key),
             AuthError::InvalidToken => {
                 Fault::new(400, "InvalidToken", "The provided token is malformed or otherwise invalid.")
             }

@@ -14,7 +14,7 @@ mod parse;
 mod sign;
 mod verify;
 
-pub use chunked::{ChunkDecoder, ChunkError, Trailers};
+pub use chunked::{ChunkDecoder, ChunkError};
 pub use error::AuthError;
 pub use parse::find;
 pub use sign::{Signer, presign, sign};

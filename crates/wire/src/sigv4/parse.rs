@@ -57,7 +57,7 @@ fn from_header(req: &SignedRequest<'_>, value: &str) -> Result<Credential, AuthE
             &sent[..8]
         )));
     }
-    check_signed(req.headers, &signed_headers, false)?;
+    check_signed(req.headers, &signed_headers)?;
     let payload = payload_of_header(req.headers, is_s3(scope.service))?;
     let session_token = text_header(req.headers, "x-amz-security-token");
     Ok(scope.credential(signed_headers, signature, timestamp, session_token, None, payload))
@@ -99,7 +99,7 @@ fn from_query(req: &SignedRequest<'_>, query: &[(String, String)]) -> Result<Cre
     };
     let signed_headers = names(signed).ok_or_else(|| malformed(ALL_REQUIRED))?;
     let signature = hex_signature(signature).ok_or_else(|| malformed(ALL_REQUIRED))?;
-    check_signed(req.headers, &signed_headers, true)?;
+    check_signed(req.headers, &signed_headers)?;
     let payload = match value("X-Amz-Content-Sha256") {
         Some(claimed) => payload(claimed, is_s3(scope.service))?,
         None if signed_headers.iter().any(|name| name == "x-amz-content-sha256") => {
@@ -208,15 +208,15 @@ fn header_time(headers: &HeaderMap) -> Result<Time, AuthError> {
 }
 
 /// A header that changes what a request means must be signed: the host, and all that start with `x-amz-`.
-fn check_signed(headers: &HeaderMap, signed: &[String], presigned: bool) -> Result<(), AuthError> {
+fn check_signed(headers: &HeaderMap, signed: &[String]) -> Result<(), AuthError> {
     let is_signed = |name: &str| signed.iter().any(|signed| signed == name);
     let mut unsigned: Vec<String> = Vec::new();
     if !is_signed("host") {
         unsigned.push("host".to_owned());
     }
     for name in headers.keys().map(http::HeaderName::as_str) {
-        // A presigned URL says in its query what its payload is, so this header then adds nothing.
-        let exempt = presigned && name == "x-amz-content-sha256";
+        // What this header says is a line of the canonical request in any case.
+        let exempt = name == "x-amz-content-sha256";
         if name.starts_with("x-amz-") && !is_signed(name) && !exempt {
             unsigned.push(name.to_owned());
         }
