@@ -10,6 +10,7 @@
 pub mod cx;
 pub mod fabric;
 pub mod identity;
+pub mod logs;
 pub mod operation;
 pub mod runner;
 pub mod spaces;
@@ -23,5 +24,5 @@ pub use runner::Runner;
 
 /// Every service, in the order of the coverage page.
 pub fn catalogue() -> Catalogue {
-    Catalogue::new(vec![identity::service(), stacks::service()])
+    Catalogue::new(vec![identity::service(), logs::service(), stacks::service()])
 }

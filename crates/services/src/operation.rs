@@ -132,8 +132,10 @@ pub struct Operation {
 
 /// One AWS service.
 pub struct Service {
-    /// The name in a signature's scope, and botocore's name of the service.
+    /// Botocore's name of the service.
     pub name: &'static str,
+    /// The name in a signature's scope.
+    pub scope: &'static str,
     pub protocol: Protocol,
     /// The part of `X-Amz-Target` before the dot, for the JSON protocols.
     pub target: &'static str,
@@ -144,19 +146,25 @@ pub struct Service {
 
 impl Service {
     pub fn json(name: &'static str, protocol: Protocol, target: &'static str) -> Service {
-        Service { name, protocol, target, xmlns: None, operations: Vec::new() }
+        Service { name, scope: name, protocol, target, xmlns: None, operations: Vec::new() }
     }
 
     pub fn query(name: &'static str, xmlns: &'static str) -> Service {
-        Service { name, protocol: Protocol::Query, target: "", xmlns: Some(xmlns), operations: Vec::new() }
+        Service { name, scope: name, protocol: Protocol::Query, target: "", xmlns: Some(xmlns), operations: Vec::new() }
     }
 
     pub fn rest_json(name: &'static str) -> Service {
-        Service { name, protocol: Protocol::RestJson, target: "", xmlns: None, operations: Vec::new() }
+        Service { name, scope: name, protocol: Protocol::RestJson, target: "", xmlns: None, operations: Vec::new() }
     }
 
     pub fn rest_xml(name: &'static str, xmlns: &'static str) -> Service {
-        Service { name, protocol: Protocol::RestXml, target: "", xmlns: Some(xmlns), operations: Vec::new() }
+        Service { name, scope: name, protocol: Protocol::RestXml, target: "", xmlns: Some(xmlns), operations: Vec::new() }
+    }
+
+    /// For a service whose signatures name another scope than its own name.
+    pub fn signed_as(mut self, scope: &'static str) -> Service {
+        self.scope = scope;
+        self
     }
 
     fn add(mut self, name: &'static str, route: Option<&'static str>, handler: Handler) -> Service {
@@ -230,7 +238,7 @@ impl Service {
         I: DeserializeOwned + 'static,
     {
         let protocol = self.protocol;
-        let run: Run = Box::new(move |cx, call| f(cx, mayfly_wire::decode(protocol, call)?, call));
+        let run: Run = Box::new(move |cx, call| f(cx, mayfly_wire::decode_head(protocol, call)?, call));
         let reads = route.starts_with("GET ") || route.starts_with("HEAD ");
         let handler = if reads { Handler::View(run) } else { Handler::Write(run) };
         self.add(name, Some(route), handler)
@@ -241,16 +249,18 @@ impl Service {
         self,
         name: &'static str,
         route: &'static str,
-        admit: fn(&mut Cx<'_>, I) -> Result<(), Fault>,
-        finish: fn(&mut Cx<'_>, I, &Upload) -> Result<Reply, Fault>,
+        admit: fn(&mut Cx<'_>, I, &Call) -> Result<(), Fault>,
+        finish: fn(&mut Cx<'_>, I, &Call, &Upload) -> Result<Reply, Fault>,
     ) -> Service
     where
         I: DeserializeOwned + 'static,
     {
         let protocol = self.protocol;
         let handler = Handler::Upload {
-            admit: Box::new(move |cx, call| admit(cx, mayfly_wire::decode(protocol, call)?)),
-            finish: Box::new(move |cx, call, upload| finish(cx, mayfly_wire::decode(protocol, call)?, upload)),
+            admit: Box::new(move |cx, call| admit(cx, mayfly_wire::decode_head(protocol, call)?, call)),
+            finish: Box::new(move |cx, call, upload| {
+                finish(cx, mayfly_wire::decode_head(protocol, call)?, call, upload)
+            }),
         };
         self.add(name, Some(route), handler)
     }
@@ -301,16 +311,23 @@ impl Catalogue {
         &self.services
     }
 
-    /// The service of a signature's scope.
+    /// The service of this name.
     pub fn service(&self, name: &str) -> Option<ServiceRef<'_>> {
-        let index = self.services.iter().position(|service| service.name == name)?;
-        Some(ServiceRef { service: &self.services[index], router: &self.routers[index] })
+        self.find(|service| service.name == name)
+    }
+
+    /// The service of a signature's scope.
+    pub fn scope(&self, scope: &str) -> Option<ServiceRef<'_>> {
+        self.find(|service| service.scope == scope)
     }
 
     /// The service of an `X-Amz-Target`'s prefix.
     pub fn target(&self, prefix: &str) -> Option<ServiceRef<'_>> {
-        let found = |service: &Service| !service.target.is_empty() && service.target == prefix;
-        let index = self.services.iter().position(found)?;
+        self.find(|service| !service.target.is_empty() && service.target == prefix)
+    }
+
+    fn find(&self, wanted: impl Fn(&Service) -> bool) -> Option<ServiceRef<'_>> {
+        let index = self.services.iter().position(wanted)?;
         Some(ServiceRef { service: &self.services[index], router: &self.routers[index] })
     }
 }

@@ -30,6 +30,8 @@ pub(crate) const S3_VERSIONS: Space = Space(43);
 pub(crate) const S3_UPLOADS: Space = Space(44);
 pub(crate) const S3_PARTS: Space = Space(45);
 pub(crate) const S3_BODIES: Space = Space(46);
+pub(crate) const S3_BUCKETS_OWNED: Space = Space(47);
+pub(crate) const S3_NULL_VERSIONS: Space = Space(48);
 
 pub(crate) const APIGATEWAY_APIS: Space = Space(60);
 pub(crate) const APIGATEWAY_ROUTES: Space = Space(61);
@@ -41,6 +43,7 @@ pub(crate) const LOGS_GROUPS: Space = Space(80);
 pub(crate) const LOGS_STREAMS: Space = Space(81);
 pub(crate) const LOGS_EVENTS: Space = Space(82);
 pub(crate) const LOGS_BY_TIME: Space = Space(83);
+pub(crate) const LOGS_SWEEPS: Space = Space(84);
 
 pub(crate) const STACKS: Space = Space(100);
 

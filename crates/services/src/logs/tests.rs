@@ -1,0 +1,128 @@
+use super::{Line, append, expire};
+use crate::testing::Bench;
+use serde_json::{Value, json};
+use std::time::Duration;
+
+const GROUP: &str = "/aws/lambda/thumb";
+
+fn logs(bench: &Bench, operation: &str, input: Value) -> Value {
+    bench.call("logs", operation, &input).unwrap_or_else(|fault| panic!("{operation}: {fault}")).json()
+}
+
+fn write(bench: &Bench, stream: &str, messages: &[&str]) {
+    let lines: Vec<Line> =
+        messages.iter().map(|message| Line { at: bench.now(), message: (*message).into() }).collect();
+    bench.run(|cx| append(cx, GROUP, stream, &lines));
+}
+
+fn messages(answer: &Value) -> Vec<&str> {
+    answer["events"].as_array().unwrap().iter().map(|event| event["message"].as_str().unwrap()).collect()
+}
+
+#[test]
+fn the_platforms_lines_are_read_in_order_in_both_directions() {
+    let bench = Bench::seed(1);
+    write(&bench, "one", &["a", "b", "c"]);
+    let stream = json!({"logGroupName": GROUP, "logStreamName": "one", "startFromHead": true, "limit": 2});
+    let first = logs(&bench, "GetLogEvents", stream.clone());
+    assert_eq!(messages(&first), ["a", "b"]);
+    let mut next = stream.clone();
+    next["nextToken"] = first["nextForwardToken"].clone();
+    let second = logs(&bench, "GetLogEvents", next.clone());
+    assert_eq!(messages(&second), ["c"]);
+    next["nextToken"] = second["nextForwardToken"].clone();
+    let end = logs(&bench, "GetLogEvents", next.clone());
+    assert_eq!((messages(&end).len(), &end["nextForwardToken"]), (0, &second["nextForwardToken"]));
+    next["nextToken"] = second["nextBackwardToken"].clone();
+    assert_eq!(messages(&logs(&bench, "GetLogEvents", next)), ["a", "b"]);
+    let tail = json!({"logGroupName": GROUP, "logStreamName": "one", "limit": 2});
+    assert_eq!(messages(&logs(&bench, "GetLogEvents", tail)), ["b", "c"]);
+}
+
+#[test]
+fn a_group_is_filtered_across_its_streams_by_time() {
+    let bench = Bench::seed(2);
+    write(&bench, "b", &["ERROR one"]);
+    bench.advance(Duration::from_millis(5));
+    write(&bench, "a", &["INFO two", "ERROR three"]);
+    let all = logs(&bench, "FilterLogEvents", json!({"logGroupName": GROUP}));
+    assert_eq!(messages(&all), ["ERROR one", "INFO two", "ERROR three"]);
+    let errors = json!({"logGroupName": GROUP, "filterPattern": "ERROR", "limit": 1});
+    let page = logs(&bench, "FilterLogEvents", errors.clone());
+    assert_eq!(messages(&page), ["ERROR one"]);
+    let mut next = errors;
+    next["nextToken"] = page["nextToken"].clone();
+    let page = logs(&bench, "FilterLogEvents", next);
+    assert_eq!(messages(&page), ["ERROR three"]);
+    let since = json!({"logGroupName": GROUP, "startTime": bench.now().ms()});
+    assert_eq!(messages(&logs(&bench, "FilterLogEvents", since)).len(), 2);
+    let streams = json!({"logGroupName": GROUP, "logStreamNames": ["b"]});
+    assert_eq!(messages(&logs(&bench, "FilterLogEvents", streams)), ["ERROR one"]);
+}
+
+#[test]
+fn retention_and_deletion_take_the_events_away() {
+    let bench = Bench::seed(3);
+    write(&bench, "s", &["old"]);
+    bench.advance(Duration::from_secs(2 * 24 * 3600));
+    write(&bench, "s", &["new"]);
+    logs(&bench, "PutRetentionPolicy", json!({"logGroupName": GROUP, "retentionInDays": 1}));
+    let sweep = || {
+        let mut swept = 0;
+        loop {
+            match bench.run(|cx| expire(cx, 100)) {
+                0 => return swept,
+                some => swept += some,
+            }
+        }
+    };
+    assert_eq!(sweep(), 1);
+    let left = logs(&bench, "FilterLogEvents", json!({"logGroupName": GROUP}));
+    assert_eq!(messages(&left), ["new"]);
+
+    logs(&bench, "DeleteLogGroup", json!({"logGroupName": GROUP}));
+    let gone = bench.call("logs", "FilterLogEvents", &json!({"logGroupName": GROUP})).unwrap_err();
+    assert_eq!(gone.code, "ResourceNotFoundException");
+    logs(&bench, "CreateLogGroup", json!({"logGroupName": GROUP}));
+    let fresh = logs(&bench, "FilterLogEvents", json!({"logGroupName": GROUP}));
+    assert!(messages(&fresh).is_empty(), "a new group of the old name is empty");
+    assert_eq!(sweep(), 2, "an event and a stream");
+}
+
+#[test]
+fn bad_calls_get_the_documented_faults() {
+    let bench = Bench::seed(4);
+    let fault = |operation: &str, input: Value| bench.call("logs", operation, &input).unwrap_err();
+    logs(&bench, "CreateLogGroup", json!({"logGroupName": "g"}));
+    assert_eq!(fault("CreateLogGroup", json!({"logGroupName": "g"})).code, "ResourceAlreadyExistsException");
+    assert_eq!(fault("CreateLogGroup", json!({"logGroupName": "a b"})).code, "InvalidParameterException");
+    logs(&bench, "CreateLogStream", json!({"logGroupName": "g", "logStreamName": "s"}));
+    let put = |events: Value| json!({"logGroupName": "g", "logStreamName": "s", "logEvents": events});
+    let now = bench.now().ms();
+    let unordered = put(json!([{"timestamp": now, "message": "b"}, {"timestamp": now - 1, "message": "a"}]));
+    assert_eq!(fault("PutLogEvents", unordered).code, "InvalidParameterException");
+    let mixed = put(json!([{"timestamp": 1, "message": "old"}, {"timestamp": now, "message": "ok"}]));
+    let written = logs(&bench, "PutLogEvents", mixed);
+    assert_eq!(written["rejectedLogEventsInfo"]["tooOldLogEventEndIndex"], 1);
+    let bad = json!({"logGroupName": "g", "retentionInDays": 2});
+    assert_eq!(fault("PutRetentionPolicy", bad).code, "InvalidParameterException");
+}
+
+#[test]
+fn streams_are_listed_by_name_and_by_their_last_event() {
+    let bench = Bench::seed(5);
+    for stream in ["c", "a", "b"] {
+        write(&bench, stream, &["x"]);
+        bench.advance(Duration::from_millis(1));
+    }
+    let names = |input: Value| -> Vec<String> {
+        let answer = logs(&bench, "DescribeLogStreams", input);
+        let streams = answer["logStreams"].as_array().unwrap().iter();
+        streams.map(|stream| stream["logStreamName"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(names(json!({"logGroupName": GROUP})), ["a", "b", "c"]);
+    assert_eq!(names(json!({"logGroupName": GROUP, "descending": true, "limit": 2})), ["c", "b"]);
+    assert_eq!(names(json!({"logGroupName": GROUP, "nextToken": "a"})), ["b", "c"]);
+    let latest = json!({"logGroupName": GROUP, "orderBy": "LastEventTime", "descending": true});
+    assert_eq!(names(latest), ["b", "a", "c"]);
+}

@@ -1,0 +1,149 @@
+//! From a configuration to a serving process, and down again. Read top to bottom.
+
+use crate::cloud::Cloud;
+use crate::config::Config;
+use crate::fabric::{self, Lanes};
+use crate::logs::LogSink;
+use crate::platform::Services;
+use crate::{collector, gateway};
+use anyhow::Context as _;
+use mayfly_kernel::ids::Ids;
+use mayfly_kernel::time::SystemClock;
+use mayfly_runtime::{Host, HostConfig, LauncherCommand, Layer};
+use mayfly_services::identity::{Keyring, RootKey};
+use mayfly_services::{Runner, Site};
+use mayfly_store::{Blobs, Durability, LocalOptions, Store};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tracing::{error, info};
+
+/// A server that accepts requests.
+pub(crate) struct Running {
+    pub(crate) endpoint: String,
+    pub(crate) root: RootKey,
+    /// Whether this start made the data directory's root key.
+    pub(crate) first_start: bool,
+    cloud: Arc<Cloud>,
+    logs: LogSink,
+    stop: watch::Sender<bool>,
+    doors: tokio::task::JoinHandle<()>,
+    drain: Duration,
+}
+
+pub(crate) async fn start(config: Config) -> anyhow::Result<Running> {
+    let data = &config.data;
+    std::fs::create_dir_all(data).with_context(|| format!("create the data directory {}", data.display()))?;
+    let options = LocalOptions {
+        cache_bytes: config.store.cache_bytes,
+        table_bytes: config.store.table_bytes,
+        ..LocalOptions::default()
+    };
+    let store = Store::open(&data.join("store"), options).map_err(|error| explain_open(data, error))?;
+    let blobs = Blobs::local(&data.join("blobs")).context("open the blob directory")?;
+
+    // The port is taken before anything runs, so that a second server on it fails without side effects.
+    let listener = TcpListener::bind(config.listen).await.with_context(|| format!("listen on {}", config.listen))?;
+    let address = listener.local_addr().context("the listening address")?;
+    let authority = config.authority.clone().unwrap_or_else(|| address.to_string());
+
+    let ids = Ids::system();
+    let (keyring, first_start) = keys(&store, &ids, &config)?;
+    let endpoint = format!("http://{authority}");
+    write_root_key(data, keyring.root(), &endpoint, &config.region)?;
+
+    let site =
+        Site { account: config.account.clone(), region: config.region.clone(), authority, tls: false };
+    let clock = Arc::new(SystemClock);
+    let limits = Arc::new(config.limits.clone());
+    let runner = Runner::new(store, clock.clone(), ids, limits, site);
+    let (lanes, mailbox) = Lanes::channel();
+    let root = keyring.root().clone();
+    let cloud = Arc::new(Cloud::new(runner, keyring, blobs, lanes));
+    let (stop, stopped) = watch::channel(false);
+    let logs = LogSink::default();
+    let platform = Services { cloud: cloud.clone(), logs: logs.clone(), stop: stopped.clone() };
+    let host = Host::start(host_config(&config)?, Arc::new(platform), clock).await?;
+    cloud.set_host(host);
+
+    tokio::spawn(logs.clone().drive(cloud.clone()));
+    tokio::spawn(collector::drive(cloud.clone()));
+    let driver = cloud.clone();
+    tokio::spawn(async move {
+        if let Err(fault) = fabric::drive(driver, mailbox).await {
+            error!(%fault, "the fabric has stopped: asynchronous work waits for the next start");
+        }
+    });
+    let doors = tokio::spawn(gateway::serve(cloud.clone(), listener, stopped));
+    let drain = Duration::from_secs(config.limits.drain_seconds);
+    Ok(Running { endpoint, root, first_start, cloud, logs, stop, doors, drain })
+}
+
+impl Running {
+    /// Takes nothing new, finishes what is under way up to the limit, and closes the store.
+    pub(crate) async fn drain(self) {
+        info!("draining");
+        self.stop.send_replace(true);
+        let _ = self.doors.await;
+        self.cloud.host().drain(self.drain).await;
+        self.logs.flush(&self.cloud).await;
+        self.cloud.runner.store().close();
+    }
+}
+
+fn explain_open(data: &Path, error: mayfly_store::OpenError) -> anyhow::Error {
+    match error {
+        mayfly_store::OpenError::Locked => anyhow::anyhow!(
+            "the data directory {} is in use by another mayfly process. Stop it, or choose another with --data",
+            data.display()
+        ),
+        other => anyhow::Error::new(other).context(format!("open the store in {}", data.display())),
+    }
+}
+
+fn keys(store: &Store, ids: &Ids, config: &Config) -> anyhow::Result<(Keyring, bool)> {
+    let mut tx = store.begin();
+    let keyring = Keyring::load_or_create(&mut tx, ids, &config.account, &config.region)?;
+    let first_start = tx.is_dirty();
+    if first_start {
+        tx.commit(Durability::Durable).wait().context("keep the root key")?;
+    }
+    Ok((keyring, first_start))
+}
+
+/// The file from which `mayfly env` and the other commands learn the endpoint and the key. For its owner alone.
+fn write_root_key(data: &Path, root: &RootKey, endpoint: &str, region: &str) -> anyhow::Result<()> {
+    use std::io::Write as _;
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let document = serde_json::json!({
+        "access_key_id": root.access_key,
+        "secret_access_key": root.secret_key,
+        "endpoint": endpoint,
+        "region": region,
+    });
+    let (file, fresh) = (data.join("root-key.json"), data.join("root-key.json.new"));
+    let _ = std::fs::remove_file(&fresh);
+    let mut out = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&fresh)?;
+    out.write_all(serde_json::to_string_pretty(&document)?.as_bytes())?;
+    out.sync_all()?;
+    std::fs::rename(&fresh, &file).with_context(|| format!("write {}", file.display()))
+}
+
+fn host_config(config: &Config) -> anyhow::Result<HostConfig> {
+    let require = config.require.iter().map(|name| {
+        Layer::parse(name).with_context(|| format!("`require` names an unknown isolation layer: {name}"))
+    });
+    Ok(HostConfig {
+        cache_dir: config.data.join("cache"),
+        runtimes_dir: config.data.join("runtimes"),
+        limits: config.limits.clone(),
+        region: config.region.clone(),
+        require: require.collect::<anyhow::Result<_>>()?,
+        launcher: LauncherCommand {
+            program: std::env::current_exe().context("find this program's own file")?,
+            args: vec!["launcher".into()],
+        },
+    })
+}

@@ -1,0 +1,84 @@
+//! Deletes what nothing names any more: bodies and packages beside the store, and log events past their retention.
+//!
+//! A body that lost its last holder has a row saying so; those are deleted as soon as they appear. A body that a
+//! crash left before any row named it is found by a slow walk over the directory.
+
+use crate::cloud::Cloud;
+use mayfly_kernel::{Caller, Fault};
+use mayfly_services::{blobs, logs};
+use std::sync::Arc;
+use std::time::Duration;
+use tracing::{info, warn};
+
+const PAGE: usize = 256;
+/// How long a body may lie without a name before it counts as left behind. Longer than any upload's last step.
+const ORPHAN_AGE: Duration = Duration::from_secs(24 * 3600);
+const WALK_EVERY: Duration = Duration::from_secs(6 * 3600);
+
+pub(crate) async fn drive(cloud: Arc<Cloud>) {
+    let site = cloud.runner.site();
+    let caller = Caller::service("collector.mayfly", &site.account, &site.region);
+    let mut walk = tokio::time::interval(WALK_EVERY);
+    walk.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    // The first tick is at once, and a start has better things to do.
+    walk.tick().await;
+    cloud.garbage.notify_one();
+    loop {
+        let swept = tokio::select! {
+            () = cloud.garbage.notified() => sweep(&cloud, &caller).await,
+            _ = walk.tick() => patrol(&cloud, &caller).await,
+        };
+        if let Err(fault) = swept {
+            warn!(%fault, "cannot collect garbage");
+        }
+    }
+}
+
+/// Deletes every body that waits for it, in steps that a crash may separate.
+async fn sweep(cloud: &Cloud, caller: &Caller) -> Result<(), Fault> {
+    loop {
+        let garbage = blobs::garbage(cloud.runner.store(), PAGE)?;
+        if garbage.is_empty() {
+            return Ok(());
+        }
+        for id in garbage {
+            let _nobody_stages = cloud.packages.write().await;
+            if !cloud.transact(caller, "", |cx| blobs::doom(cx, &id)).await? {
+                continue;
+            }
+            cloud.blobs.delete(&id).await.map_err(|error| Fault::internal("delete a blob", error))?;
+            cloud.transact(caller, "", |cx| Ok(blobs::forget(cx, &id))).await?;
+        }
+    }
+}
+
+async fn patrol(cloud: &Cloud, caller: &Caller) -> Result<(), Fault> {
+    let expired = loop_expired(cloud, caller).await?;
+    let failed = |error: std::io::Error| Fault::internal("list blobs", error);
+    let mut orphans = 0;
+    let mut after = None;
+    loop {
+        let page = cloud.blobs.list_older_than(ORPHAN_AGE, after.take(), PAGE).await.map_err(failed)?;
+        let Some(last) = page.last().cloned() else { break };
+        let _nobody_stages = cloud.packages.write().await;
+        for id in page {
+            if !blobs::is_known(cloud.runner.store(), &id)? && cloud.blobs.delete(&id).await.is_ok() {
+                orphans += 1;
+            }
+        }
+        after = Some(last);
+    }
+    info!(orphans, expired, "patrol done");
+    Ok(())
+}
+
+async fn loop_expired(cloud: &Cloud, caller: &Caller) -> Result<usize, Fault> {
+    let mut expired = 0;
+    loop {
+        let page = cloud.transact_relaxed(caller, |cx| logs::expire(cx, PAGE)).await?;
+        if page == 0 {
+            return Ok(expired);
+        }
+        expired += page;
+    }
+}

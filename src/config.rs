@@ -1,0 +1,71 @@
+//! The configuration: one documented struct, read from a TOML file, overridden by flags.
+//!
+//! Everything has a default, so that no file is needed. An unknown key is an error: a misspelt limit must not be
+//! silently ignored.
+
+use anyhow::Context as _;
+use mayfly_kernel::Limits;
+use serde::Deserialize;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Config {
+    /// Where everything is kept. One process at a time.
+    pub(crate) data: PathBuf,
+    /// The one address of the gateway.
+    pub(crate) listen: SocketAddr,
+    /// The account that owns everything, twelve digits.
+    pub(crate) account: String,
+    pub(crate) region: String,
+    /// What functions and clients are told as the gateway's host and port; the listening address if absent.
+    pub(crate) authority: Option<String>,
+    /// Isolation layers without which the server refuses to start, by the names that `mayfly doctor` prints.
+    pub(crate) require: Vec<String>,
+    pub(crate) limits: Limits,
+    pub(crate) store: StoreConfig,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct StoreConfig {
+    /// Memory for pages of the tree.
+    pub(crate) cache_bytes: usize,
+    /// Recent writes are kept in memory up to this size before they move to the tree.
+    pub(crate) table_bytes: usize,
+}
+
+impl Default for StoreConfig {
+    fn default() -> StoreConfig {
+        let local = mayfly_store::LocalOptions::default();
+        StoreConfig { cache_bytes: local.cache_bytes, table_bytes: local.table_bytes }
+    }
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            data: crate::cli::default_data_dir(),
+            listen: SocketAddr::from(([127, 0, 0, 1], 4566)),
+            account: "000000000000".into(),
+            region: "us-east-1".into(),
+            authority: None,
+            require: Vec::new(),
+            limits: Limits::default(),
+            store: StoreConfig::default(),
+        }
+    }
+}
+
+impl Config {
+    /// The file's configuration, or the defaults if there is no file.
+    pub(crate) fn load(file: Option<&Path>) -> anyhow::Result<Config> {
+        let Some(file) = file else { return Ok(Config::default()) };
+        let text = std::fs::read_to_string(file).with_context(|| format!("read {}", file.display()))?;
+        let config: Config = toml::from_str(&text).with_context(|| format!("in {}", file.display()))?;
+        let digits = config.account.len() == 12 && config.account.bytes().all(|b| b.is_ascii_digit());
+        anyhow::ensure!(digits, "in {}: account must be twelve digits", file.display());
+        Ok(config)
+    }
+}

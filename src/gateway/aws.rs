@@ -1,0 +1,395 @@
+//! The AWS APIs: from a request to an operation of the table, and back.
+//!
+//! The order is always the same: which service and operation, who signed it, the body, the handler. Nothing of a
+//! body is read before its length is known to be acceptable, and nothing of an upload before the caller is known.
+
+use super::auth::{self, Payload};
+use super::bodies::{self, Intake};
+use super::{Peer, Request, Response, respond, stage};
+use crate::cloud::Cloud;
+use base64::Engine as _;
+use bytes::Bytes;
+use http::request::Parts;
+use hyper::body::Incoming;
+use mayfly_kernel::function::Refusal;
+use mayfly_kernel::{Caller, Fault};
+use mayfly_runtime::body;
+use mayfly_services::operation::{Handler, Invoke, ServiceRef};
+use mayfly_services::{Content, Operation, Reply, s3};
+use mayfly_wire::checksum::Algorithm;
+use mayfly_wire::sigv4::{AuthError, Credential};
+use mayfly_wire::{Call, Found, Protocol, parse_query};
+use sha2::Digest as _;
+use std::sync::Arc;
+
+/// A request on its way: what the parts below need of it.
+struct Exchange<'a> {
+    cloud: &'a Arc<Cloud>,
+    peer: &'a Peer,
+    parts: &'a Parts,
+    /// The path that is routed: with the bucket in it, wherever the client wrote the bucket.
+    path: String,
+    service: ServiceRef<'a>,
+    credential: Option<Credential>,
+    request_id: String,
+}
+
+pub(super) async fn answer(cloud: &Arc<Cloud>, peer: &Peer, bucket: Option<String>, request: Request) -> Response {
+    let request_id = cloud.runner.request_id();
+    let (parts, incoming) = request.into_parts();
+    let path = match &bucket {
+        Some(bucket) => format!("/{bucket}{}", parts.uri.path()),
+        None => parts.uri.path().to_owned(),
+    };
+    let dialect = dialect(&parts);
+    let found = auth::credential(&parts, dialect).and_then(|credential| {
+        let service = service(cloud, &parts, credential.as_ref(), bucket.is_some())?;
+        Ok((service, credential))
+    });
+    let (service, credential) = match found {
+        Ok(found) => found,
+        Err(fault) => return respond::fault(dialect, &fault, &request_id, &path),
+    };
+    let protocol = service.service.protocol;
+    let origin = parts.headers.get(http::header::ORIGIN).cloned();
+    if protocol == Protocol::RestXml && parts.method == http::Method::OPTIONS {
+        return preflight(cloud, &parts, &path, &request_id);
+    }
+    let exchange = Exchange { cloud, peer, parts: &parts, path, service, credential, request_id };
+    let head = parts.method == http::Method::HEAD;
+    let mut response = match perform(&exchange, incoming).await {
+        Ok(reply) => respond::reply(cloud, protocol, reply, &exchange.request_id, head),
+        Err(fault) => {
+            let mut response = respond::fault(protocol, &fault, &exchange.request_id, &exchange.path);
+            if head {
+                *response.body_mut() = body::empty();
+            }
+            response
+        }
+    };
+    if let (Protocol::RestXml, Some(origin)) = (protocol, origin) {
+        allow_origin(cloud, &exchange, origin.to_str().unwrap_or_default(), &mut response);
+    }
+    response
+}
+
+/// In which protocol to complain before the service is known.
+fn dialect(parts: &Parts) -> Protocol {
+    let content_type = parts.headers.get(http::header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    match content_type.unwrap_or_default() {
+        _ if parts.headers.contains_key("x-amz-target") => Protocol::Json11,
+        text if text.starts_with("application/x-www-form-urlencoded") => Protocol::Query,
+        text if text.starts_with("application/json") => Protocol::RestJson,
+        _ => Protocol::RestXml,
+    }
+}
+
+/// The service by the target header, else by the signature's scope, else by the look of the request.
+fn service<'a>(
+    cloud: &'a Cloud,
+    parts: &Parts,
+    credential: Option<&Credential>,
+    virtual_host: bool,
+) -> Result<ServiceRef<'a>, Fault> {
+    let catalogue = &cloud.catalogue;
+    if let Some(target) = header(parts, "x-amz-target") {
+        let prefix = target.rsplit_once('.').map_or(target, |(prefix, _)| prefix);
+        return catalogue.target(prefix).ok_or_else(|| Fault::not_implemented(&format!("the service {prefix}")));
+    }
+    if virtual_host {
+        return catalogue.scope("s3").ok_or_else(|| Fault::not_implemented("the service s3"));
+    }
+    let scope = match credential {
+        Some(credential) => credential.service.as_str(),
+        None if dialect(parts) == Protocol::RestXml => "s3",
+        None => return Err(AuthError::MissingToken.to_fault(dialect(parts))),
+    };
+    catalogue.scope(scope).ok_or_else(|| Fault::not_implemented(&format!("the service {scope}")))
+}
+
+fn header<'a>(parts: &'a Parts, name: &str) -> Option<&'a str> {
+    parts.headers.get(name).and_then(|value| value.to_str().ok())
+}
+
+async fn perform(exchange: &Exchange<'_>, incoming: Incoming) -> Result<Reply, Fault> {
+    let service = exchange.service;
+    match service.service.protocol {
+        Protocol::Json10 | Protocol::Json11 => {
+            let name = header(exchange.parts, "x-amz-target").and_then(|target| target.rsplit('.').next());
+            let operation = named(service, name.unwrap_or_default())?;
+            document(exchange, operation, Vec::new(), incoming).await
+        }
+        Protocol::Query => query(exchange, incoming).await,
+        Protocol::RestJson | Protocol::RestXml => {
+            let (operation, labels) = routed(exchange)?;
+            match &operation.handler {
+                Handler::Upload { .. } => upload(exchange, operation, labels, incoming).await,
+                Handler::View(_) | Handler::Write(_) | Handler::Staged { .. } => {
+                    document(exchange, operation, labels, incoming).await
+                }
+            }
+        }
+    }
+}
+
+fn named<'a>(service: ServiceRef<'a>, name: &str) -> Result<&'a Operation, Fault> {
+    let missing = || Fault::not_implemented(&format!("{} of the service {}", name, service.service.name));
+    service.named(name).ok_or_else(missing)
+}
+
+fn routed<'a>(exchange: &Exchange<'a>) -> Result<(&'a Operation, Vec<(String, String)>), Fault> {
+    let (service, parts) = (exchange.service, exchange.parts);
+    let query = parts.uri.query().unwrap_or_default();
+    match service.router.find(parts.method.as_str(), &exchange.path, query, &parts.headers) {
+        Found::Match { value, labels } => Ok((&service.service.operations[*value], labels)),
+        Found::MethodNotAllowed if service.service.protocol == Protocol::RestXml => {
+            let text = "The specified method is not allowed against this resource.";
+            Err(Fault::new(405, "MethodNotAllowed", text))
+        }
+        Found::MethodNotAllowed | Found::NotFound => {
+            let what = format!("{} {} of the service {}", parts.method, exchange.path, service.service.name);
+            Err(Fault::not_implemented(&what))
+        }
+    }
+}
+
+/// An operation whose body is a document, read whole before the handler runs.
+async fn document(
+    exchange: &Exchange<'_>,
+    operation: &Operation,
+    labels: Vec<(String, String)>,
+    incoming: Incoming,
+) -> Result<Reply, Fault> {
+    let body = gather(exchange, incoming).await?;
+    let (caller, body) = authenticate(exchange, body)?;
+    let call = call(exchange, operation.name, labels, body);
+    run(exchange, operation, &caller, &call).await
+}
+
+async fn gather(exchange: &Exchange<'_>, incoming: Incoming) -> Result<Bytes, Fault> {
+    let limit = exchange.cloud.runner.limits().api_request_bytes;
+    bodies::gather(incoming, limit, "api_request_bytes").await
+}
+
+/// In the query protocol the operation's name is in the body.
+async fn query(exchange: &Exchange<'_>, incoming: Incoming) -> Result<Reply, Fault> {
+    let body = gather(exchange, incoming).await?;
+    let (caller, body) = authenticate(exchange, body)?;
+    let mut pairs = parse_query(exchange.parts.uri.query().unwrap_or_default());
+    if let Ok(text) = std::str::from_utf8(&body) {
+        pairs.extend(parse_query(text));
+    }
+    let action = pairs.iter().find(|(name, _)| name == "Action").map(|(_, value)| value.as_str());
+    let operation = match action {
+        Some(action) => named(exchange.service, action)?,
+        None => return Err(Fault::new(400, "MissingAction", "The request must contain the parameter Action")),
+    };
+    let call = call(exchange, operation.name, Vec::new(), body);
+    run(exchange, operation, &caller, &call).await
+}
+
+fn call(exchange: &Exchange<'_>, operation: &str, labels: Vec<(String, String)>, body: Bytes) -> Call {
+    Call {
+        operation: operation.into(),
+        labels,
+        query: parse_query(exchange.parts.uri.query().unwrap_or_default()),
+        headers: exchange.parts.headers.clone(),
+        body,
+    }
+}
+
+/// The caller of a request whose body is at hand, and the body without its transfer form.
+fn authenticate(exchange: &Exchange<'_>, body: Bytes) -> Result<(Caller, Bytes), Fault> {
+    let protocol = exchange.service.service.protocol;
+    let Some(credential) = &exchange.credential else {
+        return match protocol {
+            Protocol::RestXml => Ok((auth::anonymous(exchange.cloud), body)),
+            Protocol::Json10 | Protocol::Json11 | Protocol::Query | Protocol::RestJson => {
+                Err(AuthError::MissingToken.to_fault(protocol))
+            }
+        };
+    };
+    let hash = hex(&sha2::Sha256::digest(&body));
+    let (caller, seed) = auth::verify(exchange.cloud, exchange.parts, credential, protocol, Some(&hash))?;
+    admit_peer(exchange.peer, &caller, protocol)?;
+    let body = match auth::payload(credential, seed, exchange.parts) {
+        Payload::Chunked(mut decoder) => {
+            let pieces = decoder.push(body).map_err(|error| error.to_fault())?;
+            decoder.finish().map_err(|error| error.to_fault())?;
+            pieces.concat().into()
+        }
+        Payload::Sha256(declared) if declared != hash => {
+            let text = "The provided 'x-amz-content-sha256' header does not match what was computed.";
+            return Err(Fault::new(400, "XAmzContentSHA256Mismatch", text));
+        }
+        Payload::Sha256(_) | Payload::Unsigned => body,
+    };
+    Ok((caller, body))
+}
+
+fn admit_peer(peer: &Peer, caller: &Caller, protocol: Protocol) -> Result<(), Fault> {
+    match auth::agrees(peer, caller) {
+        true => Ok(()),
+        false => Err(AuthError::InvalidToken.to_fault(protocol)),
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::with_capacity(64), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+async fn run(
+    exchange: &Exchange<'_>,
+    operation: &Operation,
+    caller: &Caller,
+    call: &Call,
+) -> Result<Reply, Fault> {
+    let (cloud, id) = (exchange.cloud, exchange.request_id.as_str());
+    let reply = match &operation.handler {
+        Handler::View(run) => cloud.runner.view(caller, id, |cx| run(cx, call))?,
+        Handler::Write(run) => cloud.transact(caller, id, |cx| run(cx, call)).await?,
+        Handler::Staged { source, install } => {
+            let source = cloud.runner.view(caller, id, |cx| source(cx, call))?;
+            let _kept = cloud.packages.read().await;
+            let package = match source {
+                Some(source) => Some(stage::stage(cloud, source).await?),
+                None => None,
+            };
+            cloud.transact(caller, id, |cx| install(cx, call, package.as_ref())).await?
+        }
+        Handler::Upload { .. } => return Err(Fault::internal("dispatch", "an upload is not a document")),
+    };
+    match reply.content {
+        Content::Invoke(invoke) => invoked(cloud, *invoke).await,
+        Content::Empty | Content::Bytes(_) | Content::Pieces(_) => Ok(reply),
+    }
+}
+
+/// Runs a function for a caller who waits, and tells the outcome as the Invoke API does.
+async fn invoked(cloud: &Cloud, invoke: Invoke) -> Result<Reply, Fault> {
+    let label = invoke.version.label.clone();
+    let version = Arc::new(invoke.version);
+    let outcome = cloud.host().invoke(version, invoke.invocation).await.map_err(|refusal| refused(&refusal))?;
+    let tail = invoke.log_tail.then(|| base64::engine::general_purpose::STANDARD.encode(&outcome.log_tail));
+    let reply = Reply::status(200).header("x-amz-executed-version", label).header_opt("x-amz-log-result", tail);
+    Ok(match outcome.result {
+        Ok(payload) => reply.body("application/json", payload),
+        Err(error) => {
+            reply.header("x-amz-function-error", "Unhandled").body("application/json", error.payload)
+        }
+    })
+}
+
+/// A refusal in the words of the Invoke API.
+pub(super) fn refused(refusal: &Refusal) -> Fault {
+    let throttled = |reason: &str| {
+        Fault::new(429, "TooManyRequestsException", "Rate Exceeded.")
+            .with_field("Reason", reason)
+            .with_field("Type", "User")
+    };
+    match refusal {
+        Refusal::ReservedConcurrency => throttled("ReservedFunctionConcurrentInvocationLimitExceeded"),
+        Refusal::AccountConcurrency => throttled("ConcurrentInvocationLimitExceeded"),
+        Refusal::NodeFull => throttled("ConcurrentSnapshotCreateLimitExceeded"),
+        Refusal::Unrunnable(why) => Fault::new(502, "InvalidRuntimeException", why.clone()),
+        Refusal::Draining => Fault::new(503, "ServiceException", "The server is shutting down. Please try again."),
+    }
+}
+
+/// An operation whose body streams: admitted on its head, received, and then named by a transaction.
+async fn upload(
+    exchange: &Exchange<'_>,
+    operation: &Operation,
+    labels: Vec<(String, String)>,
+    incoming: Incoming,
+) -> Result<Reply, Fault> {
+    let Handler::Upload { admit, finish } = &operation.handler else {
+        return Err(Fault::internal("dispatch", "a document is not an upload"));
+    };
+    let (cloud, id) = (exchange.cloud, exchange.request_id.as_str());
+    let protocol = exchange.service.service.protocol;
+    let (caller, payload) = match &exchange.credential {
+        None => (auth::anonymous(cloud), Payload::Unsigned),
+        Some(credential) => {
+            let (caller, seed) = auth::verify(cloud, exchange.parts, credential, protocol, None)?;
+            admit_peer(exchange.peer, &caller, protocol)?;
+            let payload = auth::payload(credential, seed, exchange.parts);
+            (caller, payload)
+        }
+    };
+    let mut call = call(exchange, operation.name, labels, Bytes::new());
+    cloud.runner.view(&caller, id, |cx| admit(cx, &call))?;
+    let intake = Intake {
+        payload,
+        algorithms: wanted_checksums(&call),
+        limit: cloud.runner.limits().object_bytes,
+        announced: call.header("content-length").and_then(|length| length.parse().ok()),
+    };
+    let received = bodies::receive(cloud, incoming, intake).await?;
+    for (name, value) in received.trailers {
+        if let (Ok(name), Ok(value)) = (http::HeaderName::try_from(name), http::HeaderValue::try_from(value)) {
+            call.headers.insert(name, value);
+        }
+    }
+    let finished = cloud.transact(&caller, id, |cx| finish(cx, &call, &received.upload)).await;
+    if finished.is_err() {
+        bodies::discard(cloud, &received.upload).await;
+    }
+    finished
+}
+
+/// The checksums that the client names, in a header, a trailer or as its choice; CRC-64/NVME if it names none.
+fn wanted_checksums(call: &Call) -> Vec<Algorithm> {
+    let named = |name: &str| Algorithm::ALL.iter().copied().find(|algorithm| algorithm.header() == Some(name));
+    let mut wanted: Vec<Algorithm> = call.headers.keys().filter_map(|name| named(name.as_str())).collect();
+    if let Some(trailer) = call.header("x-amz-trailer") {
+        wanted.extend(trailer.split(',').filter_map(|name| named(&name.trim().to_ascii_lowercase())));
+    }
+    for header in ["x-amz-sdk-checksum-algorithm", "x-amz-checksum-algorithm"] {
+        wanted.extend(call.header(header).and_then(Algorithm::parse));
+    }
+    if wanted.is_empty() {
+        wanted.push(Algorithm::Crc64Nvme);
+    }
+    wanted
+}
+
+/// What the bucket's rules say to a browser that asks first.
+fn preflight(cloud: &Arc<Cloud>, parts: &Parts, path: &str, request_id: &str) -> Response {
+    let denied = || Fault::new(403, "AccessForbidden", "CORSResponse: CORS is not enabled for this bucket.");
+    let origin = header(parts, "origin").unwrap_or_default();
+    let method = header(parts, "access-control-request-method").unwrap_or_default();
+    let asked = header(parts, "access-control-request-headers").unwrap_or_default();
+    match cors(cloud, path, request_id, origin, method, asked) {
+        Some(headers) => {
+            let reply = headers.into_iter().fold(Reply::status(200), |reply, (name, value)| reply.header(name, value));
+            respond::reply(cloud, Protocol::RestXml, reply, request_id, false)
+        }
+        None => respond::fault(Protocol::RestXml, &denied(), request_id, path),
+    }
+}
+
+fn cors(
+    cloud: &Cloud,
+    path: &str,
+    request_id: &str,
+    origin: &str,
+    method: &str,
+    asked: &str,
+) -> Option<Vec<(&'static str, String)>> {
+    let bucket = path.trim_start_matches('/').split('/').next().unwrap_or_default();
+    let rules = cloud.runner.view(&auth::anonymous(cloud), request_id, |cx| s3::cors_for(cx, bucket)).ok()?;
+    s3::cors::respond(&rules, origin, method, asked)
+}
+
+fn allow_origin(cloud: &Arc<Cloud>, exchange: &Exchange<'_>, origin: &str, response: &mut Response) {
+    let method = exchange.parts.method.as_str();
+    let headers = cors(cloud, &exchange.path, &exchange.request_id, origin, method, "");
+    for (name, value) in headers.unwrap_or_default() {
+        respond::set(response, name, &value);
+    }
+}

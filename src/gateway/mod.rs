@@ -1,0 +1,159 @@
+//! The front door: one port for every AWS API, for functions' HTTP, and for health.
+//!
+//! A connection is served on the worker that accepted it. Which door a request takes is decided from its head
+//! alone: by host name (function URLs, APIs, virtual-hosted buckets), by a reserved path (`/_mayfly`, `/_api`,
+//! `/_url`), otherwise it is a call of an AWS API.
+//!
+//! Not here: TLS, and anything that knows what an operation does.
+
+mod auth;
+mod aws;
+mod bodies;
+mod functions;
+mod respond;
+mod stage;
+
+use crate::cloud::Cloud;
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use mayfly_kernel::Arn;
+use mayfly_runtime::{Body, body};
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+use tracing::{debug, warn};
+
+pub(crate) use stage::blob_id;
+
+pub(crate) type Request = http::Request<Incoming>;
+pub(crate) type Response = http::Response<Body>;
+
+/// Whose connection it is.
+#[derive(Clone, Debug)]
+pub(crate) enum Peer {
+    /// Anyone who can reach the listening address.
+    Client,
+    /// The instance of a function, through the socket inside its sandbox.
+    Function(Arn),
+}
+
+/// Accepts connections until told to stop.
+pub(crate) async fn serve(cloud: Arc<Cloud>, listener: TcpListener, stop: watch::Receiver<bool>) {
+    let places = Arc::new(Semaphore::new(cloud.runner.limits().connections));
+    let mut stopping = stop.clone();
+    loop {
+        // A place first: beyond the limit, clients wait in the kernel's queue.
+        let Ok(place) = places.clone().acquire_owned().await else { return };
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = stopping.wait_for(|stop| *stop) => return,
+        };
+        match accepted {
+            Ok((stream, _)) => {
+                let (cloud, stop) = (cloud.clone(), stop.clone());
+                tokio::spawn(async move {
+                    connection(cloud, stream, Peer::Client, stop).await;
+                    drop(place);
+                });
+            }
+            Err(error) => {
+                // Out of descriptors, most likely: give those that are open a moment to end.
+                warn!(%error, "cannot accept a connection");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+    }
+}
+
+/// Serves one connection to its end. On a stop, the request under way is finished first.
+pub(crate) async fn connection(cloud: Arc<Cloud>, stream: TcpStream, peer: Peer, mut stop: watch::Receiver<bool>) {
+    let _ = stream.set_nodelay(true);
+    let head_timeout = Duration::from_secs(cloud.runner.limits().request_head_seconds);
+    let service = service_fn(move |request| {
+        let (cloud, peer) = (cloud.clone(), peer.clone());
+        async move { Ok::<_, Infallible>(answer(&cloud, &peer, request).await) }
+    });
+    let mut server = hyper::server::conn::http1::Builder::new();
+    server.timer(TokioTimer::new()).header_read_timeout(head_timeout).keep_alive(true);
+    let connection = server.serve_connection(TokioIo::new(stream), service);
+    let mut connection = std::pin::pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        _ = stop.wait_for(|stop| *stop) => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        debug!(%error, "a connection ended early");
+    }
+}
+
+/// Where a request goes.
+enum Door {
+    Health,
+    /// A function's or an API's HTTP, by its id and the path that is left.
+    Functions(functions::Address),
+    /// An AWS API; with the bucket if the host name carries one.
+    Aws { bucket: Option<String> },
+}
+
+async fn answer(cloud: &Arc<Cloud>, peer: &Peer, request: Request) -> Response {
+    match door(&request) {
+        Door::Health => health(),
+        Door::Functions(address) => functions::answer(cloud, address, request).await,
+        Door::Aws { bucket } => aws::answer(cloud, peer, bucket, request).await,
+    }
+}
+
+fn door(request: &Request) -> Door {
+    let path = request.uri().path();
+    if path == "/_mayfly/health" {
+        return Door::Health;
+    }
+    let host = request.headers().get(http::header::HOST).and_then(|host| host.to_str().ok());
+    let host = host.or(request.uri().host()).unwrap_or_default();
+    let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
+    if let Some(address) = functions::address(name, path) {
+        return Door::Functions(address);
+    }
+    Door::Aws { bucket: virtual_bucket(name) }
+}
+
+/// The bucket of `BUCKET.s3.localhost`, `BUCKET.s3.REGION.localhost` and their `amazonaws.com` forms.
+fn virtual_bucket(host: &str) -> Option<String> {
+    let stem = host.strip_suffix(".localhost").or_else(|| host.strip_suffix(".amazonaws.com"))?;
+    let at = stem.rfind(".s3").filter(|at| matches!(stem.as_bytes().get(at + 3), None | Some(b'.' | b'-')))?;
+    (at > 0).then(|| stem[..at].to_owned())
+}
+
+fn health() -> Response {
+    let mut response = http::Response::new(body::full(r#"{"status":"ok"}"#));
+    let json = http::HeaderValue::from_static("application/json");
+    response.headers_mut().insert(http::header::CONTENT_TYPE, json);
+    response
+}
+
+/// An incoming body as the runtime wants it.
+fn boxed(incoming: Incoming) -> Body {
+    incoming.map_err(Into::into).boxed_unsync()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::virtual_bucket;
+
+    #[test]
+    fn a_bucket_may_stand_in_the_host_name() {
+        assert_eq!(virtual_bucket("photos.s3.localhost").as_deref(), Some("photos"));
+        assert_eq!(virtual_bucket("my.photos.s3.us-east-1.localhost").as_deref(), Some("my.photos"));
+        assert_eq!(virtual_bucket("photos.s3-us-west-2.amazonaws.com").as_deref(), Some("photos"));
+        assert_eq!(virtual_bucket("s3.localhost"), None);
+        assert_eq!(virtual_bucket("localhost"), None);
+        assert_eq!(virtual_bucket("127.0.0.1"), None);
+    }
+}

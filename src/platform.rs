@@ -1,0 +1,44 @@
+//! What the runtime asks of the rest of Mayfly.
+
+use crate::cloud::Cloud;
+use crate::gateway::{self, Peer};
+use crate::logs::LogSink;
+use mayfly_kernel::Time;
+use mayfly_kernel::function::{PackageDigest, Version};
+use mayfly_runtime::{Platform, SessionCredentials};
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use tokio::sync::watch;
+
+pub(crate) struct Services {
+    pub(crate) cloud: Arc<Cloud>,
+    pub(crate) logs: LogSink,
+    pub(crate) stop: watch::Receiver<bool>,
+}
+
+impl Platform for Services {
+    fn log(&self, version: &Version, stream: &str, at: Time, line: &[u8]) {
+        self.logs.line(version, stream, at, line);
+    }
+
+    fn credentials(&self, version: &Version) -> SessionCredentials {
+        let runner = &self.cloud.runner;
+        let session = self.cloud.keyring.session(runner.ids(), &version.function, runner.clock().now());
+        SessionCredentials {
+            access_key: session.access_key,
+            secret_key: session.secret_key,
+            session_token: session.token,
+        }
+    }
+
+    fn serve(&self, version: Arc<Version>, connection: tokio::net::TcpStream) {
+        let peer = Peer::Function(version.function.clone());
+        tokio::spawn(gateway::connection(self.cloud.clone(), connection, peer, self.stop.clone()));
+    }
+
+    fn package(&self, digest: &PackageDigest) -> io::Result<PathBuf> {
+        let id = gateway::blob_id(digest);
+        self.cloud.blobs.path(&id).ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, id))
+    }
+}
