@@ -232,3 +232,60 @@ pub fn full_object<'a>(
     }
     Some(crc_bytes(algorithm, whole))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn digests(bytes: &[u8]) -> Digests {
+        let mut sums = Checksums::new(&Algorithm::ALL);
+        bytes.chunks(3).for_each(|chunk| sums.update(chunk));
+        sums.finish()
+    }
+
+    /// The check values of the CRC catalogue, and of RFC 1321 and FIPS 180-4 for "123456789".
+    #[test]
+    fn published_check_values_come_out() {
+        let digests = digests(b"123456789");
+        let hex = |algorithm| digests.hex(algorithm).unwrap();
+        assert_eq!(digests.len, 9);
+        assert_eq!(hex(Algorithm::Crc32), "cbf43926");
+        assert_eq!(hex(Algorithm::Crc32c), "e3069283");
+        assert_eq!(hex(Algorithm::Crc64Nvme), "ae8b14860a799888");
+        assert_eq!(hex(Algorithm::Md5), "25f9e794323b453885f5181f1b624d0b");
+        assert_eq!(hex(Algorithm::Sha1), "f7c3bc1d808e04732adf679965ccc34ca7ae3441");
+        assert_eq!(
+            hex(Algorithm::Sha256),
+            "15e2b0d3c33891ebb0f1ef609ec419420c20e320ce94c65fbc8c3312448eb225"
+        );
+    }
+
+    #[test]
+    fn parts_combine_to_the_whole() {
+        let whole = digests(b"one body in three parts");
+        let parts = [b"one body".as_slice(), b" in three", b" parts"].map(digests);
+        for algorithm in Algorithm::ALL {
+            let of_parts = parts.iter().map(|part| (part.get(algorithm).unwrap(), part.len));
+            let combined = full_object(algorithm, of_parts);
+            assert_eq!(combined.as_deref(), whole.get(algorithm).filter(|_| algorithm.crc().is_some()));
+        }
+        assert_eq!(full_object(Algorithm::Crc32, [(b"12345".as_slice(), 5)]), None);
+    }
+
+    #[test]
+    fn a_multipart_object_has_the_digest_of_digests() {
+        let parts = [digests(b"a"), digests(b"b")];
+        let md5 = parts.iter().map(|part| part.get(Algorithm::Md5).unwrap());
+        assert_eq!(multipart_etag(md5), "96e024ba2074fe77e8e965ba43a704be-2");
+        let crc = parts.iter().map(|part| part.get(Algorithm::Crc32).unwrap());
+        assert!(composite(Algorithm::Crc32, crc).ends_with("==-2"));
+    }
+
+    #[test]
+    fn a_digest_has_its_length() {
+        assert_eq!(Algorithm::Crc32.decode("y/Q5Jg==").unwrap(), [0xcb, 0xf4, 0x39, 0x26]);
+        assert_eq!(Algorithm::Crc64Nvme.decode("y/Q5Jg=="), None);
+        assert_eq!(Algorithm::Crc32.decode("?"), None);
+        assert_eq!(Algorithm::parse("crc64nvme"), Some(Algorithm::Crc64Nvme));
+    }
+}

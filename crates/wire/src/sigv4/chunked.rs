@@ -71,16 +71,6 @@ impl ChunkError {
     }
 }
 
-/// What came after the last chunk, names in lower case, without the trailers' own signature.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Trailers(pub Vec<(String, String)>);
-
-impl Trailers {
-    pub fn get(&self, name: &str) -> Option<&str> {
-        self.0.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
-    }
-}
-
 #[derive(Debug)]
 enum State {
     /// Reading the line with a chunk's size.
@@ -215,7 +205,7 @@ impl ChunkDecoder {
         let size = u64::from_str_radix(size, 16).ok().filter(|size| digits && *size <= CHUNK_MAX);
         let size = size.ok_or(ChunkError::Malformed("a chunk's size is not a number in range"))?;
         if self.seed.is_some() {
-            let mut extensions = extensions.split(';').map(str::trim);
+            let mut extensions = extensions.split(';');
             let claimed = extensions.find_map(|extension| extension.strip_prefix("chunk-signature="));
             claimed.ok_or(ChunkError::Signature)?.clone_into(&mut self.claimed);
         }

@@ -77,6 +77,11 @@ impl serde::de::Error for Error {
         Error::new(Reason::Mistyped { found, expected })
     }
 
+    /// A number out of range is as wrong as one that is none.
+    fn invalid_value(found: Unexpected<'_>, expected: &dyn Expected) -> Error {
+        <Error as serde::de::Error>::invalid_type(found, expected)
+    }
+
     fn unknown_variant(variant: &str, allowed: &'static [&'static str]) -> Error {
         Error::new(Reason::NotAllowed { found: variant.to_owned(), allowed: allowed.to_vec() })
     }
