@@ -5,8 +5,9 @@
 // Handlers, errors, the context object and log lines follow the AWS Lambda developer guide, "Building Lambda
 // functions with Node.js".
 //
-// Not here: response streaming (`awslambda.streamifyResponse` says so when it is called), limits and timeouts.
-// The last two belong to the sandbox, which sees this process only through its socket, its output and its end.
+// Not here: response streaming (`awslambda.streamifyResponse` says so when it is called), limits and
+// timeouts. The last two belong to the sandbox, which sees this process only through its socket, its output
+// and its end.
 
 const { Client } = require('./mayfly/client.cjs');
 const { patchConsole, logError, setRequestId } = require('./mayfly/console.cjs');

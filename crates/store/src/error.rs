@@ -75,3 +75,15 @@ pub enum OpenError {
 pub(crate) fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
+
+/// To a caller of the services, a failing disk is our failure, and a full one is a reason to come back.
+impl From<Error> for mayfly_kernel::Fault {
+    fn from(error: Error) -> mayfly_kernel::Fault {
+        match error {
+            Error::Full => mayfly_kernel::Fault::unavailable("store", error),
+            Error::Io(_) | Error::Corrupt { .. } | Error::NoBlob(_) | Error::BadBlobId(_) => {
+                mayfly_kernel::Fault::internal("store", error)
+            }
+        }
+    }
+}

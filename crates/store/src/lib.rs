@@ -15,10 +15,12 @@
 
 mod blobs;
 mod cursor;
+pub mod disk;
 mod engine;
 mod error;
 mod history;
 mod keys;
+mod local;
 mod map;
 mod memory;
 mod store;
@@ -32,6 +34,7 @@ pub use blobs::{BlobInfo, BlobWriter, Blobs};
 pub use engine::Stats;
 pub use error::{CommitError, Error, OpenError};
 pub use keys::{Desc, KeyLike, KeyPart, KeyPrefix, KeyTuple, PartLike};
+pub use local::LocalOptions;
 pub use map::{Map, Raw, Record, Scan, Space};
 pub use store::Store;
 pub use ticket::Ticket;

@@ -1,9 +1,11 @@
 //! The handle that everything else holds.
 
 use crate::engine::{Engine, Stats};
+use crate::local::{Local, LocalOptions};
 use crate::memory::Memory;
 use crate::timeline::Reader;
-use crate::{Tx, Watch};
+use crate::{OpenError, Tx, Watch};
+use std::path::Path;
 use std::sync::Arc;
 
 /// An ordered transactional key space. Clones are handles to the same one.
@@ -14,6 +16,12 @@ impl Store {
     /// A store that lives in memory and dies with the process.
     pub fn memory() -> Store {
         Store(Arc::new(Memory::new()))
+    }
+
+    /// Opens the store that lives in `dir`, or makes one there. Blocking: it replays what the last process had not
+    /// yet moved into the tree.
+    pub fn open(dir: &Path, options: LocalOptions) -> Result<Store, OpenError> {
+        Ok(Store(Arc::new(Local::open(dir, options)?)))
     }
 
     /// A transaction at the newest version. What it reads is recorded and checked at its commit.

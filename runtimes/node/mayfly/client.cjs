@@ -1,9 +1,9 @@
 'use strict';
-// The Runtime API over one kept connection. `net` alone starts 5 ms sooner than `http`, and the platform's server
-// always sends a Content-Length, so that is the only framing understood here.
+// The Runtime API over one kept connection. `net` alone starts 5 ms sooner than `http`, and the platform's
+// server always sends a Content-Length, so that is the only framing understood here.
 //
-// The socket keeps the event loop alive only while an answer is awaited: in between, an empty event loop means
-// that the function has nothing more to do, which is what callbackWaitsForEmptyEventLoop asks about.
+// The socket keeps the event loop alive only while an answer is awaited: in between, an empty event loop
+// means that the function has nothing more to do, which is what callbackWaitsForEmptyEventLoop asks about.
 
 const net = require('net');
 

@@ -1,6 +1,6 @@
 'use strict';
-// `console` in Lambda's format: time, request id, level and message with tabs between, or one JSON object a line
-// with AWS_LAMBDA_LOG_FORMAT=JSON. AWS_LAMBDA_LOG_LEVEL silences the levels below it.
+// `console` in Lambda's format: time, request id, level and message with tabs between, or one JSON object a
+// line with AWS_LAMBDA_LOG_FORMAT=JSON. AWS_LAMBDA_LOG_LEVEL silences the levels below it.
 //
 // Lines are written synchronously, so none is lost when the process is killed at its timeout or calls
 // process.exit. A message of several lines is one log event: its inner lines end in a carriage return.

@@ -1,6 +1,7 @@
 'use strict';
 // One event through a handler, whichever of Lambda's ways it answers in: a promise, the callback, or the
-// functions `done`, `succeed` and `fail` of the context. The first answer counts. A plain return value does not.
+// functions `done`, `succeed` and `fail` of the context. The first answer counts. A plain return value does
+// not.
 
 const { RuntimeError } = require('./errors.cjs');
 

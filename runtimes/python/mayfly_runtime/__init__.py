@@ -1,9 +1,9 @@
 """The Lambda Runtime API client for CPython 3.8 and later.
 
-It is written for the time from spawn to the first event: `http.client`, `socket`, `json`, `logging` and `site`
-together cost more than starting the interpreter, so none of them is imported unless the function's own code
-does so. Handlers, errors, the context object and log lines follow the AWS Lambda developer guide, "Building
-Lambda functions with Python"; the HTTP contract is its page "Using the Lambda runtime API".
+It is written for the time from spawn to the first event: `http.client`, `socket`, `json`, `logging` and
+`site` together cost more than starting the interpreter, so none of them is imported unless the function's
+own code does so. Handlers, errors, the context object and log lines follow the AWS Lambda developer guide,
+"Building Lambda functions with Python"; the HTTP contract is its page "Using the Lambda runtime API".
 
 Not here: starting the interpreter, limits and timeouts. They belong to the sandbox, which sees this process
 only through its socket, its standard streams and its end.

@@ -1,7 +1,7 @@
 """The Runtime API over one kept connection, on the C socket type alone.
 
-`http.client` would cost 27 ms of imports and `socket` 8 ms, before the first event. The platform's server always
-sends a Content-Length, so that is the only framing understood here.
+`http.client` would cost 27 ms of imports and `socket` 8 ms, before the first event. The platform's server
+always sends a Content-Length, so that is the only framing understood here.
 """
 
 import sys

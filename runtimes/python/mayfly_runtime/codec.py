@@ -1,7 +1,8 @@
 """JSON in and out, through the C halves of the standard `json` module.
 
 The pure Python halves import `re`, which doubles the start of a small function. `_json` is an implementation
-detail of CPython, so whatever goes wrong with it is settled by `json` itself: there the exact error comes from.
+detail of CPython, so whatever goes wrong with it is settled by `json` itself: there the exact error comes
+from.
 """
 
 import sys

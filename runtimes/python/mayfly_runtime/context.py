@@ -1,7 +1,7 @@
 """The context object that a handler gets as its second argument.
 
-Its members are those of the developer guide's page "Using the Lambda context object to retrieve Python function
-information". `memory_limit_in_mb` is text there, and so it is here.
+Its members are those of the developer guide's page "Using the Lambda context object to retrieve Python
+function information". `memory_limit_in_mb` is text there, and so it is here.
 """
 
 import os

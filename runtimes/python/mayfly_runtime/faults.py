@@ -1,7 +1,7 @@
 """What callers and logs learn of a failure, in Lambda's words and shapes.
 
-A record of several lines is one log event: its inner lines end in a carriage return, and only the last one in a
-line feed, as Lambda's runtimes write to a plain pipe.
+A record of several lines is one log event: its inner lines end in a carriage return, and only the last one
+in a line feed, as Lambda's runtimes write to a plain pipe.
 """
 
 import os

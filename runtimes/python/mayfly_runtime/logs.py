@@ -1,7 +1,7 @@
 """The root handler of `logging`, imported only when the function's code imports `logging`.
 
-Text lines read `[LEVEL]<tab>time<tab>request id<tab>message`; with AWS_LAMBDA_LOG_FORMAT=JSON each record is one
-JSON object. AWS_LAMBDA_LOG_LEVEL sets the root logger's level, which otherwise stays at WARNING.
+Text lines read `[LEVEL]<tab>time<tab>request id<tab>message`; with AWS_LAMBDA_LOG_FORMAT=JSON each record
+is one JSON object. AWS_LAMBDA_LOG_LEVEL sets the root logger's level, which otherwise stays at WARNING.
 """
 
 import os

@@ -143,6 +143,15 @@ impl Group {
         kills.is_some_and(|count| count.trim() != "0")
     }
 
+    /// The most memory that was held here, in bytes.
+    pub(crate) fn memory_peak(&self) -> u64 {
+        let file = match self.version {
+            GroupVersion::V1 => "memory.max_usage_in_bytes",
+            GroupVersion::V2 => "memory.peak",
+        };
+        self.memory.as_ref().and_then(|memory| read(&memory.join(file)).trim().parse().ok()).unwrap_or(0)
+    }
+
     /// Removes the groups. Works only when no process is left inside.
     pub(crate) fn remove(&self) -> io::Result<()> {
         for folder in self.folders() {

@@ -195,11 +195,12 @@ impl Launcher {
         while let Ok(Some((pid, _))) = rustix::process::wait(rustix::process::WaitOptions::NOHANG) {
             let Some(running) = self.running.remove(&Pid::from_raw(pid.as_raw_pid())) else { continue };
             let out_of_memory = running.group.out_of_memory();
+            let memory_peak = running.group.memory_peak();
             // The first process ends last, so the group is empty.
             if let Err(error) = running.group.remove() {
                 let _ = writeln!(io::stderr(), "mayfly launcher: cannot remove a control group: {error}");
             }
-            let _ = send(&self.control, &Reply::Gone { id: running.id, out_of_memory }, &[]);
+            let _ = send(&self.control, &Reply::Gone { id: running.id, out_of_memory, memory_peak }, &[]);
         }
     }
 

@@ -61,7 +61,7 @@ pub(crate) enum Reply {
     /// No process was made.
     Failed { id: u64, failure: Failure },
     /// Every process of the sandbox is gone, and so is its control group.
-    Gone { id: u64, out_of_memory: bool },
+    Gone { id: u64, out_of_memory: bool, memory_peak: u64 },
 }
 
 /// From the first process of a sandbox to the server.

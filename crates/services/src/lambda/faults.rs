@@ -1,0 +1,118 @@
+//! Every fault of Lambda, in AWS's words.
+
+use mayfly_kernel::{Arn, Fault};
+use std::fmt::Display;
+
+fn user(status: u16, code: &'static str, message: impl Into<String>) -> Fault {
+    Fault::new(status, code, message).with_field("Type", "User")
+}
+
+/// A member breaks its constraint. `path` is the member in AWS's spelling, such as `code.s3Bucket`.
+pub(super) fn invalid(value: impl Display, path: &str, constraint: impl Display) -> Fault {
+    let sentence =
+        format!("1 validation error detected: Value '{value}' at '{path}' failed to satisfy constraint: {constraint}");
+    Fault::new(400, "ValidationException", sentence)
+}
+
+/// A member's value is not one of its enumeration's.
+pub(super) fn not_in_set(value: impl Display, path: &str, set: &[&str]) -> Fault {
+    invalid(value, path, format_args!("Member must satisfy enum value set: [{}]", set.join(", ")))
+}
+
+pub(super) fn pattern(value: impl Display, path: &str, pattern: &str) -> Fault {
+    invalid(value, path, format_args!("Member must satisfy regular expression pattern: {pattern}"))
+}
+
+pub(super) fn parameter(message: impl Into<String>) -> Fault {
+    user(400, "InvalidParameterValueException", message)
+}
+
+pub(super) fn not_found(message: impl Into<String>) -> Fault {
+    user(404, "ResourceNotFoundException", message)
+}
+
+pub(super) fn conflict(message: impl Into<String>) -> Fault {
+    user(409, "ResourceConflictException", message)
+}
+
+pub(super) fn function_not_found(arn: &Arn) -> Fault {
+    not_found(format!("Function not found: {arn}"))
+}
+
+/// What several operations say of anything that is missing.
+pub(super) fn no_such_resource() -> Fault {
+    not_found("The resource you requested does not exist.")
+}
+
+pub(super) fn function_exists(name: &str) -> Fault {
+    conflict(format!("Function already exist: {name}"))
+}
+
+pub(super) fn revision_mismatch() -> Fault {
+    let text = "The Revision Id provided does not match the latest Revision Id. \
+                Call the GetFunction/GetAlias API to retrieve the latest Revision Id";
+    user(412, "PreconditionFailedException", text)
+}
+
+pub(super) fn update_in_progress(arn: &Arn) -> Fault {
+    conflict(format!(
+        "The operation cannot be performed at this time. An update is in progress for resource: {arn}"
+    ))
+}
+
+pub(super) fn in_state(state: &str) -> Fault {
+    conflict(format!(
+        "The operation cannot be performed at this time. The function is currently in the following state: {state}"
+    ))
+}
+
+pub(super) fn qualifiers_differ() -> Fault {
+    parameter("The derived qualifier from the function name does not match the specified qualifier.")
+}
+
+pub(super) fn other_region(theirs: &str, ours: &str) -> Fault {
+    not_found(format!("Functions from '{theirs}' are not reachable in this region ('{ours}')"))
+}
+
+/// The body of an invocation is not JSON.
+pub(super) fn not_json(reason: impl Display) -> Fault {
+    let text = format!("Could not parse request body into json: Could not parse payload into json: {reason}");
+    user(400, "InvalidRequestContentException", text)
+}
+
+pub(super) fn request_too_large(limit: u64, operation: &str) -> Fault {
+    let text = format!("Request must be smaller than {limit} bytes for the {operation} operation");
+    user(413, "RequestTooLargeException", text)
+}
+
+pub(super) fn zip_too_large(limit: u64) -> Fault {
+    user(413, "RequestEntityTooLargeException", format!("Zipped size must be smaller than {limit} bytes"))
+}
+
+pub(super) fn unpacked_too_large(limit: u64) -> Fault {
+    parameter(format!("Unzipped size must be smaller than {limit} bytes"))
+}
+
+pub(super) fn code_storage_exceeded() -> Fault {
+    user(400, "CodeStorageExceededException", "Code storage limit exceeded.")
+}
+
+pub(super) fn policy_too_long(limit: usize) -> Fault {
+    let text = format!("The final policy size is bigger than the limit ({limit}).");
+    user(400, "PolicyLengthExceededException", text)
+}
+
+pub(super) fn statement_exists(sid: &str) -> Fault {
+    conflict(format!(
+        "The statement id ({sid}) provided already exists. \
+         Please provide a new statement id, or remove the existing statement."
+    ))
+}
+
+pub(super) fn no_policy() -> Fault {
+    not_found("No policy is associated with the given resource.")
+}
+
+pub(super) fn no_statement(sid: &str) -> Fault {
+    not_found(format!("Statement {sid} is not found in resource policy."))
+}

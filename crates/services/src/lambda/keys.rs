@@ -1,0 +1,28 @@
+//! Lambda's maps. Every key begins with account and region; a qualifier is empty where the whole function is meant.
+
+use super::model::{
+    AliasRow, AsyncRow, FunctionRow, LayerHeadRow, LayerRow, PolicyRow, TagsRow, UrlIdRow, UrlRow, UsageRow, VersionRow,
+};
+use crate::spaces;
+use mayfly_store::Map;
+
+/// Account, region, function.
+pub(super) type FunctionKey = (String, String, String);
+/// Account, region, function, and an alias, version or qualifier.
+pub(super) type QualifiedKey = (String, String, String, String);
+/// Account, region, function or layer, number.
+pub(super) type NumberedKey = (String, String, String, u64);
+
+pub(super) const FUNCTIONS: Map<FunctionKey, FunctionRow> = Map::new(spaces::LAMBDA_FUNCTIONS);
+/// Number 0 is `$LATEST`.
+pub(super) const VERSIONS: Map<NumberedKey, VersionRow> = Map::new(spaces::LAMBDA_VERSIONS);
+pub(super) const ALIASES: Map<QualifiedKey, AliasRow> = Map::new(spaces::LAMBDA_ALIASES);
+pub(super) const POLICIES: Map<QualifiedKey, PolicyRow> = Map::new(spaces::LAMBDA_POLICIES);
+pub(super) const URLS: Map<QualifiedKey, UrlRow> = Map::new(spaces::LAMBDA_URLS);
+pub(super) const URL_IDS: Map<(String,), UrlIdRow> = Map::new(spaces::LAMBDA_URL_IDS);
+pub(super) const ASYNC: Map<QualifiedKey, AsyncRow> = Map::new(spaces::LAMBDA_ASYNC);
+pub(super) const TAGS: Map<FunctionKey, TagsRow> = Map::new(spaces::LAMBDA_TAGS);
+pub(super) const LAYER_HEADS: Map<FunctionKey, LayerHeadRow> = Map::new(spaces::LAMBDA_LAYER_HEADS);
+pub(super) const LAYERS: Map<NumberedKey, LayerRow> = Map::new(spaces::LAMBDA_LAYERS);
+pub(super) const LAYER_POLICIES: Map<NumberedKey, PolicyRow> = Map::new(spaces::LAMBDA_LAYER_POLICIES);
+pub(super) const USAGE: Map<(String, String), UsageRow> = Map::new(spaces::LAMBDA_USAGE);

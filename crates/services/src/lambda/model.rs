@@ -1,0 +1,342 @@
+//! Lambda's stored records, and the rules that need nothing but them. Tags are for ever.
+
+use mayfly_kernel::function::{PackageDigest, Version};
+use mayfly_kernel::{Arn, Fault, Time};
+use std::collections::BTreeMap;
+
+/// What is true of a function as a whole.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub(super) struct FunctionRow {
+    /// Tells a function from an earlier one of the same name.
+    #[prost(string, tag = "1")]
+    pub(super) uid: String,
+    /// The number of the version published last; numbers are never used again.
+    #[prost(uint64, tag = "2")]
+    pub(super) last_version: u64,
+    #[prost(uint32, optional, tag = "3")]
+    pub(super) reserved_concurrency: Option<u32>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, prost::Enumeration)]
+#[repr(i32)]
+pub(super) enum State {
+    Unspecified = 0,
+    Pending = 1,
+    Active = 2,
+    Failed = 3,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, prost::Enumeration)]
+#[repr(i32)]
+pub(super) enum Update {
+    /// Published versions are never updated.
+    Unspecified = 0,
+    InProgress = 1,
+    Successful = 2,
+    Failed = 3,
+}
+
+/// A version: code and configuration. `$LATEST` changes, all others stay as they were published.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub(super) struct VersionRow {
+    /// 0 is `$LATEST`.
+    #[prost(uint64, tag = "1")]
+    pub(super) number: u64,
+    #[prost(string, tag = "2")]
+    pub(super) uid: String,
+    /// Goes up with every change of code or configuration.
+    #[prost(uint64, tag = "3")]
+    pub(super) generation: u64,
+    #[prost(string, tag = "4")]
+    pub(super) runtime: String,
+    #[prost(string, tag = "5")]
+    pub(super) role: String,
+    #[prost(string, tag = "6")]
+    pub(super) handler: String,
+    #[prost(string, tag = "7")]
+    pub(super) description: String,
+    #[prost(uint32, tag = "8")]
+    pub(super) timeout_s: u32,
+    #[prost(uint32, tag = "9")]
+    pub(super) memory_mib: u32,
+    #[prost(uint32, tag = "10")]
+    pub(super) ephemeral_mib: u32,
+    #[prost(btree_map = "string, string", tag = "11")]
+    pub(super) environment: BTreeMap<String, String>,
+    #[prost(message, repeated, tag = "12")]
+    pub(super) layers: Vec<LayerUse>,
+    #[prost(string, tag = "13")]
+    pub(super) architecture: String,
+    #[prost(string, tag = "14")]
+    pub(super) tracing: String,
+    /// ARN of the queue or topic for events that are given up; empty for none.
+    #[prost(string, tag = "15")]
+    pub(super) dead_letter: String,
+    #[prost(message, required, tag = "16")]
+    pub(super) logging: Logging,
+    #[prost(string, tag = "17")]
+    pub(super) snap_start: String,
+    #[prost(message, required, tag = "18")]
+    pub(super) package: PackageRef,
+    #[prost(string, tag = "19")]
+    pub(super) revision_id: String,
+    #[prost(uint64, tag = "20")]
+    pub(super) modified_ms: u64,
+    #[prost(enumeration = "State", tag = "21")]
+    pub(super) state: i32,
+    #[prost(string, tag = "22")]
+    pub(super) state_reason: String,
+    #[prost(string, tag = "23")]
+    pub(super) state_reason_code: String,
+    #[prost(enumeration = "Update", tag = "24")]
+    pub(super) update: i32,
+    #[prost(string, tag = "25")]
+    pub(super) update_reason: String,
+    #[prost(string, tag = "26")]
+    pub(super) update_reason_code: String,
+}
+
+/// A deployment package, which lies beside the store.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub(super) struct PackageRef {
+    /// Hexadecimal SHA-256 of the archive.
+    #[prost(string, tag = "1")]
+    pub(super) digest: String,
+    #[prost(string, tag = "2")]
+    pub(super) sha256_base64: String,
+    #[prost(uint64, tag = "3")]
+    pub(super) size: u64,
+    #[prost(uint64, tag = "4")]
+    pub(super) unpacked_bytes: u64,
+}
+
+/// A layer version as a function uses it. It goes on working after the layer version is deleted.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub(super) struct LayerUse {
+    #[prost(string, tag = "1")]
+    pub(super) arn: String,
+    #[prost(message, required, tag = "2")]
+    pub(super) package: PackageRef,
+}
+
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub(super) struct Logging {
+    /// `Text` or `JSON`.
+    #[prost(string, tag = "1")]
+    pub(super) format: String,
+    #[prost(string, tag = "2")]
+    pub(super) application_level: String,
+    #[prost(string, tag = "3")]
+    pub(super) system_level: String,
+    #[prost(string, tag = "4")]
+    pub(super) group: String,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct AliasRow {
+    #[prost(uint64, tag = "1")]
+    pub(super) version: u64,
+    #[prost(string, tag = "2")]
+    pub(super) description: String,
+    /// Version and its share of the invocations; the rest is `version`'s.
+    #[prost(btree_map = "uint64, double", tag = "3")]
+    pub(super) weights: BTreeMap<u64, f64>,
+    #[prost(string, tag = "4")]
+    pub(super) revision_id: String,
+}
+
+/// A resource policy; each statement is a JSON document, in the order of adding.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub(super) struct PolicyRow {
+    #[prost(message, repeated, tag = "1")]
+    pub(super) statements: Vec<StatementRow>,
+    /// Of layer policies; function policies use the revision of what they belong to.
+    #[prost(string, tag = "2")]
+    pub(super) revision_id: String,
+}
+
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub(super) struct StatementRow {
+    #[prost(string, tag = "1")]
+    pub(super) sid: String,
+    #[prost(string, tag = "2")]
+    pub(super) document: String,
+}
+
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub(super) struct UrlRow {
+    #[prost(string, tag = "1")]
+    pub(super) url_id: String,
+    /// `NONE` or `AWS_IAM`.
+    #[prost(string, tag = "2")]
+    pub(super) auth_type: String,
+    #[prost(message, optional, tag = "3")]
+    pub(super) cors: Option<CorsRow>,
+    /// `BUFFERED` or `RESPONSE_STREAM`.
+    #[prost(string, tag = "4")]
+    pub(super) invoke_mode: String,
+    #[prost(uint64, tag = "5")]
+    pub(super) created_ms: u64,
+    #[prost(uint64, tag = "6")]
+    pub(super) modified_ms: u64,
+}
+
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub(super) struct CorsRow {
+    #[prost(bool, optional, tag = "1")]
+    pub(super) allow_credentials: Option<bool>,
+    #[prost(string, repeated, tag = "2")]
+    pub(super) allow_headers: Vec<String>,
+    #[prost(string, repeated, tag = "3")]
+    pub(super) allow_methods: Vec<String>,
+    #[prost(string, repeated, tag = "4")]
+    pub(super) allow_origins: Vec<String>,
+    #[prost(string, repeated, tag = "5")]
+    pub(super) expose_headers: Vec<String>,
+    #[prost(uint32, optional, tag = "6")]
+    pub(super) max_age_s: Option<u32>,
+}
+
+/// What a URL's id leads to.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub(super) struct UrlIdRow {
+    #[prost(string, tag = "1")]
+    pub(super) account: String,
+    #[prost(string, tag = "2")]
+    pub(super) region: String,
+    #[prost(string, tag = "3")]
+    pub(super) name: String,
+    #[prost(string, tag = "4")]
+    pub(super) qualifier: String,
+}
+
+/// How asynchronous invocations are retried and where their outcomes go.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub(super) struct AsyncRow {
+    #[prost(uint32, optional, tag = "1")]
+    pub(super) retries: Option<u32>,
+    #[prost(uint32, optional, tag = "2")]
+    pub(super) max_age_s: Option<u32>,
+    /// ARNs; empty for none.
+    #[prost(string, tag = "3")]
+    pub(super) on_success: String,
+    #[prost(string, tag = "4")]
+    pub(super) on_failure: String,
+    #[prost(uint64, tag = "5")]
+    pub(super) modified_ms: u64,
+}
+
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub(super) struct TagsRow {
+    #[prost(btree_map = "string, string", tag = "1")]
+    pub(super) tags: BTreeMap<String, String>,
+}
+
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub(super) struct LayerHeadRow {
+    /// The number given out last.
+    #[prost(uint64, tag = "1")]
+    pub(super) last_version: u64,
+    /// The newest that still exists.
+    #[prost(uint64, tag = "2")]
+    pub(super) newest: u64,
+}
+
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub(super) struct LayerRow {
+    #[prost(string, tag = "1")]
+    pub(super) description: String,
+    #[prost(string, tag = "2")]
+    pub(super) license: String,
+    #[prost(string, repeated, tag = "3")]
+    pub(super) runtimes: Vec<String>,
+    #[prost(string, repeated, tag = "4")]
+    pub(super) architectures: Vec<String>,
+    #[prost(message, required, tag = "5")]
+    pub(super) package: PackageRef,
+    #[prost(uint64, tag = "6")]
+    pub(super) created_ms: u64,
+}
+
+/// What an account uses in a region. Kept with every change, so that telling it costs one read.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub(super) struct UsageRow {
+    #[prost(uint64, tag = "1")]
+    pub(super) functions: u64,
+    #[prost(uint64, tag = "2")]
+    pub(super) code_bytes: u64,
+    #[prost(uint64, tag = "3")]
+    pub(super) reserved_concurrency: u64,
+}
+
+impl PackageRef {
+    /// The id of its bytes beside the store.
+    pub(super) fn blob(&self) -> String {
+        package_blob(&self.digest)
+    }
+}
+
+/// The blob that holds the archive with this hexadecimal SHA-256.
+pub fn package_blob(digest: &str) -> String {
+    format!("package-{digest}")
+}
+
+impl VersionRow {
+    pub(super) const LATEST: &'static str = "$LATEST";
+
+    /// `$LATEST` or the number.
+    pub(super) fn label(&self) -> String {
+        label(self.number)
+    }
+
+    /// Tells this very code and configuration from any other.
+    pub(super) fn id(&self) -> String {
+        format!("{}-{}-{}", self.uid, self.number, self.generation)
+    }
+
+    pub(super) fn unpacked_bytes(&self) -> u64 {
+        self.package.unpacked_bytes + self.layers.iter().map(|layer| layer.package.unpacked_bytes).sum::<u64>()
+    }
+
+    /// The bodies beside the store that this version needs, with their sizes.
+    pub(super) fn blobs(&self) -> Vec<(String, u64)> {
+        let layers = self.layers.iter().map(|layer| &layer.package);
+        std::iter::once(&self.package).chain(layers).map(|package| (package.blob(), package.size)).collect()
+    }
+
+    /// In the words that the runtime understands.
+    pub(super) fn to_kernel(&self, function: &Arn, name: &str, reserved: Option<u32>) -> Result<Version, Fault> {
+        Ok(Version {
+            id: self.id(),
+            function: function.clone(),
+            name: name.to_owned(),
+            label: self.label(),
+            runtime: self.runtime.parse().map_err(|e| Fault::internal("read a version", e))?,
+            handler: self.handler.clone(),
+            package: PackageDigest(self.package.digest.clone()),
+            layers: self.layers.iter().map(|layer| PackageDigest(layer.package.digest.clone())).collect(),
+            environment: self.environment.clone(),
+            timeout_ms: u64::from(self.timeout_s) * 1000,
+            memory_mib: self.memory_mib,
+            ephemeral_mib: self.ephemeral_mib,
+            log_group: self.logging.group.clone(),
+            reserved_concurrency: reserved,
+        })
+    }
+}
+
+/// The number in an id that [`VersionRow::id`] has made.
+pub(super) fn number_of(id: &str) -> Option<u64> {
+    id.rsplit('-').nth(1)?.parse().ok()
+}
+
+/// `$LATEST` for 0, the number otherwise.
+pub(super) fn label(number: u64) -> String {
+    if number == 0 { VersionRow::LATEST.into() } else { number.to_string() }
+}
+
+/// `2026-01-01T00:00:00.000+0000`, the form of Lambda's timestamps.
+pub(super) fn timestamp(ms: u64) -> String {
+    let text = mayfly_wire::time::iso8601(Time::from_ms(ms));
+    format!("{}+0000", text.trim_end_matches('Z'))
+}
