@@ -1,0 +1,300 @@
+//! The engine `local`: a write-ahead log and multi-version memory tables in front of a tree.
+//!
+//! A commit is one record in the log and one sync, shared with every commit that was waiting (`committer`, `log`,
+//! `record`); then it is in the active memory table and visible. A full table is frozen and flushed into the tree
+//! in the background (`flusher`, `tree`), and the log it stood for is reused. So a row that is written and soon
+//! deleted, a message or a lease, costs the log alone and never touches the tree. Opening replays the log
+//! (`recovery`).
+//!
+//! Invariants:
+//! - Readers take no lock that is held across I/O, and never wait for the committer's disk.
+//! - A version is published only after its record is on the disk (or, relaxed, in the log's file).
+//! - Log segments go only after the tree holds, synced, everything that they hold.
+//! - Versions in the layers below never exceed those above, so the first layer that knows a row is right.
+//!
+//! Not here: compaction (the tree rewrites in place, copy on write), and reading the store from two processes.
+
+mod committer;
+mod flusher;
+mod log;
+mod record;
+mod recovery;
+mod tree;
+
+use crate::cursor::{Cursor, OverlayCursor, TableCursor, merge};
+use crate::disk::{Disk, RealDisk};
+use crate::engine::{Commit, Engine, KeyRange, Snapshot, Stats, Writes};
+use crate::table::Table;
+use crate::timeline::{Pin, Reader, Timeline};
+use crate::watch::Watches;
+use crate::{CommitError, Error, OpenError, Order, Ticket, Version};
+use bytes::Bytes;
+use committer::{Absent, Committer, Queue, Waiting};
+use flusher::Flushing;
+use log::{Archive, Log};
+use parking_lot::Mutex;
+use std::fs::{self, File, TryLockError};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::{self, JoinHandle};
+use tree::{Base, Tree};
+
+/// A transaction whose keys and values exceed this is refused.
+pub(super) const TRANSACTION_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// How the `local` engine is set up. The defaults suit a server and a laptop alike.
+#[derive(Clone)]
+pub struct LocalOptions {
+    /// A memory table beyond this is frozen and flushed into the tree.
+    pub memory_table_bytes: usize,
+    /// The tree's page cache.
+    pub cache_bytes: usize,
+    pub log_segment_bytes: u64,
+    pub disk: Arc<dyn Disk>,
+}
+
+impl Default for LocalOptions {
+    fn default() -> LocalOptions {
+        LocalOptions {
+            memory_table_bytes: 32 * 1024 * 1024,
+            cache_bytes: 64 * 1024 * 1024,
+            log_segment_bytes: 8 * 1024 * 1024,
+            disk: Arc::new(RealDisk),
+        }
+    }
+}
+
+pub(crate) struct Local {
+    shared: Arc<Shared>,
+    running: Mutex<Option<Running>>,
+}
+
+/// What only an open store has.
+struct Running {
+    threads: Vec<JoinHandle<()>>,
+    /// Locked; dropping it lets the next process in.
+    _lock: File,
+}
+
+/// What the engine, the committer and the flusher share.
+struct Shared {
+    options: LocalOptions,
+    timeline: Arc<Timeline<Arc<Layers>>>,
+    watches: Arc<Watches>,
+    queue: Queue,
+    flushing: Flushing,
+    archive: Arc<Archive>,
+    tree: Tree,
+    counters: Counters,
+}
+
+#[derive(Default)]
+struct Counters {
+    commits: AtomicU64,
+    conflicts: AtomicU64,
+    groups: AtomicU64,
+    failed_groups: AtomicU64,
+    flushes: AtomicU64,
+    failed_flushes: AtomicU64,
+    flushed_rows: AtomicU64,
+    current_log_bytes: AtomicU64,
+}
+
+impl Counters {
+    fn add(counter: &AtomicU64, count: usize) {
+        counter.fetch_add(count as u64, Ordering::Relaxed);
+    }
+}
+
+/// Where rows are, newest first: the active table, the frozen ones, the tree.
+struct Layers {
+    active: Arc<Table>,
+    frozen: Vec<Frozen>,
+    base: Arc<Base>,
+}
+
+/// A table that takes no more writes, holding everything up to `version` that the layers below do not.
+#[derive(Clone)]
+struct Frozen {
+    table: Arc<Table>,
+    version: Version,
+}
+
+impl Layers {
+    /// The same rows with an empty active table, the old one frozen.
+    fn freeze(&self, version: Version) -> Arc<Layers> {
+        let mut frozen = vec![Frozen { table: self.active.clone(), version }];
+        frozen.extend(self.frozen.iter().cloned());
+        Arc::new(Layers { active: Arc::new(Table::new()), frozen, base: self.base.clone() })
+    }
+
+    fn below_active(&self, key: &[u8]) -> Result<Option<Bytes>, Error> {
+        for frozen in &self.frozen {
+            if let Some(value) = frozen.table.get(key, frozen.version) {
+                return Ok(value);
+            }
+        }
+        self.base.get(key)
+    }
+}
+
+impl Local {
+    pub(crate) fn open(dir: &Path, options: LocalOptions) -> Result<Local, OpenError> {
+        let logs = dir.join("log");
+        fs::create_dir_all(&logs)?;
+        let lock = lock(&dir.join("LOCK"))?;
+        let disk = options.disk.clone();
+        disk.sync_dir(dir)?;
+        let tree = Tree::open(disk.clone(), dir.join("tree.redb"), options.cache_bytes)?;
+        disk.sync_dir(dir)?;
+        let base = tree.base().map_err(|error| OpenError::Tree(error.to_string()))?;
+        let flushed = base.version;
+        let archive = Arc::new(Archive::new(disk.clone(), &logs, options.log_segment_bytes));
+
+        let mut layers =
+            Arc::new(Layers { active: Arc::new(Table::new()), frozen: Vec::new(), base: base.into() });
+        let resume = recovery::recover(&*disk, &logs, &archive, flushed, |version, writes| {
+            if layers.active.bytes() > options.memory_table_bytes {
+                layers = layers.freeze(version - 1);
+            }
+            layers.active.apply(version, writes, |_| false, &mut Vec::new());
+            layers.active.prune(writes.keys(), version);
+        })?;
+
+        let published = resume.synced_version;
+        let shared = Arc::new(Shared {
+            timeline: Timeline::new(published, layers),
+            watches: Arc::default(),
+            queue: Queue::default(),
+            flushing: Flushing::default(),
+            archive: archive.clone(),
+            tree,
+            counters: Counters::default(),
+            options,
+        });
+        let committer = Committer::new(shared.clone(), Log::new(archive, resume), published);
+        let flusher = shared.clone();
+        let threads = vec![
+            thread::Builder::new().name("store-commit".into()).spawn(move || committer.run())?,
+            thread::Builder::new().name("store-flush".into()).spawn(move || flusher::run(&flusher))?,
+        ];
+        Ok(Local { shared, running: Mutex::new(Some(Running { threads, _lock: lock })) })
+    }
+
+    /// Which of the rows to be deleted live in the active table alone. Looked up here, on the caller's thread,
+    /// so that the committer never waits for the tree.
+    fn absent_below(&self, writes: &Writes) -> Absent {
+        let layers = self.shared.timeline.layers();
+        let absent = |(key, value): (&Bytes, &Option<Bytes>)| {
+            let young = value.is_none() && layers.active.get(key, Version::MAX).flatten().is_some();
+            (young && matches!(layers.below_active(key), Ok(None))).then(|| key.clone())
+        };
+        Absent { keys: writes.iter().filter_map(absent).collect(), table: layers.active.clone() }
+    }
+}
+
+fn lock(path: &Path) -> Result<File, OpenError> {
+    let file = File::options().create(true).truncate(false).write(true).open(path)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(OpenError::Locked),
+        Err(TryLockError::Error(error)) => Err(error.into()),
+    }
+}
+
+impl Engine for Local {
+    fn snapshot(&self, reader: Reader) -> Box<dyn Snapshot> {
+        Box::new(LocalSnapshot(self.shared.timeline.pin(reader)))
+    }
+
+    fn commit(&self, commit: Commit) -> Ticket {
+        let bytes = |(key, value): (&Bytes, &Option<Bytes>)| key.len() + value.as_ref().map_or(0, Bytes::len);
+        let bytes: usize = commit.writes.iter().map(bytes).sum();
+        if bytes > TRANSACTION_BYTES_MAX {
+            let reason = format!("a transaction of {bytes} bytes exceeds {TRANSACTION_BYTES_MAX}");
+            return Ticket::ready(Err(CommitError::Io(reason)));
+        }
+        let absent = self.absent_below(&commit.writes);
+        let (ticket, resolver) = Ticket::pending();
+        self.shared.queue.push(Waiting { commit, absent, bytes, resolver });
+        ticket
+    }
+
+    fn watches(&self) -> &Arc<Watches> {
+        &self.shared.watches
+    }
+
+    fn close(&self) {
+        let Some(running) = self.running.lock().take() else { return };
+        self.shared.queue.close();
+        self.shared.flushing.close();
+        for thread in running.threads {
+            if thread.join().is_err() {
+                tracing::error!("a thread of the store has panicked");
+            }
+        }
+        self.shared.tree.close();
+    }
+
+    fn stats(&self) -> Stats {
+        let shared = &self.shared;
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let layers = shared.timeline.layers();
+        let frozen: usize = layers.frozen.iter().map(|frozen| frozen.table.bytes()).sum();
+        Stats {
+            commits: count(&shared.counters.commits),
+            conflicts: count(&shared.counters.conflicts),
+            groups: count(&shared.counters.groups),
+            failed_groups: count(&shared.counters.failed_groups),
+            flushes: count(&shared.counters.flushes),
+            failed_flushes: count(&shared.counters.failed_flushes),
+            flushed_rows: count(&shared.counters.flushed_rows),
+            memory_table_bytes: (layers.active.bytes() + frozen) as u64,
+            log_bytes: shared.archive.bytes() + count(&shared.counters.current_log_bytes),
+            tree_bytes: shared.tree.bytes(),
+            version: shared.timeline.published(),
+        }
+    }
+}
+
+impl Drop for Local {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+struct LocalSnapshot(Pin<Arc<Layers>>);
+
+impl Snapshot for LocalSnapshot {
+    fn version(&self) -> Version {
+        self.0.version
+    }
+
+    fn get(&self, key: &[u8]) -> Result<Option<Bytes>, Error> {
+        match self.0.layers.active.get(key, self.0.version) {
+            Some(value) => Ok(value),
+            None => self.0.layers.below_active(key),
+        }
+    }
+
+    fn range(
+        &self,
+        range: &KeyRange,
+        order: Order,
+        limit: usize,
+        overlay: &Writes,
+    ) -> Result<Vec<(Bytes, Bytes)>, Error> {
+        let layers = &self.0.layers;
+        let table = |table, version| TableCursor::new(table, version, range, order, limit);
+        let mut cursors: Vec<Box<dyn Cursor + '_>> = vec![
+            Box::new(OverlayCursor::new(overlay, range, order)),
+            Box::new(table(&layers.active, self.0.version)),
+        ];
+        for frozen in &layers.frozen {
+            cursors.push(Box::new(table(&frozen.table, self.0.version)));
+        }
+        cursors.push(Box::new(layers.base.cursor(range, order)?));
+        merge(cursors, order, limit)
+    }
+}
