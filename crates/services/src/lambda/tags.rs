@@ -1,0 +1,100 @@
+//! Tags of functions: TagResource, UntagResource, ListTags. They belong to the function, not to a version.
+
+use super::keys::TAGS;
+use super::model::TagsRow;
+use super::names::{self, Function};
+use super::{faults, lookup};
+use crate::Cx;
+use mayfly_kernel::Fault;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+type Tags = BTreeMap<String, String>;
+
+const PATTERN: &str = r"arn:(aws[a-zA-Z-]*):lambda:[a-z]{2}((-gov)|(-iso([a-z]?)))?-[a-z]+-\d{1}:\d{12}:(function:[a-zA-Z0-9-_]+(:(\$LATEST|[a-zA-Z0-9-_]+))?|code-signing-config:csc-[a-z0-9]{17}|event-source-mapping:[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}|capacity-provider:[a-zA-Z0-9-_]+)";
+
+pub(super) fn of(cx: &Cx<'_>, function: &Function) -> Result<Tags, Fault> {
+    Ok(TAGS.get(cx.tx, &function.key())?.unwrap_or_default().tags)
+}
+
+/// Replaces all tags.
+pub(super) fn store(cx: &mut Cx<'_>, function: &Function, tags: Tags) -> Result<(), Fault> {
+    if tags.len() > cx.limits.tags_per_resource {
+        return Err(faults::parameter("Number of tags exceeds resource tag limit."));
+    }
+    for (key, value) in &tags {
+        let fits = (1..=128).contains(&key.chars().count()) && value.chars().count() <= 256;
+        if !fits || key.starts_with("aws:") {
+            return Err(faults::parameter(format!("The tag {key} is not valid.")));
+        }
+    }
+    match tags.is_empty() {
+        true => TAGS.delete(cx.tx, &function.key()),
+        false => TAGS.put(cx.tx, &function.key(), &TagsRow { tags }),
+    }
+    Ok(())
+}
+
+/// The function of a tag operation, which names it by its whole, unqualified ARN.
+fn tagged(cx: &mut Cx<'_>, resource: &str) -> Result<Function, Fault> {
+    if !resource.starts_with("arn:") {
+        return Err(faults::pattern(resource, "resource", PATTERN));
+    }
+    let function = names::function(cx, resource, None)?;
+    if function.qualifier.is_some() {
+        return Err(faults::parameter(
+            "Tags on function aliases and versions are not supported. Please specify a function ARN.",
+        ));
+    }
+    lookup::function(cx, &function)?;
+    Ok(function)
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Tag {
+    resource: String,
+    tags: Tags,
+}
+
+pub(super) fn tag(cx: &mut Cx<'_>, input: Tag) -> Result<(), Fault> {
+    if input.tags.is_empty() {
+        return Err(faults::parameter("An error occurred and the request cannot be processed."));
+    }
+    let function = tagged(cx, &input.resource)?;
+    let mut tags = of(cx, &function)?;
+    tags.extend(input.tags);
+    store(cx, &function, tags)
+}
+
+#[derive(Deserialize)]
+pub(super) struct Untag {
+    #[serde(rename = "Resource")]
+    resource: String,
+    #[serde(rename = "tagKeys")]
+    tag_keys: Vec<String>,
+}
+
+pub(super) fn untag(cx: &mut Cx<'_>, input: Untag) -> Result<(), Fault> {
+    let function = tagged(cx, &input.resource)?;
+    let mut tags = of(cx, &function)?;
+    tags.retain(|key, _| !input.tag_keys.contains(key));
+    store(cx, &function, tags)
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct List {
+    resource: String,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Listed {
+    tags: Tags,
+}
+
+pub(super) fn list(cx: &mut Cx<'_>, input: List) -> Result<Listed, Fault> {
+    let function = tagged(cx, &input.resource)?;
+    Ok(Listed { tags: of(cx, &function)? })
+}
