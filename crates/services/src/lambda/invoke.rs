@@ -1,0 +1,103 @@
+//! Invoke and InvokeAsync.
+//!
+//! A synchronous invocation is handed to the binary with the version to run; an asynchronous one is a delivery row
+//! in this transaction, so the 202 comes after it is durable.
+
+use super::names::{self, Function};
+use super::{check, faults, resolve};
+use crate::fabric::{Delivery, Target};
+use crate::operation::{Content, Invoke, Reply};
+use crate::Cx;
+use bytes::Bytes;
+use mayfly_kernel::Fault;
+use mayfly_kernel::function::Invocation;
+use mayfly_wire::Call;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+
+/// The CloudEvents type of an event that a caller sent.
+pub(super) const EVENT_TYPE: &str = "mayfly.invoke";
+
+#[derive(Deserialize)]
+pub(super) struct Input {
+    #[serde(rename = "FunctionName")]
+    function_name: String,
+    #[serde(rename = "Qualifier")]
+    qualifier: Option<String>,
+    #[serde(rename = "x-amz-invocation-type")]
+    invocation_type: Option<String>,
+    #[serde(rename = "x-amz-log-type")]
+    log_type: Option<String>,
+    #[serde(rename = "x-amz-client-context")]
+    client_context: Option<String>,
+    #[serde(rename = "x-amzn-trace-id")]
+    trace_id: Option<String>,
+}
+
+pub(super) fn invoke(cx: &mut Cx<'_>, input: Input, call: &Call) -> Result<Reply, Fault> {
+    let invocation_type = input.invocation_type.as_deref().unwrap_or("RequestResponse");
+    check::one_of(invocation_type, "invocationType", &["Event", "RequestResponse", "DryRun"])?;
+    let log_type = input.log_type.as_deref().unwrap_or("None");
+    check::one_of(log_type, "logType", &["None", "Tail"])?;
+    let function = names::function(cx, &input.function_name, input.qualifier.as_deref())?;
+    let limits = cx.limits;
+    let limit = if invocation_type == "Event" { limits.async_event_bytes } else { limits.invoke_request_bytes };
+    let event = event(&call.body, limit)?;
+    let version = resolve::runnable(cx, &function)?;
+    match invocation_type {
+        "DryRun" => Ok(Reply::status(204)),
+        "Event" => accept(cx, &function, &event),
+        _ => {
+            let invocation = Invocation {
+                request_id: cx.request_id.to_owned(),
+                event: event.into(),
+                event_type: EVENT_TYPE.into(),
+                invoked_arn: function.named_arn().to_string(),
+                client_context: input.client_context,
+                trace_id: input.trace_id,
+            };
+            let invoke = Invoke { version, invocation, log_tail: log_type == "Tail" };
+            Ok(Reply::status(200).content(Content::Invoke(Box::new(invoke))))
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Deprecated {
+    function_name: String,
+}
+
+pub(super) fn invoke_async(cx: &mut Cx<'_>, input: Deprecated, call: &Call) -> Result<Reply, Fault> {
+    let function = names::function(cx, &input.function_name, None)?;
+    let event = event(&call.body, cx.limits.async_event_bytes)?;
+    resolve::runnable(cx, &function)?;
+    accept(cx, &function, &event)
+}
+
+/// The event of a body: no body is the empty event.
+fn event(body: &Bytes, limit: u64) -> Result<Bytes, Fault> {
+    if body.len() as u64 > limit {
+        return Err(faults::request_too_large(limit, "InvokeFunction"));
+    }
+    if body.is_empty() {
+        return Ok(Bytes::from_static(b"{}"));
+    }
+    serde_json::from_slice::<IgnoredAny>(body).map_err(faults::not_json)?;
+    Ok(body.clone())
+}
+
+fn accept(cx: &mut Cx<'_>, function: &Function, event: &[u8]) -> Result<Reply, Fault> {
+    let delivery = Delivery {
+        target: Target::Function(function.named_arn()),
+        event_type: EVENT_TYPE.into(),
+        payload: event.to_vec(),
+        source: function.named_arn().to_string(),
+        // The caller reads this id in the answer, and the function in its context.
+        id: Some(cx.request_id.to_owned()),
+        due: None,
+        depth: 0,
+    };
+    cx.deliver(delivery)?;
+    Ok(Reply::status(202))
+}

@@ -1,0 +1,50 @@
+//! What becomes of a version once it has been made ready ahead of its first invocation.
+
+use super::keys::VERSIONS;
+use super::model::{State, Update};
+use super::resolve;
+use crate::Cx;
+use mayfly_kernel::{Arn, Fault};
+
+/// Notes that the version with this id is ready, with warnings for whoever deploys, or why it cannot be.
+/// A version that has been changed since is left alone: its own preparation is under way.
+pub fn prepared(
+    cx: &mut Cx<'_>,
+    function: &Arn,
+    version: &str,
+    result: &Result<Vec<String>, String>,
+) -> Result<(), Fault> {
+    cx.allowed_by_policy();
+    let function = resolve::of_arn(function)?;
+    let Some(mut row) = resolve::by_id(cx, &function, version)? else { return Ok(()) };
+    let updated = row.update() != Update::Unspecified;
+    match result {
+        Ok(warnings) => {
+            row.set_state(State::Active);
+            // AWS leaves the reason of an active version empty; here a person looks for what to heed.
+            row.state_reason = warnings.join(" ");
+            row.state_reason_code = String::new();
+            if updated {
+                row.set_update(Update::Successful);
+                (row.update_reason, row.update_reason_code) = Default::default();
+            }
+        }
+        Err(reason) => {
+            let code = if row.runtime == "wasm" { "InvalidZipFileException" } else { "InvalidRuntime" };
+            // A function that ran before its last change is still there; one that never ran is not.
+            if row.generation == 1 || row.state() == State::Pending {
+                row.set_state(State::Failed);
+                row.state_reason.clone_from(reason);
+                row.state_reason_code = code.into();
+            }
+            if updated {
+                row.set_update(Update::Failed);
+                row.update_reason.clone_from(reason);
+                row.update_reason_code = code.into();
+            }
+        }
+    }
+    row.revision_id = cx.ids.uuid();
+    VERSIONS.put(cx.tx, &function.version_key(row.number), &row);
+    Ok(())
+}

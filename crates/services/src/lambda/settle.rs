@@ -1,0 +1,224 @@
+//! What follows from an asynchronous invocation: another attempt, a word to a destination, or the end.
+//!
+//! A function that failed is tried again, by default twice, after one and after two minutes. What could not even
+//! start (throttled, no room, nothing to run it with) does not count as an attempt and comes back until the event
+//! is too old. Whoever gives up tells the destination in the same transaction.
+
+use super::model::AsyncRow;
+use super::names::Function;
+use super::{async_config, lookup, resolve};
+use crate::Cx;
+use crate::fabric::{self, Delivery, Record, Target, Verdict};
+use mayfly_kernel::function::{FunctionError, Outcome};
+use mayfly_kernel::{Arn, Fault};
+use serde::Serialize;
+use serde_json::value::RawValue;
+use std::time::Duration;
+
+const RETRIES: u32 = 2;
+const MAX_AGE_S: u32 = 6 * 3600;
+const POSTPONE_MIN: Duration = Duration::from_secs(1);
+const POSTPONE_MAX: Duration = Duration::from_secs(300);
+
+/// Why an invocation did not even begin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NotRun {
+    /// The function, version or alias does not exist any more.
+    Gone,
+    /// This machine cannot run it as it is; an operator may change that.
+    Unrunnable(String),
+    /// Throttled, or the node is full or draining.
+    Later(String),
+}
+
+/// Ends a flight to a function: decides what follows and writes all of it.
+pub fn settled(cx: &mut Cx<'_>, record: &Record, performed: Result<&Outcome, &NotRun>) -> Result<(), Fault> {
+    cx.allowed_by_policy();
+    let Target::Function(arn) = record.target()? else {
+        return Err(Fault::internal("settle a delivery", "it does not go to a function"));
+    };
+    let function = resolve::of_arn(&arn)?;
+    let config = async_config::of(cx, &function)?;
+    let flight = Flight { record, function, config };
+    let verdict = match performed {
+        Ok(Outcome { result: Ok(payload), .. }) => flight.succeeded(cx, payload)?,
+        Ok(Outcome { result: Err(error), .. }) => flight.failed(cx, error)?,
+        Err(NotRun::Gone) => Verdict::Dead { reason: format!("Function not found: {arn}") },
+        Err(NotRun::Unrunnable(why) | NotRun::Later(why)) => flight.postponed(cx, why)?,
+    };
+    fabric::settle(cx, record.clone(), verdict)
+}
+
+struct Flight<'a> {
+    record: &'a Record,
+    function: Function,
+    config: AsyncRow,
+}
+
+/// Why an event has come to its end, in the words of the invocation record.
+#[derive(Clone, Copy, Serialize)]
+enum Condition {
+    Success,
+    RetriesExhausted,
+    EventAgeExceeded,
+}
+
+impl Flight<'_> {
+    fn succeeded(&self, cx: &mut Cx<'_>, payload: &[u8]) -> Result<Verdict, Fault> {
+        let reached = self.tell(cx, &self.config.on_success, Condition::Success, Some(Ok(payload)))?;
+        Ok(reached.map_or(Verdict::Done, |reason| Verdict::Dead { reason }))
+    }
+
+    fn failed(&self, cx: &mut Cx<'_>, error: &FunctionError) -> Result<Verdict, Fault> {
+        if self.record.attempt > self.config.retries.unwrap_or(RETRIES) {
+            return self.give_up(cx, Condition::RetriesExhausted, Some(error), &error.error_type);
+        }
+        let doublings = self.record.attempt.saturating_sub(1).min(16);
+        let delay = Duration::from_secs(cx.limits.async_retry_seconds << doublings);
+        let at = cx.now + delay;
+        if self.too_old(at) {
+            return self.give_up(cx, Condition::EventAgeExceeded, Some(error), &error.error_type);
+        }
+        Ok(Verdict::Retry { at })
+    }
+
+    /// Waits as long again as it has waited already, which doubles the pause from one time to the next.
+    fn postponed(&self, cx: &mut Cx<'_>, why: &str) -> Result<Verdict, Fault> {
+        let waited = cx.now.since(self.record.enqueued());
+        let at = cx.now + waited.clamp(POSTPONE_MIN, POSTPONE_MAX);
+        if self.too_old(at) {
+            return self.give_up(cx, Condition::EventAgeExceeded, None, why);
+        }
+        Ok(Verdict::Postpone { at })
+    }
+
+    fn too_old(&self, at: mayfly_kernel::Time) -> bool {
+        let max_age = Duration::from_secs(self.config.max_age_s.unwrap_or(MAX_AGE_S).into());
+        at.since(self.record.enqueued()) > max_age
+    }
+
+    /// Tells the destination for failures. Without one, or if the event was also to go to a dead-letter target,
+    /// the delivery is kept as dead: nothing accepted is lost.
+    fn give_up(
+        &self,
+        cx: &mut Cx<'_>,
+        condition: Condition,
+        error: Option<&FunctionError>,
+        why: &str,
+    ) -> Result<Verdict, Fault> {
+        let response = error.map(|error| Err(&error.payload[..]));
+        let unreached = self.tell(cx, &self.config.on_failure, condition, response)?;
+        let dead_letter = lookup::version(cx, &self.function).map(|row| row.dead_letter).unwrap_or_default();
+        let told = !self.config.on_failure.is_empty() && dead_letter.is_empty();
+        Ok(match unreached {
+            None if told => Verdict::Done,
+            None if dead_letter.is_empty() => Verdict::Dead { reason: why.to_owned() },
+            None => Verdict::Dead { reason: format!("{why}; for the dead-letter target {dead_letter}") },
+            Some(unreached) => Verdict::Dead { reason: format!("{why}; {unreached}") },
+        })
+    }
+
+    /// Writes the delivery to a destination. If it cannot be reached, says why.
+    fn tell(
+        &self,
+        cx: &mut Cx<'_>,
+        destination: &str,
+        condition: Condition,
+        response: Option<Result<&[u8], &[u8]>>,
+    ) -> Result<Option<String>, Fault> {
+        if destination.is_empty() {
+            return Ok(None);
+        }
+        let arn: Arn = destination.parse().map_err(|e| Fault::internal("read a destination", e))?;
+        if arn.service != "lambda" {
+            return Ok(Some(format!("Mayfly does not deliver to the destination {destination} yet")));
+        }
+        let depth = self.record.depth + 1;
+        if depth > cx.limits.delivery_depth {
+            return Ok(Some(format!("the destination {destination} would be more than delivery_depth events away")));
+        }
+        let payload = self.invocation_record(cx, condition, response)?;
+        if payload.len() as u64 > cx.limits.async_event_bytes {
+            return Ok(Some(format!("the record for {destination} is larger than async_event_bytes")));
+        }
+        cx.deliver(Delivery {
+            target: Target::Function(arn),
+            event_type: "mayfly.destination".into(),
+            payload,
+            source: self.function.named_arn().to_string(),
+            id: None,
+            due: None,
+            depth,
+        })?;
+        Ok(None)
+    }
+
+    fn invocation_record(
+        &self,
+        cx: &Cx<'_>,
+        condition: Condition,
+        response: Option<Result<&[u8], &[u8]>>,
+    ) -> Result<Vec<u8>, Fault> {
+        let qualifier = self.function.qualifier.as_deref().unwrap_or("$LATEST");
+        let executed = lookup::version(cx, &self.function).map(|row| row.label()).unwrap_or_default();
+        let document = InvocationRecord {
+            version: "1.0",
+            timestamp: mayfly_wire::time::iso8601(cx.now),
+            request_context: RequestContext {
+                request_id: &self.record.id,
+                function_arn: self.function.arn_of(qualifier).to_string(),
+                condition,
+                approximate_invoke_count: self.record.attempt,
+            },
+            request_payload: json(&self.record.payload)?,
+            response_context: response.map(|response| ResponseContext {
+                status_code: 200,
+                executed_version: executed,
+                function_error: response.is_err().then_some("Unhandled"),
+            }),
+            response_payload: response.map(|response| json(response.unwrap_or_else(|error| error))).transpose()?,
+        };
+        serde_json::to_vec(&document).map_err(|e| Fault::internal("write an invocation record", e))
+    }
+}
+
+/// The bytes as they are if they are JSON, otherwise as a JSON text.
+fn json(bytes: &[u8]) -> Result<Box<RawValue>, Fault> {
+    if let Ok(value) = serde_json::from_slice::<Box<RawValue>>(bytes) {
+        return Ok(value);
+    }
+    serde_json::value::to_raw_value(&String::from_utf8_lossy(bytes)).map_err(|e| Fault::internal("write JSON", e))
+}
+
+/// The document that destinations get, as AWS describes it under "Capturing records of Lambda asynchronous
+/// invocations".
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct InvocationRecord<'a> {
+    version: &'static str,
+    timestamp: String,
+    request_context: RequestContext<'a>,
+    request_payload: Box<RawValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    response_context: Option<ResponseContext>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    response_payload: Option<Box<RawValue>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct RequestContext<'a> {
+    request_id: &'a str,
+    function_arn: String,
+    condition: Condition,
+    approximate_invoke_count: u32,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ResponseContext {
+    status_code: u16,
+    executed_version: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    function_error: Option<&'static str>,
+}
