@@ -1,0 +1,214 @@
+//! APIs.
+
+use super::keys::{APIS, DEPLOYMENTS, INTEGRATIONS, ROUTES, STAGES};
+use super::model::{
+    Api, Cors, DEPLOYMENTS_PER_API, INTEGRATIONS_PER_API, Page, ROUTES_PER_API, STAGES_PER_API,
+};
+use super::{faults, integrations, routes, stages};
+use crate::Cx;
+use mayfly_kernel::{Fault, Time};
+use mayfly_store::Scan;
+use mayfly_wire::time::iso8601_seconds;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, HashMap};
+
+/// The API of this id, if the caller may use it.
+pub(super) fn find(cx: &mut Cx<'_>, id: &str) -> Result<Api, Fault> {
+    let resource = cx.arn("apigateway", format!("/apis/{id}"));
+    cx.allow(&resource)?;
+    let api = APIS.get(cx.tx, &(id.to_owned(),))?;
+    api.filter(|api| api.account == cx.caller.account).ok_or_else(|| faults::not_found("API", id))
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ApiView {
+    api_id: String,
+    name: String,
+    protocol_type: &'static str,
+    api_endpoint: String,
+    created_date: String,
+    route_selection_expression: &'static str,
+    api_key_selection_expression: &'static str,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    description: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    version: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cors_configuration: Option<Cors>,
+    disable_execute_api_endpoint: bool,
+    tags: BTreeMap<String, String>,
+}
+
+fn view(cx: &Cx<'_>, api: Api) -> ApiView {
+    let (scheme, port) = (cx.site.scheme(), cx.site.port_suffix());
+    ApiView {
+        api_endpoint: format!("{scheme}://{}.execute-api.localhost{port}", api.id),
+        api_id: api.id,
+        name: api.name,
+        protocol_type: "HTTP",
+        created_date: iso8601_seconds(Time::from_ms(api.created_ms)),
+        route_selection_expression: "$request.method $request.path",
+        api_key_selection_expression: "$request.header.x-api-key",
+        description: api.description,
+        version: api.version,
+        cors_configuration: api.cors,
+        disable_execute_api_endpoint: api.endpoint_disabled,
+        tags: api.tags.into_iter().collect(),
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Create {
+    name: String,
+    protocol_type: String,
+    #[serde(default)]
+    description: String,
+    #[serde(default)]
+    version: String,
+    cors_configuration: Option<Cors>,
+    #[serde(default)]
+    tags: HashMap<String, String>,
+    #[serde(default)]
+    disable_execute_api_endpoint: bool,
+    /// Quick create: one function behind everything.
+    target: Option<String>,
+    route_key: Option<String>,
+}
+
+pub(super) fn create(cx: &mut Cx<'_>, input: Create) -> Result<ApiView, Fault> {
+    let resource = cx.arn("apigateway", "/apis");
+    cx.allow(&resource)?;
+    match input.protocol_type.as_str() {
+        "HTTP" => {}
+        "WEBSOCKET" => return Err(Fault::not_implemented("WebSocket APIs")),
+        _ => return Err(faults::bad("Invalid protocol specified. Must be one of [HTTP, WEBSOCKET]")),
+    }
+    check_name(&input.name)?;
+    check_tags(cx, &input.tags)?;
+    let api = Api {
+        id: cx.ids.lower(10),
+        account: cx.caller.account.clone(),
+        region: cx.caller.region.clone(),
+        name: input.name,
+        description: input.description,
+        version: input.version,
+        created_ms: cx.now.ms(),
+        cors: input.cors_configuration,
+        tags: input.tags,
+        endpoint_disabled: input.disable_execute_api_endpoint,
+    };
+    APIS.put(cx.tx, &(api.id.clone(),), &api);
+    if let Some(target) = input.target {
+        let integration = integrations::add(cx, &api.id, &target)?;
+        routes::add(cx, &api.id, input.route_key.as_deref().unwrap_or("$default"), &integration)?;
+        stages::add_default(cx, &api.id);
+    }
+    Ok(view(cx, api))
+}
+
+fn check_name(name: &str) -> Result<(), Fault> {
+    match (1..=128).contains(&name.chars().count()) {
+        true => Ok(()),
+        false => Err(faults::bad("Name must be between 1 and 128 characters")),
+    }
+}
+
+pub(super) fn check_tags(cx: &Cx<'_>, tags: &HashMap<String, String>) -> Result<(), Fault> {
+    match tags.len() <= cx.limits.tags_per_resource {
+        true => Ok(()),
+        false => Err(faults::bad(format!("A resource may have at most {} tags", cx.limits.tags_per_resource))),
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct List {
+    #[serde(rename = "maxResults")]
+    max_results: Option<usize>,
+    #[serde(rename = "nextToken")]
+    next_token: Option<String>,
+}
+
+pub(super) fn list(cx: &mut Cx<'_>, input: List) -> Result<Page<ApiView>, Fault> {
+    let resource = cx.arn("apigateway", "/apis");
+    cx.allow(&resource)?;
+    let limit = input.max_results.unwrap_or(100).clamp(1, 500);
+    let mut scan = Scan::all(limit + 1);
+    if let Some(token) = input.next_token {
+        scan = scan.after(&(token,));
+    }
+    let mut rows = APIS.scan(cx.tx, scan)?;
+    let more = rows.len() > limit;
+    rows.truncate(limit);
+    let next_token = rows.last().filter(|_| more).map(|((id,), _)| id.clone());
+    let own = rows.into_iter().filter(|(_, api)| api.account == cx.caller.account && api.region == cx.caller.region);
+    let items = own.map(|(_, api)| view(cx, api)).collect();
+    Ok(Page { items, next_token })
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Named {
+    api_id: String,
+}
+
+pub(super) fn get(cx: &mut Cx<'_>, input: Named) -> Result<ApiView, Fault> {
+    let api = find(cx, &input.api_id)?;
+    Ok(view(cx, api))
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Update {
+    api_id: String,
+    name: Option<String>,
+    description: Option<String>,
+    version: Option<String>,
+    cors_configuration: Option<Cors>,
+    disable_execute_api_endpoint: Option<bool>,
+}
+
+pub(super) fn update(cx: &mut Cx<'_>, input: Update) -> Result<ApiView, Fault> {
+    let mut api = find(cx, &input.api_id)?;
+    if let Some(name) = input.name {
+        check_name(&name)?;
+        api.name = name;
+    }
+    api.description = input.description.unwrap_or(api.description);
+    api.version = input.version.unwrap_or(api.version);
+    api.cors = input.cors_configuration.or(api.cors);
+    api.endpoint_disabled = input.disable_execute_api_endpoint.unwrap_or(api.endpoint_disabled);
+    save(cx, &api);
+    Ok(view(cx, api))
+}
+
+pub(super) fn save(cx: &mut Cx<'_>, api: &Api) {
+    APIS.put(cx.tx, &(api.id.clone(),), api);
+}
+
+pub(super) fn delete_cors(cx: &mut Cx<'_>, input: Named) -> Result<(), Fault> {
+    let mut api = find(cx, &input.api_id)?;
+    api.cors = None;
+    save(cx, &api);
+    Ok(())
+}
+
+pub(super) fn delete(cx: &mut Cx<'_>, input: Named) -> Result<(), Fault> {
+    let id = find(cx, &input.api_id)?.id;
+    for (key, _) in ROUTES.scan(cx.tx, Scan::prefix(&(id.clone(),), ROUTES_PER_API))? {
+        ROUTES.delete(cx.tx, &key);
+    }
+    for (key, _) in INTEGRATIONS.scan(cx.tx, Scan::prefix(&(id.clone(),), INTEGRATIONS_PER_API))? {
+        INTEGRATIONS.delete(cx.tx, &key);
+    }
+    for (key, _) in STAGES.scan(cx.tx, Scan::prefix(&(id.clone(),), STAGES_PER_API))? {
+        STAGES.delete(cx.tx, &key);
+    }
+    for (key, _) in DEPLOYMENTS.scan(cx.tx, Scan::prefix(&(id.clone(),), DEPLOYMENTS_PER_API))? {
+        DEPLOYMENTS.delete(cx.tx, &key);
+    }
+    APIS.delete(cx.tx, &(id,));
+    Ok(())
+}
