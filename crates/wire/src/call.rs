@@ -46,8 +46,8 @@ impl Call {
         self.headers.get(name).and_then(|value| value.to_str().ok())
     }
 
-    /// Headers whose lower-case name starts with `prefix`, without it: `x-amz-meta-` gives an object's user metadata.
-    /// A header that came more than once has its values joined by commas, as S3 stores it.
+    /// Headers whose lower-case name starts with `prefix`, without it: `x-amz-meta-` gives an object's user
+    /// metadata. A header that came more than once has its values joined by commas, as S3 stores it.
     pub fn headers_with_prefix(&self, prefix: &str) -> Vec<(String, String)> {
         let names = self.headers.keys().filter_map(|name| Some((name, name.as_str().strip_prefix(prefix)?)));
         names.map(|(name, rest)| (rest.to_owned(), joined(&self.headers, name))).collect()
@@ -239,8 +239,9 @@ fn member_path(path: &[String]) -> String {
 
 /// Writes an operation's output: the content type and the body.
 ///
-/// `xmlns` is the service's XML namespace, which the JSON protocols do not use. For S3, `operation` names the root
-/// element, such as `ListBucketResult`. An output of `()` has no body in the REST protocols, and no content type.
+/// `xmlns` is the service's XML namespace, which the JSON protocols do not use. For S3, `operation` names the
+/// root element, such as `ListBucketResult`. An output of `()` has no body in the REST protocols, and no
+/// content type.
 pub fn encode<O: Serialize + ?Sized>(
     protocol: Protocol,
     operation: &str,

@@ -1,7 +1,8 @@
 //! The checksums of S3: computed while a body streams by, written as base64, combined over parts.
 //!
-//! The contract is "Checking object integrity" in the S3 user guide. CRCs of parts combine into the CRC of the whole
-//! object; SHA and MD5 do not, so a multipart object has the hash of its parts' hashes, marked with `-N`.
+//! The contract is "Checking object integrity" in the S3 user guide. CRCs of parts combine into the CRC of
+//! the whole object; SHA and MD5 do not, so a multipart object has the hash of its parts' hashes, marked with
+//! `-N`.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -30,8 +31,8 @@ impl Algorithm {
         Algorithm::Crc64Nvme,
     ];
 
-    /// The header that carries the base64 digest, in requests, trailers and answers. MD5 has none of this kind: it
-    /// is the ETag, and `content-md5` in requests.
+    /// The header that carries the base64 digest, in requests, trailers and answers. MD5 has none of this
+    /// kind: it is the ETag, and `content-md5` in requests.
     pub fn header(self) -> Option<&'static str> {
         match self {
             Algorithm::Md5 => None,
@@ -215,8 +216,8 @@ fn digest_of_digests<'a>(
     (digest.expect("it was asked for"), count)
 }
 
-/// The CRC of the whole object from the CRC and length of each part, in order. `None` if the algorithm is no CRC or
-/// a digest has the wrong length.
+/// The CRC of the whole object from the CRC and length of each part, in order. `None` if the algorithm is no
+/// CRC or a digest has the wrong length.
 pub fn full_object<'a>(
     algorithm: Algorithm,
     parts: impl IntoIterator<Item = (&'a [u8], u64)>,

@@ -1,8 +1,9 @@
 //! AWS protocols and Signature Version 4, without any service and without I/O.
 //!
-//! Everything that comes in becomes one small tree ([`tree::Node`]), whatever it was written in: JSON, a form, XML,
-//! or labels, query and headers; a handler's input is deserialised from that tree. Everything that goes out takes
-//! the same way back. So a rule such as "an absent member is not written" is said once, not once per protocol.
+//! Everything that comes in becomes one small tree ([`tree::Node`]), whatever it was written in: JSON, a
+//! form, XML, or labels, query and headers; a handler's input is deserialised from that tree. Everything that
+//! goes out takes the same way back. So a rule such as "an absent member is not written" is said once, not
+//! once per protocol.
 //!
 //! Not here: sockets, bodies that stream (only the sans-IO [`sigv4::ChunkDecoder`]), names of operations, and
 //! event-stream framing.

@@ -1,16 +1,16 @@
 //! Which operation a REST call is: the method, the path, and what must be in the query and the headers.
 //!
-//! Routes are few and fixed, so a tree of path segments per method finds the candidates, and the most specific
-//! candidate whose requirements hold wins. Paths are matched as they were sent and decoded after: an encoded slash
-//! stays inside its label, and the empty segments of S3's keys survive.
+//! Routes are few and fixed, so a tree of path segments per method finds the candidates, and the most
+//! specific candidate whose requirements hold wins. Paths are matched as they were sent and decoded after: an
+//! encoded slash stays inside its label, and the empty segments of S3's keys survive.
 
 use crate::call::parse_query;
 use http::HeaderMap;
 use percent_encoding::percent_decode_str;
 use std::collections::HashMap;
 
-/// A line such as `PUT /{Bucket}/{Key+}?partNumber&uploadId with x-amz-copy-source`, or `… ?list-type=2`, or one
-/// with its success status at the end: `DELETE /{Bucket} 204`.
+/// A line such as `PUT /{Bucket}/{Key+}?partNumber&uploadId with x-amz-copy-source`, or `… ?list-type=2`, or
+/// one with its success status at the end: `DELETE /{Bucket} 204`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Route {
     pub method: String,
@@ -203,7 +203,8 @@ impl<T> Router<T> {
 }
 
 impl Branch {
-    /// The first acceptable route below: literals before labels before a greedy label. `labels` are those on the way.
+    /// The first acceptable route below: literals before labels before a greedy label. `labels` are those on
+    /// the way.
     fn find<'p>(
         &self,
         rest: &'p str,

@@ -21,7 +21,8 @@ pub(super) fn encode(text: &str) -> String {
     utf8_percent_encode(text, ENCODED).to_string()
 }
 
-/// The canonical request, hashed into the string to sign. `skip` names the query parameter that holds the signature.
+/// The canonical request, hashed into the string to sign. `skip` names the query parameter that holds the
+/// signature.
 pub(super) fn request(
     req: &SignedRequest<'_>,
     form: PathForm,

@@ -9,8 +9,9 @@
 //! \r\n
 //! ```
 //!
-//! Data is handed on as it arrives, so that a chunk of any size costs no memory; a signature can only be checked at
-//! the end of its chunk. What was handed on is therefore good only once [`ChunkDecoder::finish`] has said so.
+//! Data is handed on as it arrives, so that a chunk of any size costs no memory; a signature can only be
+//! checked at the end of its chunk. What was handed on is therefore good only once [`ChunkDecoder::finish`]
+//! has said so.
 
 use super::EMPTY_SHA256;
 use super::verify::{Seed, same};
@@ -124,7 +125,8 @@ impl ChunkDecoder {
         }
     }
 
-    /// Takes the next piece of the body and gives the data in it, without copying. After an error only errors follow.
+    /// Takes the next piece of the body and gives the data in it, without copying. After an error only errors
+    /// follow.
     pub fn push(&mut self, mut piece: Bytes) -> Result<Vec<Bytes>, ChunkError> {
         if let Some(error) = &self.failed {
             return Err(error.clone());
@@ -139,8 +141,8 @@ impl ChunkDecoder {
         Ok(data)
     }
 
-    /// The body has ended: tells whether all of it arrived, and its trailers, names in lower case, without their
-    /// signature.
+    /// The body has ended: tells whether all of it arrived, and its trailers, names in lower case, without
+    /// their signature.
     pub fn finish(self) -> Result<Vec<(String, String)>, ChunkError> {
         match (self.failed, self.state, self.declared) {
             (Some(error), ..) => Err(error),
@@ -248,7 +250,8 @@ impl ChunkDecoder {
     fn tail(&mut self, line: &str) -> Result<(), ChunkError> {
         let signed = self.trailer && self.seed.is_some();
         if line.is_empty() {
-            // The documentation's example, and clients written after it, put an empty line before the signature.
+            // The documentation's example, and clients written after it, put an empty line before the
+            // signature.
             if !signed || self.trailers_verified {
                 self.state = State::Done;
             }

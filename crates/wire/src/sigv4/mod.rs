@@ -1,11 +1,13 @@
 //! AWS Signature Version 4: who signed a request, and whether the signature is right.
 //!
-//! [`find`] reads what the request claims, without any secret; the caller looks up the secret of that key; [`verify`]
-//! computes the signature again. Bodies in chunks carry signatures of their own, which [`ChunkDecoder`] checks from
-//! the [`Seed`] that verification leaves. [`sign`] and [`presign`] are the other side.
+//! [`find`] reads what the request claims, without any secret; the caller looks up the secret of that key;
+//! [`verify`] computes the signature again. Bodies in chunks carry signatures of their own, which
+//! [`ChunkDecoder`] checks from the [`Seed`] that verification leaves. [`sign`] and [`presign`] are the other
+//! side.
 //!
-//! The contract is "Signature Version 4 for API requests" in the IAM user guide and, for S3's differences, "Authenticating
-//! requests" in the S3 API reference. Not here: where secrets are kept, SigV4A, and S3's browser form uploads.
+//! The contract is "Signature Version 4 for API requests" in the IAM user guide and, for S3's differences,
+//! "Authenticating requests" in the S3 API reference. Not here: where secrets are kept, SigV4A, and S3's
+//! browser form uploads.
 
 mod canonical;
 mod chunked;
@@ -29,8 +31,8 @@ pub const UNSIGNED_PAYLOAD: &str = "UNSIGNED-PAYLOAD";
 /// The SHA-256 of no bytes.
 pub const EMPTY_SHA256: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
-/// The parts of a request that a signature covers, as they were sent. Over HTTP/2 the host comes as `:authority`;
-/// whoever builds this puts it among the headers as `host`.
+/// The parts of a request that a signature covers, as they were sent. Over HTTP/2 the host comes as
+/// `:authority`; whoever builds this puts it among the headers as `host`.
 #[derive(Clone, Copy, Debug)]
 pub struct SignedRequest<'a> {
     pub method: &'a str,

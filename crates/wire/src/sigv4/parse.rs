@@ -1,4 +1,5 @@
-//! What a request claims about its signer: from the Authorization header, or from the query of a presigned URL.
+//! What a request claims about its signer: from the Authorization header, or from the query of a presigned
+//! URL.
 
 use super::{ALGORITHM, AuthError, Credential, Payload, SignedRequest, UNSIGNED_PAYLOAD, is_s3};
 use crate::call::parse_query;
@@ -11,7 +12,8 @@ const WEEK_SECONDS: u64 = 604_800;
 
 /// Finds the signer of a request; `None` if it has no signature at all.
 ///
-/// Whatever has a signature that is not a well-formed Signature Version 4 is refused, never taken for anonymous.
+/// Whatever has a signature that is not a well-formed Signature Version 4 is refused, never taken for
+/// anonymous.
 pub fn find(req: &SignedRequest<'_>) -> Result<Option<Credential>, AuthError> {
     let query = parse_query(req.query);
     let has = |name: &str| query.iter().any(|(key, _)| key.eq_ignore_ascii_case(name));
@@ -93,7 +95,8 @@ fn from_query(req: &SignedRequest<'_>, query: &[(String, String)]) -> Result<Cre
     }
     let expires = match value("X-Amz-Expires") {
         Some(text) => expiry(text)?,
-        // Other services' presigned requests, such as STS's, may leave it out; they are good for the clock skew.
+        // Other services' presigned requests, such as STS's, may leave it out; they are good for the clock
+        // skew.
         None if !is_s3(scope.service) => Duration::from_secs(900),
         None => return Err(malformed(ALL_REQUIRED)),
     };

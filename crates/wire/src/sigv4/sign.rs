@@ -38,11 +38,11 @@ impl Signer<'_> {
     }
 }
 
-/// Adds `x-amz-date`, `x-amz-security-token`, for S3 `x-amz-content-sha256`, and `authorization` to the headers,
-/// among which `host` must already be. All headers that are there are signed.
+/// Adds `x-amz-date`, `x-amz-security-token`, for S3 `x-amz-content-sha256`, and `authorization` to the
+/// headers, among which `host` must already be. All headers that are there are signed.
 ///
-/// `payload` is the hexadecimal SHA-256 of the body or one of the words that stand for it. The seed is for bodies in
-/// signed chunks.
+/// `payload` is the hexadecimal SHA-256 of the body or one of the words that stand for it. The seed is for
+/// bodies in signed chunks.
 pub fn sign(
     signer: &Signer<'_>,
     method: &str,

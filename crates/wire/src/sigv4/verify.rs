@@ -58,9 +58,9 @@ pub(super) fn same(left: &str, right: &str) -> bool {
 
 /// Computes the signature again from the `secret` of the credential's key.
 ///
-/// `body_hash` is the SHA-256 of the body, in hexadecimal, if the body is at hand. A request whose signature names
-/// the hash may be verified before its body is read ([`Payload::Hash`]); then it is the reader who compares. One
-/// that names none ([`Payload::Absent`]) cannot: without `body_hash` its body must be empty.
+/// `body_hash` is the SHA-256 of the body, in hexadecimal, if the body is at hand. A request whose signature
+/// names the hash may be verified before its body is read ([`Payload::Hash`]); then it is the reader who
+/// compares. One that names none ([`Payload::Absent`]) cannot: without `body_hash` its body must be empty.
 pub fn verify(
     req: &SignedRequest<'_>,
     credential: &Credential,

@@ -1,7 +1,7 @@
 //! From the tree to a handler's input.
 //!
-//! Structures skip null members, because AWS reads an explicit null as absent. Faults carry the path of the member
-//! in AWS's spelling (`code.s3Bucket`), which serde's own errors do not know.
+//! Structures skip null members, because AWS reads an explicit null as absent. Faults carry the path of the
+//! member in AWS's spelling (`code.s3Bucket`), which serde's own errors do not know.
 
 use super::Node;
 use serde::de::value::StringDeserializer;
@@ -193,7 +193,8 @@ impl<'de> Deserializer<'de> for Node {
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
         let items = match self {
             Node::List(items) => items,
-            // A list of one looks like a single value where names repeat, and an empty one like an empty value.
+            // A list of one looks like a single value where names repeat, and an empty one like an empty
+            // value.
             blank if blank.is_blank() => Vec::new(),
             one @ (Node::Text { untyped: true, .. } | Node::Struct(_)) => vec![one],
             other => return Err(other.mistyped(&visitor)),

@@ -10,8 +10,8 @@ pub use ser::to_node;
 
 /// A value of any protocol.
 ///
-/// Scalars that came as JSON keep their type and are read strictly. [`Node::Text`] that came from a header, a form
-/// or an element has no type of its own, so `untyped` text is read as whatever the member asks for.
+/// Scalars that came as JSON keep their type and are read strictly. [`Node::Text`] that came from a header, a
+/// form or an element has no type of its own, so `untyped` text is read as whatever the member asks for.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Node {
     Null,

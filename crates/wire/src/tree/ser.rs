@@ -159,7 +159,8 @@ impl Serializer for Build {
         Err(Error::custom(format_args!("{name}::{variant} has unnamed members")))
     }
 
-    /// A true map knows its length; a structure with flattened members, which serde writes as a map, does not.
+    /// A true map knows its length; a structure with flattened members, which serde writes as a map, does
+    /// not.
     fn serialize_map(self, len: Option<usize>) -> Result<Entries, Error> {
         Ok(Entries { entries: Vec::new(), key: String::new(), is_struct: len.is_none() })
     }

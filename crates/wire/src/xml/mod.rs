@@ -1,7 +1,7 @@
 //! XML documents: S3's bodies, and the answers of the query protocol.
 //!
-//! Not here: namespaces (prefixes are dropped), DTDs and entities of one's own (refused), comments and processing
-//! instructions (skipped).
+//! Not here: namespaces (prefixes are dropped), DTDs and entities of one's own (refused), comments and
+//! processing instructions (skipped).
 
 mod read;
 mod write;

@@ -12,7 +12,8 @@ pub enum Lists {
     Wrapped,
 }
 
-/// A whole document. Null members are left out; a member named `@name` is an attribute, `$text` is plain text.
+/// A whole document. Null members are left out; a member named `@name` is an attribute, `$text` is plain
+/// text.
 pub fn document(root: &str, xmlns: Option<&str>, node: &Node, lists: Lists) -> String {
     let mut text = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");
     Writer { text: &mut text, lists }.element(root, xmlns, node);
@@ -84,10 +85,11 @@ impl Writer<'_> {
     }
 }
 
-/// Escapes what is markup, and what a parser would otherwise change (line ends, tabs in attributes) or refuse.
+/// Escapes what is markup, and what a parser would otherwise change (line ends, tabs in attributes) or
+/// refuse.
 ///
-/// Control characters have no form at all in XML 1.0, but object keys may hold them; S3 writes them as references,
-/// which its clients read (or avoid with `encoding-type=url`), and so does this.
+/// Control characters have no form at all in XML 1.0, but object keys may hold them; S3 writes them as
+/// references, which its clients read (or avoid with `encoding-type=url`), and so does this.
 fn escape(out: &mut String, text: &str) {
     for character in text.chars() {
         match character {

@@ -34,12 +34,11 @@ fn seed(name: &str) -> Seed {
     load(name).verify().unwrap()
 }
 
+/// The data and the trailers.
+type Decoded = (Vec<u8>, Vec<(String, String)>);
+
 /// Decodes a body that arrives in pieces of the given sizes, again and again.
-fn decode(
-    mut decoder: ChunkDecoder,
-    body: &[u8],
-    sizes: &[usize],
-) -> Result<(Vec<u8>, Vec<(String, String)>), ChunkError> {
+fn decode(mut decoder: ChunkDecoder, body: &[u8], sizes: &[usize]) -> Result<Decoded, ChunkError> {
     let mut data = Vec::new();
     let mut rest = Bytes::copy_from_slice(body);
     for size in sizes.iter().cycle() {

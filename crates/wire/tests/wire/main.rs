@@ -1,5 +1,7 @@
 //! The wire from outside: published vectors, an independent signer's requests, and arbitrary input.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 mod chunked;
 mod codec;
 mod route;
