@@ -18,7 +18,7 @@ mod settings;
 mod up;
 
 pub(crate) use settings::default_data_dir;
-pub(crate) use up::UpArgs;
+pub(crate) use up::{UpArgs, complain, ready};
 
 use client::Client;
 use std::process::ExitCode;

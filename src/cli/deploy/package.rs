@@ -18,6 +18,11 @@ const EXCLUDED: [&str; 9] = [
     ".mayfly", ".git", ".aws-sam", ".DS_Store", "__pycache__", ".venv", ".pytest_cache", ".mypy_cache", ".cache",
 ];
 
+/// Whether a file or folder of that name is never part of a package.
+pub(crate) fn is_excluded(name: &str) -> bool {
+    EXCLUDED.contains(&name)
+}
+
 /// What makes a package, read from where it lies.
 #[derive(Clone, Debug)]
 pub(crate) struct Package {
@@ -174,7 +179,7 @@ impl Ignored {
 
     /// Whether the path inside the folder, whose last part is `own`, is left out.
     pub(crate) fn holds(&self, path: &str, own: &str) -> bool {
-        EXCLUDED.contains(&own)
+        is_excluded(own)
             || own == ".mayflyignore"
             || self.0.iter().any(|line| match line.strip_prefix('*') {
                 Some(suffix) => own.ends_with(suffix),

@@ -41,8 +41,15 @@ pub(super) async fn create(cx: &Context<'_>, wanted: &Wanted<'_>) -> anyhow::Res
         request["Tags"] = tags;
     }
     cx.client.rest("lambda", Method::POST, FUNCTIONS, Some(request)).await?;
-    ready(cx.client, &name).await?;
-    concurrency(cx, &name, from, None).await?;
+    let settled = async {
+        ready(cx.client, &name).await?;
+        concurrency(cx, &name, from, None).await
+    };
+    if let Err(error) = settled.await {
+        // Half a function is none; the reason for it matters more than whether the half can be removed.
+        let _ = cx.client.rest("lambda", Method::DELETE, path(&name), None).await;
+        return Err(error);
+    }
     Ok(made(cx, &name))
 }
 

@@ -13,7 +13,10 @@ pub(super) async fn create(cx: &Context<'_>, wanted: &Wanted<'_>) -> anyhow::Res
     let name = wanted.name("LogGroupName", cx.place);
     let request = document([("logGroupName", Some(json!(name))), ("tags", wanted.properties().tags())]);
     call(cx, "CreateLogGroup", &request).await?;
-    retain(cx, &name, wanted, false).await?;
+    if let Err(error) = retain(cx, &name, wanted, false).await {
+        let _ = call(cx, "DeleteLogGroup", &json!({ "logGroupName": name })).await;
+        return Err(error);
+    }
     Ok(made(cx, &name))
 }
 

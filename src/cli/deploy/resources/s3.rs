@@ -39,7 +39,10 @@ pub(super) async fn create(cx: &Context<'_>, wanted: &Wanted<'_>) -> anyhow::Res
         _ => document("CreateBucketConfiguration", &tag("LocationConstraint", region)),
     };
     send(cx, Method::PUT, &name, "", body).await?;
-    configure(cx, &name, &Json::Null, wanted.properties).await?;
+    if let Err(error) = configure(cx, &name, &Json::Null, wanted.properties).await {
+        let _ = send(cx, Method::DELETE, &name, "", String::new()).await;
+        return Err(error);
+    }
     Ok(made(cx, &name))
 }
 

@@ -1,0 +1,195 @@
+//! `mayfly dev`: a server, the stack on it, and both kept up with the sources while they are edited.
+//!
+//! The server is a process of its own, started only if none answers, so that what is developed against is what
+//! runs in production. A change of a file is deployed like any other deployment: only what differs is sent.
+
+use super::client::Client;
+use super::logs::{POLL, Tail};
+use super::output::{self, Color, paint};
+use super::{deploy, settings};
+use anyhow::{Context as _, bail};
+use mayfly_kernel::Clock as _;
+use mayfly_kernel::time::SystemClock;
+use notify::{RecursiveMode, Watcher as _};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+use tokio::process::{Child, Command};
+use tokio::sync::mpsc;
+
+/// An editor's several writes of one save come within this time.
+const SETTLE: Duration = Duration::from_millis(60);
+const SERVER_START: Duration = Duration::from_secs(20);
+const SERVER_STOP: Duration = Duration::from_secs(35);
+const COLORS: [Color; 5] = [Color::Cyan, Color::Magenta, Color::Blue, Color::Yellow, Color::Green];
+
+/// Start a server, deploy, and redeploy as the sources change; Ctrl-C stops
+#[derive(clap::Args, Debug)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    source: deploy::Source,
+    /// The address of the server, if one has to be started [default: 127.0.0.1:4566]
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<SocketAddr>,
+    #[command(flatten)]
+    server: settings::Server,
+}
+
+pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let (client, mut server) = server(&args).await?;
+    let worked = tokio::select! {
+        worked = work(&client, &args) => worked,
+        signal = stopped() => signal,
+        ended = ended(server.as_mut()) => ended,
+    };
+    if let Some(server) = server {
+        stop(server).await;
+    }
+    worked.map(|()| ExitCode::SUCCESS)
+}
+
+/// The server that answers already, or one of our own.
+async fn server(args: &Args) -> anyhow::Result<(Client, Option<Child>)> {
+    if let Ok(settings) = args.server.settings()
+        && let Ok(client) = Client::new(settings)
+        && healthy(&client).await
+    {
+        output::note(format!("using the server at {}", client.settings().endpoint));
+        return Ok((client, None));
+    }
+    let data = args.server.data_dir();
+    let mut command = Command::new(std::env::current_exe().context("find this program's own file")?);
+    command.arg("up").arg("--data").arg(&data).kill_on_drop(true);
+    if let Some(listen) = args.listen {
+        command.arg("--listen").arg(listen.to_string());
+    }
+    let mut child = command.spawn().context("start the server")?;
+    let ready = async {
+        loop {
+            if let Some(status) = child.try_wait()? {
+                bail!("the server did not start ({status})");
+            }
+            // The file may be of an earlier run on another port, so only an answer counts.
+            if let Ok(settings) = settings::root_key(&data)
+                && let Ok(client) = Client::new(settings)
+                && healthy(&client).await
+            {
+                return Ok(client);
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    match tokio::time::timeout(SERVER_START, ready).await {
+        Ok(client) => Ok((client?, Some(child))),
+        Err(_) => bail!("the server was not ready within {} s", SERVER_START.as_secs()),
+    }
+}
+
+async fn healthy(client: &Client) -> bool {
+    client.fetch(&format!("{}/_mayfly/health", client.settings().endpoint.trim_end_matches('/'))).await.is_ok()
+}
+
+async fn work(client: &Client, args: &Args) -> anyhow::Result<()> {
+    let (changed, mut changes) = mpsc::unbounded_channel();
+    let mut watch = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+        if let Ok(event) = event
+            && matters(&event)
+        {
+            // The receiver is gone only when the program ends.
+            let _ = changed.send(());
+        }
+    })
+    .context("watch the sources")?;
+    let mut watched: Vec<PathBuf> = Vec::new();
+    let mut tails: BTreeMap<String, Tail> = BTreeMap::new();
+    let mut wanted = vec![args.source.folder()];
+    loop {
+        let started = Instant::now();
+        match deploy::deploy(client, &args.source, false).await {
+            Ok(done) => {
+                output::note(format!("{} {} ms", paint(Color::Green, "ready"), started.elapsed().as_millis()));
+                done.record.outputs.iter().for_each(|(name, value)| output::note(format!("  {name}  {value}")));
+                wanted.extend(done.watched.iter().cloned());
+                follow(&mut tails, &done);
+            }
+            Err(error) => output::note(format!("{} {error:#}", paint(Color::Red, "error:"))),
+        }
+        for path in wanted.drain(..).filter(|path| !watched.contains(path)).collect::<Vec<_>>() {
+            if watch.watch(&path, RecursiveMode::Recursive).is_ok() {
+                watched.push(path);
+            }
+        }
+        print_until_changed(client, &mut tails, &mut changes).await?;
+    }
+}
+
+/// Prints log lines until a source changes, and waits until it has settled.
+async fn print_until_changed(
+    client: &Client,
+    tails: &mut BTreeMap<String, Tail>,
+    changes: &mut mpsc::UnboundedReceiver<()>,
+) -> anyhow::Result<()> {
+    loop {
+        tokio::select! {
+            _ = changes.recv() => break,
+            () = tokio::time::sleep(POLL) => print(client, tails).await?,
+        }
+    }
+    while let Ok(Some(())) = tokio::time::timeout(SETTLE, changes.recv()).await {}
+    Ok(())
+}
+
+fn follow(tails: &mut BTreeMap<String, Tail>, done: &deploy::Done) {
+    let functions = done.record.resources.iter().filter(|made| made.kind == "AWS::Lambda::Function");
+    for function in functions {
+        let name = &function.physical;
+        tails.entry(name.clone()).or_insert_with(|| Tail::of(name, SystemClock.now()));
+    }
+}
+
+async fn print(client: &Client, tails: &mut BTreeMap<String, Tail>) -> anyhow::Result<()> {
+    for (at, (name, tail)) in tails.iter_mut().enumerate() {
+        for event in tail.read(client).await? {
+            output::line(format!("{} {}", paint(COLORS[at % COLORS.len()], name), event.message));
+        }
+    }
+    Ok(())
+}
+
+/// Whether an event is a change of a source, rather than of what building and running leave behind.
+fn matters(event: &notify::Event) -> bool {
+    let left = |path: &PathBuf| path.components().any(|part| deploy::is_excluded(&part.as_os_str().to_string_lossy()));
+    let kind = matches!(
+        event.kind,
+        notify::EventKind::Create(_) | notify::EventKind::Modify(_) | notify::EventKind::Remove(_)
+    );
+    kind && !event.paths.iter().all(left)
+}
+
+async fn stopped() -> anyhow::Result<()> {
+    let mut term = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    tokio::select! {
+        signal = tokio::signal::ctrl_c() => signal.context("wait for Ctrl-C"),
+        _ = term.recv() => Ok(()),
+    }
+}
+
+/// Ends when our own server does, which it should not.
+async fn ended(server: Option<&mut Child>) -> anyhow::Result<()> {
+    match server {
+        Some(server) => bail!("the server has ended ({})", server.wait().await?),
+        None => std::future::pending().await,
+    }
+}
+
+/// Lets the server drain. Ctrl-C in a terminal has reached it already; a second signal does no harm.
+async fn stop(mut server: Child) {
+    if let Some(id) = server.id() {
+        let _ = Command::new("kill").arg("-TERM").arg(id.to_string()).status().await;
+    }
+    if tokio::time::timeout(SERVER_STOP, server.wait()).await.is_err() {
+        let _ = server.kill().await;
+    }
+}
