@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 /// Spares beyond this are deleted.
 const SPARES_MAX: usize = 4;
-const FILL: [u8; 64 * 1024] = [0; 64 * 1024];
+static FILL: [u8; 64 * 1024] = [0; 64 * 1024];
 
 pub(super) struct Log {
     archive: Arc<Archive>,

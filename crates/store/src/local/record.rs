@@ -237,8 +237,25 @@ mod tests {
         assert_eq!(hex(&record), GOLDEN_RECORD);
     }
 
-    const GOLDEN_SEGMENT: &str = "";
-    const GOLDEN_RECORD: &str = "";
+    const GOLDEN_SEGMENT: &str = "\
+        4d4657414c534547\n\
+        0100000000000000\n\
+        0300000000000000\n\
+        0900000000000000\n\
+        0600000000000000\n\
+        a3e24f881d774201\n";
+    const GOLDEN_RECORD: &str = "\
+        4d464c5228000000\n\
+        0300000000000000\n\
+        0900000000000000\n\
+        0800000000000000\n\
+        46364be94362c9c4\n\
+        c08179a61246a8ed\n\
+        0700000000000000\n\
+        0100000002000000\n\
+        04000000676f6e65\n\
+        00010000006b0105\n\
+        00000076616c7565\n";
 
     #[test]
     fn any_changed_bit_is_noticed() {
