@@ -48,7 +48,8 @@ impl ChunkError {
             ChunkError::Signature => Fault::new(
                 403,
                 "SignatureDoesNotMatch",
-                "The request signature we calculated does not match the signature you provided. Check your key \
+                "The request signature we calculated does not match the signature you provided. \
+                Check your key \
                  and signing method.",
             ),
             ChunkError::Malformed(cause) => {
@@ -57,7 +58,8 @@ impl ChunkError {
             ChunkError::Trailer => Fault::new(
                 400,
                 "MalformedTrailerError",
-                "The request contained trailing data that was not well-formed or did not conform to our published \
+                "The request contained trailing data that was not well-formed or did not conform to \
+                our published \
                  schema.",
             ),
             ChunkError::Truncated => {
@@ -66,7 +68,8 @@ impl ChunkError {
             ChunkError::Length { .. } => Fault::new(
                 400,
                 "IncompleteBody",
-                "You did not provide the number of bytes specified by the x-amz-decoded-content-length HTTP header",
+                "You did not provide the number of bytes specified by the \
+                x-amz-decoded-content-length HTTP header",
             ),
         }
     }

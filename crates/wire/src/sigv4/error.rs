@@ -65,9 +65,11 @@ pub enum AuthError {
     },
 }
 
-const S3_MISMATCH: &str = "The request signature we calculated does not match the signature you provided. Check your \
+const S3_MISMATCH: &str = "The request signature we calculated does not match the signature you \
+provided. Check your \
      key and signing method.";
-const MISMATCH: &str = "The request signature we calculated does not match the signature you provided. Check your \
+const MISMATCH: &str = "The request signature we calculated does not match the signature you \
+provided. Check your \
      AWS Secret Access Key and signing method. Consult the service documentation for details.";
 
 impl AuthError {
@@ -163,13 +165,15 @@ impl AuthError {
             AuthError::SeveralMechanisms => Fault::new(
                 400,
                 "InvalidArgument",
-                "Only one auth mechanism allowed; only the X-Amz-Algorithm query parameter, Signature query string \
+                "Only one auth mechanism allowed; only the X-Amz-Algorithm query parameter, \
+                Signature query string \
                  parameter or the Authorization header should be specified",
             ),
             AuthError::SignatureV2 => Fault::new(
                 400,
                 "InvalidRequest",
-                "The authorization mechanism you have provided is not supported. Please use AWS4-HMAC-SHA256.",
+                "The authorization mechanism you have provided is not supported. Please use \
+                AWS4-HMAC-SHA256.",
             ),
             AuthError::UnsupportedAuthorization => {
                 Fault::new(400, "InvalidArgument", "Unsupported Authorization Type")
@@ -196,8 +200,8 @@ impl AuthError {
                 400,
                 "InvalidArgument",
                 "x-amz-content-sha256 must be UNSIGNED-PAYLOAD, STREAMING-UNSIGNED-PAYLOAD-TRAILER, \
-                 STREAMING-AWS4-HMAC-SHA256-PAYLOAD, STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER or a valid sha256 \
-                 value.",
+                 STREAMING-AWS4-HMAC-SHA256-PAYLOAD, STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER or a valid \
+                 sha256 value.",
             ),
             AuthError::UnsignedHeaders(names) => Fault::new(
                 403,
@@ -205,6 +209,27 @@ impl AuthError {
                 "There were headers present in the request which were not signed",
             )
             .with_field("HeadersNotSigned", names.join(", ")),
+            AuthError::WrongRegion { claimed, expected } => {
+                malformed(&format!("the region '{claimed}' is wrong; expecting '{expected}'"))
+                    .with_field("Region", expected)
+            }
+            AuthError::WrongService { claimed, expected } => malformed(&format!(
+                "incorrect service \"{claimed}\". This endpoint belongs to \"{expected}\"."
+            )),
+            AuthError::Mismatch { .. }
+            | AuthError::BodyMismatch { .. }
+            | AuthError::UnknownKey { .. }
+            | AuthError::InvalidToken
+            | AuthError::ExpiredToken
+            | AuthError::Skewed { .. }
+            | AuthError::Expired { .. }
+            | AuthError::NotYetValid => self.s3_refusal(),
+        }
+    }
+
+    /// Of a signature that is well-formed but not good: its key, its time, or the request is another.
+    fn s3_refusal(&self) -> Fault {
+        match self {
             AuthError::Mismatch { access_key, string_to_sign, canonical_request, provided } => {
                 Fault::new(403, "SignatureDoesNotMatch", S3_MISMATCH)
                     .with_field("AWSAccessKeyId", access_key)
@@ -219,9 +244,6 @@ impl AuthError {
             )
             .with_field("ClientComputedContentSHA256", claimed)
             .with_field("S3ComputedContentSHA256", computed),
-            AuthError::Skewed { .. } | AuthError::Expired { .. } | AuthError::NotYetValid => {
-                self.s3_time_fault()
-            }
             AuthError::UnknownKey { access_key } => Fault::new(
                 403,
                 "InvalidAccessKeyId",
@@ -232,18 +254,6 @@ impl AuthError {
                 Fault::new(400, "InvalidToken", "The provided token is malformed or otherwise invalid.")
             }
             AuthError::ExpiredToken => Fault::new(400, "ExpiredToken", "The provided token has expired."),
-            AuthError::WrongRegion { claimed, expected } => {
-                malformed(&format!("the region '{claimed}' is wrong; expecting '{expected}'"))
-                    .with_field("Region", expected)
-            }
-            AuthError::WrongService { claimed, expected } => malformed(&format!(
-                "incorrect service \"{claimed}\". This endpoint belongs to \"{expected}\"."
-            )),
-        }
-    }
-
-    fn s3_time_fault(&self) -> Fault {
-        match self {
             AuthError::Skewed { signed, now, skew } => Fault::new(
                 403,
                 "RequestTimeTooSkewed",

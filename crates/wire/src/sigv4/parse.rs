@@ -115,7 +115,8 @@ fn from_query(req: &SignedRequest<'_>, query: &[(String, String)]) -> Result<Cre
     Ok(scope.credential(signed_headers, signature, timestamp, session_token, Some(expires), payload))
 }
 
-const ALL_REQUIRED: &str = "Query-string authentication version 4 requires the X-Amz-Algorithm, X-Amz-Credential, \
+const ALL_REQUIRED: &str = "Query-string authentication version 4 requires the X-Amz-Algorithm, \
+X-Amz-Credential, \
      X-Amz-Signature, X-Amz-Date, X-Amz-SignedHeaders, and X-Amz-Expires parameters.";
 
 fn expiry(text: &str) -> Result<Duration, AuthError> {
@@ -125,7 +126,8 @@ fn expiry(text: &str) -> Result<Duration, AuthError> {
         Ok(seconds) => match u64::try_from(seconds) {
             Err(_) => refuse("X-Amz-Expires must be non-negative"),
             Ok(seconds) if seconds > WEEK_SECONDS => refuse(
-                "X-Amz-Expires must be less than a week (in seconds); that is, the given X-Amz-Expires must be \
+                "X-Amz-Expires must be less than a week (in seconds); that is, the given \
+                X-Amz-Expires must be \
                  less than 604800 seconds",
             ),
             Ok(seconds) => Ok(Duration::from_secs(seconds)),
@@ -182,7 +184,8 @@ fn scope(text: &str) -> Result<Scope<'_>, String> {
     }
     if date.len() != 8 || !date.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(format!(
-            "incorrect date format \"{date}\". This date in the credential must be in the format \"yyyyMMdd\"."
+            "incorrect date format \"{date}\". This date in the credential must be in the format \
+            \"yyyyMMdd\"."
         ));
     }
     Ok(Scope { access_key, date, region, service })
