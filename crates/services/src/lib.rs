@@ -7,12 +7,14 @@
 //!
 //! Deliberately absent: any knowledge of the runtime, of HTTP connections and of other nodes.
 
+pub mod apigateway;
 pub mod cx;
 pub mod fabric;
 pub mod identity;
 pub mod logs;
 pub mod operation;
 pub mod runner;
+pub mod s3;
 pub mod spaces;
 pub mod stacks;
 #[cfg(test)]
@@ -24,5 +26,5 @@ pub use runner::Runner;
 
 /// Every service, in the order of the coverage page.
 pub fn catalogue() -> Catalogue {
-    Catalogue::new(vec![identity::service(), logs::service(), stacks::service()])
+    Catalogue::new(vec![identity::service(), logs::service(), apigateway::service(), stacks::service()])
 }

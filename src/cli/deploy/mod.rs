@@ -134,7 +134,8 @@ pub(super) async fn deploy(client: &Client, source: &Source, ask: bool) -> anyho
     let mut deployment = Deployment::new(cx, shelf, record);
     let applied = deployment.apply(&template).await;
     applied.map_err(|failure| anyhow::anyhow!("{shown}:{failure}"))?;
-    Ok(Done { stack: name, steps, record: deployment.stack, watched })
+    let record = deployment.stack;
+    Ok(Done { stack: name, steps, record, watched })
 }
 
 /// Removes a stack and everything in it.

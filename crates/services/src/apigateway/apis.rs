@@ -8,7 +8,7 @@ use super::{faults, integrations, routes, stages};
 use crate::Cx;
 use mayfly_kernel::{Fault, Time};
 use mayfly_store::Scan;
-use mayfly_wire::time::iso8601_seconds;
+use mayfly_wire::time::iso8601;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 
@@ -47,7 +47,7 @@ fn view(cx: &Cx<'_>, api: Api) -> ApiView {
         api_id: api.id,
         name: api.name,
         protocol_type: "HTTP",
-        created_date: iso8601_seconds(Time::from_ms(api.created_ms)),
+        created_date: iso8601(Time::from_ms(api.created_ms)),
         route_selection_expression: "$request.method $request.path",
         api_key_selection_expression: "$request.header.x-api-key",
         description: api.description,

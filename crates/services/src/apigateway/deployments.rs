@@ -6,7 +6,7 @@ use super::{apis, faults, integrations, routes};
 use crate::Cx;
 use mayfly_kernel::{Fault, Time};
 use mayfly_store::Scan;
-use mayfly_wire::time::iso8601_seconds;
+use mayfly_wire::time::iso8601;
 use serde::{Deserialize, Serialize};
 
 #[derive(Serialize)]
@@ -25,7 +25,7 @@ fn view(deployment: Deployment) -> DeploymentView {
         deployment_id: deployment.id,
         deployment_status: "DEPLOYED",
         auto_deployed: false,
-        created_date: iso8601_seconds(Time::from_ms(deployment.created_ms)),
+        created_date: iso8601(Time::from_ms(deployment.created_ms)),
         description: deployment.description,
     }
 }

@@ -6,7 +6,7 @@ use super::{apis, faults};
 use crate::Cx;
 use mayfly_kernel::{Fault, Time};
 use mayfly_store::Scan;
-use mayfly_wire::time::iso8601_seconds;
+use mayfly_wire::time::iso8601;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 
@@ -31,8 +31,8 @@ fn view(stage: Stage) -> StageView {
         auto_deploy: stage.auto_deploy,
         deployment_id: stage.deployment,
         description: stage.description,
-        created_date: iso8601_seconds(Time::from_ms(stage.created_ms)),
-        last_updated_date: iso8601_seconds(Time::from_ms(stage.updated_ms)),
+        created_date: iso8601(Time::from_ms(stage.created_ms)),
+        last_updated_date: iso8601(Time::from_ms(stage.updated_ms)),
         stage_variables: stage.variables.into_iter().collect(),
         tags: stage.tags.into_iter().collect(),
     }

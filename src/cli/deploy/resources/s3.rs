@@ -109,9 +109,9 @@ async fn empty(cx: &Context<'_>, bucket: &str) -> anyhow::Result<()> {
             Err(error) => return Err(error),
         };
         let listing = String::from_utf8_lossy(&page.body).into_owned();
-        let found: Vec<(String, String)> = ["Version", "DeleteMarker"]
+        let found: Vec<(String, String)> = ["<Version>", "<DeleteMarker>"]
             .iter()
-            .flat_map(|kind| listing.split(&format!("<{kind}>")).skip(1))
+            .flat_map(|start| listing.split(start).skip(1))
             .filter_map(|item| Some((unescape(element(item, "Key")?), element(item, "VersionId")?.to_owned())))
             .collect();
         if found.is_empty() {

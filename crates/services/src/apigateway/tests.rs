@@ -1,0 +1,59 @@
+use super::route;
+use crate::testing::Bench;
+use serde_json::{Value, json};
+
+const FUNCTION: &str = "arn:aws:lambda:us-east-1:000000000000:function:f";
+
+fn call(bench: &Bench, request: &str, body: &Value) -> Value {
+    let answer = bench.http("apigatewayv2", request, &[], serde_json::to_vec(body).unwrap());
+    answer.unwrap_or_else(|fault| panic!("{request}: {fault}")).json()
+}
+
+#[test]
+fn a_quick_created_api_sends_everything_to_its_function() {
+    let bench = Bench::seed(1);
+    let api = call(&bench, "POST /v2/apis", &json!({"name": "a", "protocolType": "HTTP", "target": FUNCTION}));
+    let id = api["apiId"].as_str().unwrap();
+    let hit = bench.run(|cx| route(cx, id, "GET", "/any/thing")).unwrap();
+    let target = hit.target.unwrap();
+    assert_eq!((target.function.as_str(), target.route_key.as_str()), (FUNCTION, "$default"));
+    assert_eq!(hit.stage, "$default");
+}
+
+#[test]
+fn a_stage_without_auto_deploy_serves_what_was_deployed() {
+    let bench = Bench::seed(2);
+    let api = call(&bench, "POST /v2/apis", &json!({"name": "a", "protocolType": "HTTP"}));
+    let id = api["apiId"].as_str().unwrap().to_owned();
+    let path = |rest: &str| format!("POST /v2/apis/{id}/{rest}");
+    let integration = json!({
+        "integrationType": "AWS_PROXY", "integrationUri": FUNCTION, "payloadFormatVersion": "2.0"
+    });
+    let integration = call(&bench, &path("integrations"), &integration);
+    let target = format!("integrations/{}", integration["integrationId"].as_str().unwrap());
+    call(&bench, &path("routes"), &json!({"routeKey": "GET /pets/{id}", "target": target}));
+    call(&bench, &path("stages"), &json!({"stageName": "prod"}));
+    let find = |method: &str, path: &str| bench.run(|cx| route(cx, &id, method, path)).unwrap().target;
+    assert!(find("GET", "/prod/pets/7").is_none(), "nothing is deployed yet");
+    call(&bench, &path("deployments"), &json!({"stageName": "prod"}));
+    assert_eq!(find("GET", "/prod/pets/7").unwrap().path_parameters["id"], "7");
+    call(&bench, &path("routes"), &json!({"routeKey": "GET /new", "target": target}));
+    assert!(find("GET", "/prod/new").is_none(), "not in the deployment");
+    assert!(bench.run(|cx| route(cx, &id, "GET", "/pets/7")).is_none(), "there is no $default stage");
+}
+
+#[test]
+fn bad_calls_get_the_documented_faults() {
+    let bench = Bench::seed(3);
+    let fault = |request: &str, body: Value| {
+        bench.http("apigatewayv2", request, &[], serde_json::to_vec(&body).unwrap()).unwrap_err()
+    };
+    assert_eq!(fault("GET /v2/apis/nope", json!({})).code, "NotFoundException");
+    let socket = json!({"name": "a", "protocolType": "WEBSOCKET"});
+    assert_eq!(fault("POST /v2/apis", socket).code, "NotImplemented");
+    let api = call(&bench, "POST /v2/apis", &json!({"name": "a", "protocolType": "HTTP", "target": FUNCTION}));
+    let routes = format!("POST /v2/apis/{}/routes", api["apiId"].as_str().unwrap());
+    assert_eq!(fault(&routes, json!({"routeKey": "$default"})).code, "ConflictException");
+    assert_eq!(fault(&routes, json!({"routeKey": "FETCH /a"})).code, "BadRequestException");
+    assert_eq!(fault(&routes, json!({"routeKey": "GET /{a+}/b"})).code, "BadRequestException");
+}
