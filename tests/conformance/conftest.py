@@ -1,0 +1,25 @@
+import pytest
+
+import mayfly
+
+
+@pytest.fixture(scope="session")
+def cloud():
+    """One server for the tests that do not stop it. Retries come at once, so that nothing has to sleep."""
+    with mayfly.server("[limits]\nasync_retry_seconds = 0\n") as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def functions(cloud):
+    return cloud.client("lambda")
+
+
+@pytest.fixture(scope="session")
+def objects(cloud):
+    return cloud.client("s3")
+
+
+@pytest.fixture(scope="session")
+def logs(cloud):
+    return cloud.client("logs")

@@ -1,0 +1,155 @@
+"""Starts and stops real servers, and makes what tests upload."""
+
+import contextlib
+import io
+import json
+import os
+import pathlib
+import select
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+import zipfile
+
+import boto3
+from botocore.config import Config
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+BINARY = pathlib.Path(os.environ.get("MAYFLY", ROOT / "target" / "debug" / "mayfly"))
+ROLE = "arn:aws:iam::000000000000:role/any"
+READY_WITHIN = 60
+
+
+class Server:
+    """One data directory and the process that serves it."""
+
+    def __init__(self, directory, config=""):
+        self.data = pathlib.Path(directory) / "data"
+        self.config = pathlib.Path(directory) / "mayfly.toml"
+        self.config.write_text(config)
+        self.log = open(pathlib.Path(directory) / "server.log", "ab")
+        self.process = None
+        self.endpoint = None
+        self.listen = "127.0.0.1:0"
+        self.ready_seconds = None
+
+    def start(self, env=None):
+        began = time.monotonic()
+        command = [BINARY, "up", "--data", self.data, "--listen", self.listen, "--config", self.config]
+        self.process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=self.log, env={**os.environ, **(env or {})}
+        )
+        readable, _, _ = select.select([self.process.stdout], [], [], READY_WITHIN)
+        line = self.process.stdout.readline().decode() if readable else ""
+        self.ready_seconds = time.monotonic() - began
+        if "ready at " not in line:
+            self.kill()
+            raise RuntimeError(f"no ready line but {line!r}: {self.tail()}")
+        self.endpoint = line.split("ready at ")[1].split()[0]
+        # The same port again after a restart, so that clients stay valid.
+        self.listen = self.endpoint.removeprefix("http://")
+        return self
+
+    def tail(self):
+        self.log.flush()
+        return pathlib.Path(self.log.name).read_text(errors="replace")[-4000:]
+
+    def kill(self):
+        """kill -9, as a power cut would."""
+        if self.process and self.process.poll() is None:
+            self.process.send_signal(signal.SIGKILL)
+        if self.process:
+            self.process.wait()
+
+    def stop(self):
+        """A polite stop; the exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(timeout=60)
+
+    @property
+    def key(self):
+        return json.loads((self.data / "root-key.json").read_text())
+
+    @property
+    def env(self):
+        key = self.key
+        return {
+            **os.environ,
+            "AWS_ENDPOINT_URL": self.endpoint,
+            "AWS_ACCESS_KEY_ID": key["access_key_id"],
+            "AWS_SECRET_ACCESS_KEY": key["secret_access_key"],
+            "AWS_REGION": "us-east-1",
+            "AWS_DEFAULT_REGION": "us-east-1",
+            "AWS_PAGER": "",
+        }
+
+    def client(self, service, **settings):
+        key = self.key
+        config = Config(retries={"max_attempts": 0}, read_timeout=90, s3={"addressing_style": "path"}, **settings)
+        return boto3.client(
+            service,
+            endpoint_url=self.endpoint,
+            region_name="us-east-1",
+            aws_access_key_id=key["access_key_id"],
+            aws_secret_access_key=key["secret_access_key"],
+            config=config,
+        )
+
+    def run(self, *arguments, check=True, cwd=None):
+        """A command of the mayfly binary against this server."""
+        command = [str(BINARY), *map(str, arguments)]
+        done = subprocess.run(command, env=self.env, cwd=cwd, capture_output=True, text=True, timeout=180)
+        if check and done.returncode != 0:
+            raise AssertionError(f"{command}: {done.stdout}\n{done.stderr}")
+        return done
+
+
+@contextlib.contextmanager
+def server(config=""):
+    directory = tempfile.mkdtemp(prefix="mayfly-test-")
+    running = Server(directory, config)
+    try:
+        yield running.start()
+    finally:
+        running.kill()
+        running.log.close()
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def package(files):
+    """A zip archive of name -> text or bytes; names that end in * are executable."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in files.items():
+            info = zipfile.ZipInfo(name.rstrip("*"), (2020, 1, 1, 0, 0, 0))
+            info.external_attr = (0o755 if name.endswith("*") else 0o644) << 16
+            archive.writestr(info, content)
+    return out.getvalue()
+
+
+def create(aws, name, files, runtime="python3.11", handler="app.handler", **more):
+    made = aws.create_function(
+        FunctionName=name, Runtime=runtime, Handler=handler, Role=ROLE, Code={"ZipFile": package(files)}, **more
+    )
+    aws.get_waiter("function_active_v2").wait(FunctionName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 60})
+    return made
+
+
+def invoke(aws, name, event=None, **more):
+    answer = aws.invoke(FunctionName=name, Payload=json.dumps(event), **more)
+    body = answer["Payload"].read()
+    return answer, json.loads(body) if body else None
+
+
+def until(condition, seconds=60, every=0.05):
+    """Waits for what happens in the background; the bound is for failures alone."""
+    deadline = time.monotonic() + seconds
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > deadline:
+            raise AssertionError(f"did not happen within {seconds} s: {condition}")
+        time.sleep(every)
