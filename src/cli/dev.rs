@@ -88,7 +88,10 @@ async fn server(args: &Args) -> anyhow::Result<(Client, Option<Child>)> {
 }
 
 async fn healthy(client: &Client) -> bool {
-    client.fetch(&format!("{}/_mayfly/health", client.settings().endpoint.trim_end_matches('/'))).await.is_ok()
+    client
+        .fetch(&format!("{}/_mayfly/health", client.settings().endpoint.trim_end_matches('/')))
+        .await
+        .is_ok()
 }
 
 async fn work(client: &Client, args: &Args) -> anyhow::Result<()> {
@@ -109,8 +112,15 @@ async fn work(client: &Client, args: &Args) -> anyhow::Result<()> {
         let started = Instant::now();
         match deploy::deploy(client, &args.source, false).await {
             Ok(done) => {
-                output::note(format!("{} {} ms", paint(Color::Green, "ready"), started.elapsed().as_millis()));
-                done.record.outputs.iter().for_each(|(name, value)| output::note(format!("  {name}  {value}")));
+                output::note(format!(
+                    "{} {} ms",
+                    paint(Color::Green, "ready"),
+                    started.elapsed().as_millis()
+                ));
+                done.record
+                    .outputs
+                    .iter()
+                    .for_each(|(name, value)| output::note(format!("  {name}  {value}")));
                 wanted.extend(done.watched.iter().cloned());
                 follow(&mut tails, &done);
             }
@@ -160,7 +170,9 @@ async fn print(client: &Client, tails: &mut BTreeMap<String, Tail>) -> anyhow::R
 
 /// Whether an event is a change of a source, rather than of what building and running leave behind.
 fn matters(event: &notify::Event) -> bool {
-    let left = |path: &PathBuf| path.components().any(|part| deploy::is_excluded(&part.as_os_str().to_string_lossy()));
+    let left = |path: &PathBuf| {
+        path.components().any(|part| deploy::is_excluded(&part.as_os_str().to_string_lossy()))
+    };
     let kind = matches!(
         event.kind,
         notify::EventKind::Create(_) | notify::EventKind::Modify(_) | notify::EventKind::Remove(_)

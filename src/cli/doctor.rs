@@ -15,9 +15,9 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> ExitCode {
     let checks = mayfly_runtime::doctor();
     if args.json {
-        let checks = checks.iter().map(|check| {
-            json!({ "name": check.name, "ok": check.ok, "found": check.found, "costs": check.costs })
-        });
+        let checks = checks.iter().map(
+            |check| json!({ "name": check.name, "ok": check.ok, "found": check.found, "costs": check.costs }),
+        );
         output::json(&json!({ "checks": checks.collect::<Vec<_>>() }));
         return ExitCode::SUCCESS;
     }

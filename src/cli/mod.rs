@@ -76,3 +76,17 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
 fn connect(server: &settings::Server) -> anyhow::Result<Client> {
     Client::new(server.settings()?)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Cli;
+    use clap::{CommandFactory as _, Parser as _};
+
+    #[test]
+    fn the_flags_fit_together() {
+        Cli::command().debug_assert();
+        let line = "mayfly deploy app -p A=1 -p B=x=y --stack shop --no-build --endpoint http://h:1";
+        Cli::try_parse_from(line.split(' ')).unwrap();
+        assert!(Cli::try_parse_from(["mayfly", "deploy", "--parameter", "A"]).is_err());
+    }
+}

@@ -177,7 +177,10 @@ mod tests {
         let endpoint = [("AWS_ENDPOINT_URL", "http://cloud:80")];
         let flags = Server { data: Some(PathBuf::new()), ..Server::default() };
         let found = settings(flags, &[&AWS[..], &endpoint].concat());
-        assert_eq!((found.endpoint.as_str(), found.access_key.as_str()), ("http://127.0.0.1:4566", "FILEKEY"));
+        assert_eq!(
+            (found.endpoint.as_str(), found.access_key.as_str()),
+            ("http://127.0.0.1:4566", "FILEKEY")
+        );
         let flags = Server { endpoint: Some("http://other".into()), region: Some("r".into()), data: None };
         let found = settings(flags, &AWS);
         assert_eq!((found.endpoint.as_str(), found.region.as_str()), ("http://other", "r"));

@@ -22,7 +22,10 @@ pub(crate) struct UpArgs {
 pub(crate) fn ready(endpoint: &str, data: &Path, first_key: Option<&str>) {
     output::line(format!("mayfly is ready at {endpoint}"));
     if let Some(key) = first_key {
-        output::note(format!("a root access key was made: {key}, in {}", data.join("root-key.json").display()));
+        output::note(format!(
+            "a root access key was made: {key}, in {}",
+            data.join("root-key.json").display()
+        ));
         output::note(format!("to use it: eval \"$(mayfly env --data {})\"", data.display()));
     }
 }

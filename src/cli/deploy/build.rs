@@ -27,7 +27,8 @@ impl Installer {
             return Some(Installer::Pip);
         }
         // A folder that brings its modules along is as its owner wants it.
-        let bare = runtime.starts_with("nodejs") && has("package.json") && !source.join("node_modules").exists();
+        let bare =
+            runtime.starts_with("nodejs") && has("package.json") && !source.join("node_modules").exists();
         (bare && names_dependencies(&source.join("package.json"))).then_some(Installer::Npm)
     }
 
@@ -90,7 +91,7 @@ fn installed(installer: Installer, source: &Path, runtime: &str, builds: &Path) 
         digest.update(name);
         digest.update(std::fs::read(source.join(name)).unwrap_or_default());
     }
-    let done = builds.join(hex(&digest.finalize())[..32].to_owned());
+    let done = builds.join(&hex(&digest.finalize())[..32]);
     if done.is_dir() {
         return Ok(done);
     }

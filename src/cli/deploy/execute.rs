@@ -130,7 +130,10 @@ impl<'a> Deployment<'a> {
 
     async fn change(&mut self, resource: &Resource, was: Deployed, properties: &Json) -> anyhow::Result<()> {
         resources::keep_code(&self.cx, &was, properties).await.unwrap_or_else(|error| {
-            output::warning(format!("the present code of {} cannot be kept for a rollback: {error:#}", was.id));
+            output::warning(format!(
+                "the present code of {} cannot be kept for a rollback: {error:#}",
+                was.id
+            ));
         });
         let wanted = Wanted { id: &was.id, kind: &was.kind, generation: was.generation, properties };
         self.undo.push(Undo::Changed { was: Box::new(was.clone()), wanted: properties.clone() });
@@ -148,7 +151,8 @@ impl<'a> Deployment<'a> {
 
     /// Notes that a replaced resource is to go when all else is done.
     async fn set_aside(&mut self, was: Deployed) -> anyhow::Result<()> {
-        let same = self.stack.find(&was.id).is_some_and(|now| now.physical == was.physical && now.kind == was.kind);
+        let same =
+            self.stack.find(&was.id).is_some_and(|now| now.physical == was.physical && now.kind == was.kind);
         // Publishing a version of unchanged code gives the version that there is.
         if !same && !was.retain {
             self.stack.leftovers.push(was.clone());
@@ -159,7 +163,8 @@ impl<'a> Deployment<'a> {
 
     /// Removes what the template no longer has and what was replaced. What cannot go is tried again next time.
     async fn retire(&mut self, template: &Template) {
-        let dropped = |deployed: &&Deployed| !template.resources.iter().any(|wanted| wanted.id == deployed.id);
+        let dropped =
+            |deployed: &&Deployed| !template.resources.iter().any(|wanted| wanted.id == deployed.id);
         let gone: Vec<Deployed> = self.stack.resources.iter().filter(dropped).cloned().collect();
         for deployed in gone {
             self.stack.remove(&deployed.id);
@@ -175,7 +180,10 @@ impl<'a> Deployment<'a> {
             match resources::delete(&self.cx, &leftover).await {
                 Ok(()) => progress(Color::Red, "deleted", &leftover.id, &leftover.kind, started),
                 Err(error) => {
-                    output::warning(format!("{} ({}) could not be deleted: {error:#}", leftover.id, leftover.physical));
+                    output::warning(format!(
+                        "{} ({}) could not be deleted: {error:#}",
+                        leftover.id, leftover.physical
+                    ));
                     kept.push(leftover);
                 }
             }
@@ -196,7 +204,8 @@ impl<'a> Deployment<'a> {
     fn at_home(&self, text: &str) -> String {
         let mut text = text.to_owned();
         for api in self.stack.resources.iter().filter(|made| made.kind == "AWS::ApiGatewayV2::Api") {
-            let theirs = format!("https://{}.execute-api.{}.amazonaws.com", api.physical, self.cx.place.region);
+            let theirs =
+                format!("https://{}.execute-api.{}.amazonaws.com", api.physical, self.cx.place.region);
             if let Some(endpoint) = api.attributes.get("ApiEndpoint") {
                 text = text.replace(&theirs, endpoint);
             }
@@ -243,8 +252,12 @@ impl<'a> Deployment<'a> {
             }
             Undo::Changed { was, wanted } => {
                 let now = Deployed { properties: wanted, ..(*was).clone() };
-                let back =
-                    Wanted { id: &was.id, kind: &was.kind, generation: was.generation, properties: &was.properties };
+                let back = Wanted {
+                    id: &was.id,
+                    kind: &was.kind,
+                    generation: was.generation,
+                    properties: &was.properties,
+                };
                 resources::update(&self.cx, &now, &back).await?;
                 self.stack.put(*was);
                 Ok("restored")
@@ -254,7 +267,9 @@ impl<'a> Deployment<'a> {
                 if now.physical != was.physical {
                     resources::delete(&self.cx, &now).await?;
                 }
-                self.stack.leftovers.retain(|leftover| leftover.physical != was.physical || leftover.id != was.id);
+                self.stack
+                    .leftovers
+                    .retain(|leftover| leftover.physical != was.physical || leftover.id != was.id);
                 self.stack.put(*was);
                 Ok("restored")
             }
@@ -269,7 +284,11 @@ impl<'a> Deployment<'a> {
 }
 
 /// Removes a whole stack, the newest resource first. Stops at the first that cannot go; the rest stays recorded.
-pub(super) async fn tear_down(cx: &Context<'_>, shelf: &mut Shelf<'_>, mut stack: Stack) -> anyhow::Result<()> {
+pub(super) async fn tear_down(
+    cx: &Context<'_>,
+    shelf: &mut Shelf<'_>,
+    mut stack: Stack,
+) -> anyhow::Result<()> {
     while let Some(gone) = stack.leftovers.pop().or_else(|| stack.resources.pop()) {
         let started = Instant::now();
         if gone.retain && gone.kind != "AWS::Lambda::Version" {
@@ -290,8 +309,11 @@ pub(super) async fn tear_down(cx: &Context<'_>, shelf: &mut Shelf<'_>, mut stack
 /// Whether a name is taken already.
 fn is_taken(error: &anyhow::Error) -> bool {
     let taken = [
-        "ResourceConflictException", "ResourceAlreadyExistsException", "BucketAlreadyOwnedByYou",
-        "BucketAlreadyExists", "ConflictException",
+        "ResourceConflictException",
+        "ResourceAlreadyExistsException",
+        "BucketAlreadyOwnedByYou",
+        "BucketAlreadyExists",
+        "ConflictException",
     ];
     code(error).is_some_and(|code| taken.contains(&code))
 }

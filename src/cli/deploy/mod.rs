@@ -78,6 +78,8 @@ pub(super) struct Done {
     pub(super) stack: String,
     pub(super) steps: Vec<Step>,
     pub(super) record: Stack,
+    /// What the template says of its outputs.
+    described: BTreeMap<String, String>,
     /// Where the code lies that was deployed.
     pub(super) watched: Vec<PathBuf>,
 }
@@ -94,6 +96,9 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     output::note(format!("{} in {} ms", paint(Color::Green, &done.stack), started.elapsed().as_millis()));
     let width = done.record.outputs.keys().map(String::len).max().unwrap_or_default();
     for (name, value) in &done.record.outputs {
+        if let Some(description) = done.described.get(name).filter(|text| !text.is_empty()) {
+            output::note(paint(Color::Dim, description));
+        }
         output::line(format!("{name:width$}  {value}"));
     }
     Ok(ExitCode::SUCCESS)
@@ -127,7 +132,10 @@ pub(super) async fn deploy(client: &Client, source: &Source, ask: bool) -> anyho
     let record = record.unwrap_or_default();
     let steps = plan::plan(&template.resources, &record, &place).map_err(|problem| tell(&[problem]))?;
     show(&name, &steps);
-    if ask && steps.iter().any(|step| matches!(step.action, Action::Delete | Action::Replace(_))) && !agreed()? {
+    if ask
+        && steps.iter().any(|step| matches!(step.action, Action::Delete | Action::Replace(_)))
+        && !agreed()?
+    {
         bail!("nothing was changed");
     }
     let cx = Context { client, place: &place, packages: &packages, force: false };
@@ -135,7 +143,8 @@ pub(super) async fn deploy(client: &Client, source: &Source, ask: bool) -> anyho
     let applied = deployment.apply(&template).await;
     applied.map_err(|failure| anyhow::anyhow!("{shown}:{failure}"))?;
     let record = deployment.stack;
-    Ok(Done { stack: name, steps, record, watched })
+    let described = template.outputs.into_iter().map(|output| (output.name, output.description)).collect();
+    Ok(Done { stack: name, steps, record, described, watched })
 }
 
 /// Removes a stack and everything in it.
@@ -176,7 +185,9 @@ fn stack_name(source: &Source, file: &Path) -> anyhow::Result<String> {
         && name.len() <= 128
         && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
     if !fits {
-        bail!("`{name}` is not a stack's name: a letter, then letters, digits and hyphens; give one with --stack");
+        bail!(
+            "`{name}` is not a stack's name: a letter, then letters, digits and hyphens; give one with --stack"
+        );
     }
     Ok(name)
 }
@@ -199,7 +210,9 @@ fn show(stack: &str, steps: &[Step]) {
         let (sign, why) = match &step.action {
             Action::Create => (paint(Color::Green, "+"), String::new()),
             Action::Update(names) => (paint(Color::Yellow, "~"), names.join(", ")),
-            Action::Replace(names) => (paint(Color::Magenta, "±"), format!("replaced for {}", names.join(", "))),
+            Action::Replace(names) => {
+                (paint(Color::Magenta, "±"), format!("replaced for {}", names.join(", ")))
+            }
             Action::Delete => (paint(Color::Red, "-"), String::new()),
             Action::Release => (paint(Color::Yellow, "-"), "stays, outside the stack".to_owned()),
             Action::Keep => continue,

@@ -43,7 +43,8 @@ pub(crate) fn plan(resources: &[Resource], stack: &Stack, place: &Place) -> Resu
                 _ => value(deployed, asked),
             }
         };
-        let wanted = resolve(&resource.properties, place, &known).map_err(|problem| problem.of(&resource.id))?;
+        let wanted =
+            resolve(&resource.properties, place, &known).map_err(|problem| problem.of(&resource.id))?;
         let action = compare(&resource.kind, &wanted, stack.find(&resource.id));
         steps.push(Step { id: resource.id.clone(), kind: resource.kind.clone(), action });
     }

@@ -31,7 +31,12 @@ pub(super) fn collect(
 }
 
 /// The package of one resource, unless its code lies in a bucket.
-fn package(resource: &Resource, property: &str, root: &Path, install: bool) -> anyhow::Result<Option<Package>> {
+fn package(
+    resource: &Resource,
+    property: &str,
+    root: &Path,
+    install: bool,
+) -> anyhow::Result<Option<Package>> {
     let Some(code) = resource.properties.get(property) else { return Ok(None) };
     let runtime = resource.properties.get("Runtime").and_then(Node::scalar).unwrap_or_default();
     if let Some(path) = code.as_text() {

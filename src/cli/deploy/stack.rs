@@ -87,13 +87,17 @@ pub(crate) struct Shelf<'a> {
 
 impl<'a> Shelf<'a> {
     /// Reads the stack, if there is one.
-    pub(crate) async fn open(client: &'a Client, name: &'a str) -> anyhow::Result<(Shelf<'a>, Option<Stack>)> {
+    pub(crate) async fn open(
+        client: &'a Client,
+        name: &'a str,
+    ) -> anyhow::Result<(Shelf<'a>, Option<Stack>)> {
         let mut shelf = Shelf { client, name, revision: None };
-        let reply = match client.json("mayfly", "Mayfly_20261101.GetStack", &json!({ "StackName": name })).await {
-            Ok(reply) => reply,
-            Err(error) if code(&error) == Some("StackNotFoundException") => return Ok((shelf, None)),
-            Err(error) => return Err(error.context("read the stack's record")),
-        };
+        let reply =
+            match client.json("mayfly", "Mayfly_20261101.GetStack", &json!({ "StackName": name })).await {
+                Ok(reply) => reply,
+                Err(error) if code(&error) == Some("StackNotFoundException") => return Ok((shelf, None)),
+                Err(error) => return Err(error.context("read the stack's record")),
+            };
         let document = reply["Stack"]["Document"].as_str().unwrap_or_default();
         shelf.revision = reply["Stack"]["Revision"].as_u64();
         let format = serde_json::from_str::<Json>(document).ok().and_then(|stack| stack["format"].as_u64());

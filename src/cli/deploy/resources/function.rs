@@ -212,7 +212,8 @@ async fn tag(cx: &Context<'_>, arn: &str, old: Option<Json>, new: Option<Json>) 
     let kept = keys(&new);
     let dropped: Vec<String> = keys(&old).into_iter().filter(|key| !kept.contains(key)).collect();
     if !dropped.is_empty() {
-        let query = dropped.iter().map(|key| format!("tagKeys={}", encode(key))).collect::<Vec<_>>().join("&");
+        let query =
+            dropped.iter().map(|key| format!("tagKeys={}", encode(key))).collect::<Vec<_>>().join("&");
         cx.client.rest("lambda", Method::DELETE, format!("{path}?{query}"), None).await?;
     }
     if let Some(tags) = new.filter(|_| !kept.is_empty()) {

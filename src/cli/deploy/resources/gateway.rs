@@ -14,7 +14,10 @@ use serde_json::{Map, Value as Json, json};
 /// Members that are numbers or flags wherever they stand.
 const INTEGERS: [&str; 4] = ["TimeoutInMillis", "MaxAge", "ThrottlingBurstLimit", "ThrottlingRateLimit"];
 const FLAGS: [&str; 5] = [
-    "AllowCredentials", "AutoDeploy", "DetailedMetricsEnabled", "DisableExecuteApiEndpoint",
+    "AllowCredentials",
+    "AutoDeploy",
+    "DetailedMetricsEnabled",
+    "DisableExecuteApiEndpoint",
     "DataTraceEnabled",
 ];
 /// Maps whose keys are the user's.
@@ -30,7 +33,11 @@ pub(super) async fn create_api(cx: &Context<'_>, wanted: &Wanted<'_>) -> anyhow:
     api_made(&api)
 }
 
-pub(super) async fn update_api(cx: &Context<'_>, was: &Deployed, wanted: &Wanted<'_>) -> anyhow::Result<Made> {
+pub(super) async fn update_api(
+    cx: &Context<'_>,
+    was: &Deployed,
+    wanted: &Wanted<'_>,
+) -> anyhow::Result<Made> {
     let mut request = members(wanted.properties, &["ProtocolType", "RouteKey", "Target", "Tags"]);
     request["name"] = json!(wanted.name("Name", cx.place));
     let path = format!("/v2/apis/{}", encode(&was.physical));
@@ -112,7 +119,9 @@ pub(super) async fn delete_part(cx: &Context<'_>, gone: &Deployed, parts: &str) 
 async fn create_part(cx: &Context<'_>, wanted: &Wanted<'_>, parts: &str) -> anyhow::Result<Json> {
     let api = wanted.properties().required("ApiId")?;
     let request = members(wanted.properties, &["ApiId"]);
-    cx.client.rest("apigateway", Method::POST, format!("/v2/apis/{}/{parts}", encode(&api)), Some(request)).await
+    cx.client
+        .rest("apigateway", Method::POST, format!("/v2/apis/{}/{parts}", encode(&api)), Some(request))
+        .await
 }
 
 async fn update_part(

@@ -16,8 +16,8 @@ mod version;
 
 use super::package::Package;
 use super::stack::Deployed;
-use super::template::catalog::{self, Kind};
 use super::template::Place;
+use super::template::catalog::{self, Kind};
 use crate::cli::client::{Client, is_absent};
 use anyhow::bail;
 use bytes::Bytes;

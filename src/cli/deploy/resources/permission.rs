@@ -33,7 +33,8 @@ pub(super) async fn create(cx: &Context<'_>, wanted: &Wanted<'_>) -> anyhow::Res
 pub(super) async fn delete(cx: &Context<'_>, gone: &Deployed) -> anyhow::Result<()> {
     let function = gone.properties["FunctionName"].as_str().unwrap_or_default();
     let (function, qualifier) = split(function);
-    let path = format!("{}/policy/{}{}", path(&function), encode(&gone.physical), query(qualifier.as_deref()));
+    let path =
+        format!("{}/policy/{}{}", path(&function), encode(&gone.physical), query(qualifier.as_deref()));
     cx.client.rest("lambda", Method::DELETE, path, None).await.map(drop)
 }
 

@@ -23,10 +23,6 @@ impl<'a> Properties<'a> {
         self.get(name).and_then(integer)
     }
 
-    pub(super) fn flag(self, name: &str) -> Option<bool> {
-        self.get(name).and_then(flag)
-    }
-
     /// Of a map, the value under `name` as a map of strings: environments, tags, stage variables.
     pub(super) fn strings(self, name: &str) -> Option<Json> {
         self.get(name).map(strings)
@@ -36,7 +32,8 @@ impl<'a> Properties<'a> {
     pub(super) fn tags(self) -> Option<Json> {
         let tags = self.get("Tags")?;
         let Some(list) = tags.as_array() else { return Some(strings(tags)) };
-        let pairs = list.iter().filter_map(|tag| Some((text(tag.get("Key")?)?, json!(text(tag.get("Value")?)?))));
+        let pairs =
+            list.iter().filter_map(|tag| Some((text(tag.get("Key")?)?, json!(text(tag.get("Value")?)?))));
         Some(Json::Object(pairs.collect()))
     }
 }
@@ -79,7 +76,7 @@ mod tests {
         let all = json!({"Size": "128", "Name": 7, "On": "true", "Env": {"A": 1, "B": true},
             "Tags": [{"Key": "team", "Value": 1}]});
         let all = Properties(&all);
-        assert_eq!((all.integer("Size"), all.flag("On")), (Some(128), Some(true)));
+        assert_eq!((all.integer("Size"), flag(&all.0["On"])), (Some(128), Some(true)));
         assert_eq!(all.text("Name").as_deref(), Some("7"));
         assert_eq!(all.strings("Env"), Some(json!({"A": "1", "B": "true"})));
         assert_eq!(all.tags(), Some(json!({"team": "1"})));

@@ -70,7 +70,8 @@ async fn configure(cx: &Context<'_>, bucket: &str, old: &Json, new: &Json) -> an
     }
     if differs("Tags") {
         let tags = new["Tags"].as_array().into_iter().flatten();
-        let tags: String = tags.map(|item| element_of("Tag", item, &[("Key", "Key"), ("Value", "Value")])).collect();
+        let tags: String =
+            tags.map(|item| element_of("Tag", item, &[("Key", "Key"), ("Value", "Value")])).collect();
         let body = document("Tagging", &wrap("TagSet", &tags));
         send(cx, Method::PUT, bucket, "tagging", body).await?;
     }
@@ -80,8 +81,12 @@ async fn configure(cx: &Context<'_>, bucket: &str, old: &Json, new: &Json) -> an
 fn cors_rules(cors: &Json) -> String {
     let rules = cors["CorsRules"].as_array().into_iter().flatten();
     let names = [
-        ("Id", "ID"), ("AllowedHeaders", "AllowedHeader"), ("AllowedMethods", "AllowedMethod"),
-        ("AllowedOrigins", "AllowedOrigin"), ("ExposedHeaders", "ExposeHeader"), ("MaxAge", "MaxAgeSeconds"),
+        ("Id", "ID"),
+        ("AllowedHeaders", "AllowedHeader"),
+        ("AllowedMethods", "AllowedMethod"),
+        ("AllowedOrigins", "AllowedOrigin"),
+        ("ExposedHeaders", "ExposeHeader"),
+        ("MaxAge", "MaxAgeSeconds"),
     ];
     rules.map(|rule| element_of("CORSRule", rule, &names)).collect()
 }
@@ -112,7 +117,9 @@ async fn empty(cx: &Context<'_>, bucket: &str) -> anyhow::Result<()> {
         let found: Vec<(String, String)> = ["<Version>", "<DeleteMarker>"]
             .iter()
             .flat_map(|start| listing.split(start).skip(1))
-            .filter_map(|item| Some((unescape(element(item, "Key")?), element(item, "VersionId")?.to_owned())))
+            .filter_map(|item| {
+                Some((unescape(element(item, "Key")?), element(item, "VersionId")?.to_owned()))
+            })
             .collect();
         if found.is_empty() {
             return Ok(());
@@ -160,7 +167,13 @@ fn notification(wanted: &Json) -> String {
     wrap("CloudFunctionConfiguration", &inner)
 }
 
-async fn send(cx: &Context<'_>, method: Method, bucket: &str, what: &str, body: String) -> anyhow::Result<()> {
+async fn send(
+    cx: &Context<'_>,
+    method: Method,
+    bucket: &str,
+    what: &str,
+    body: String,
+) -> anyhow::Result<()> {
     let mut headers = Vec::new();
     if !body.is_empty() {
         let digest = base64::engine::general_purpose::STANDARD.encode(Sha256::digest(&body));
@@ -168,7 +181,8 @@ async fn send(cx: &Context<'_>, method: Method, bucket: &str, what: &str, body: 
     }
     let query = if what.is_empty() { String::new() } else { format!("{what}=") };
     let path = format!("/{}", encode(bucket));
-    let done = cx.client.send(Call { service: "s3", method, path, query, headers, body: Bytes::from(body) }).await;
+    let done =
+        cx.client.send(Call { service: "s3", method, path, query, headers, body: Bytes::from(body) }).await;
     done.map(drop)
 }
 
@@ -228,7 +242,8 @@ mod tests {
 
     #[test]
     fn cors_rules_repeat_their_lists() {
-        let cors = json!({"CorsRules": [{"AllowedOrigins": ["a", "b"], "AllowedMethods": ["GET"], "MaxAge": 60}]});
+        let cors =
+            json!({"CorsRules": [{"AllowedOrigins": ["a", "b"], "AllowedMethods": ["GET"], "MaxAge": 60}]});
         assert_eq!(
             cors_rules(&cors),
             "<CORSRule><AllowedMethod>GET</AllowedMethod><AllowedOrigin>a</AllowedOrigin>\

@@ -55,7 +55,10 @@ fn url_config(wanted: &Wanted<'_>) -> Json {
 
 fn url_made(url: &Json) -> Made {
     let text = |name: &str| url[name].as_str().unwrap_or_default().to_owned();
-    Made::new(text("FunctionArn"), [("FunctionUrl", text("FunctionUrl")), ("FunctionArn", text("FunctionArn"))])
+    Made::new(
+        text("FunctionArn"),
+        [("FunctionUrl", text("FunctionUrl")), ("FunctionArn", text("FunctionArn"))],
+    )
 }
 
 fn event_invoke_path(properties: &Json) -> String {

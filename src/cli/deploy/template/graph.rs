@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(crate) fn sorted(resources: Vec<Resource>) -> Result<Vec<Resource>, Problem> {
     let by_id: BTreeMap<&str, usize> =
         resources.iter().enumerate().map(|(at, resource)| (resource.id.as_str(), at)).collect();
-    let mut walk = Walk { resources: &resources, by_id, done: BTreeSet::new(), path: Vec::new(), order: Vec::new() };
+    let mut walk =
+        Walk { resources: &resources, by_id, done: BTreeSet::new(), path: Vec::new(), order: Vec::new() };
     for at in 0..resources.len() {
         walk.visit(at)?;
     }

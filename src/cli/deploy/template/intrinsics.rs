@@ -10,7 +10,8 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 /// The functions that may stand in a property, for the sentence about an unknown one.
-const FUNCTIONS: &str = "Ref, Fn::Sub, Fn::GetAtt, Fn::Join, Fn::If, Fn::FindInMap, Fn::Select, Fn::Split, Fn::Base64";
+const FUNCTIONS: &str =
+    "Ref, Fn::Sub, Fn::GetAtt, Fn::Join, Fn::If, Fn::FindInMap, Fn::Select, Fn::Split, Fn::Base64";
 
 /// Where and for whom the template is deployed: what the pseudo parameters say.
 #[derive(Clone, Debug)]
@@ -93,9 +94,10 @@ impl Scope<'_> {
             "Fn::Select" => self.select(argument, line).map(Some),
             "Fn::Split" => self.split(argument, line).map(Some),
             "Fn::Base64" => self.base64(argument, line).map(Some),
-            "Fn::Equals" | "Fn::And" | "Fn::Or" | "Fn::Not" => {
-                Err(Problem::new(line, format!("{function} belongs under Conditions; choose here with Fn::If")))
-            }
+            "Fn::Equals" | "Fn::And" | "Fn::Or" | "Fn::Not" => Err(Problem::new(
+                line,
+                format!("{function} belongs under Conditions; choose here with Fn::If"),
+            )),
             "Fn::ImportValue" => Err(Problem::new(
                 line,
                 "Fn::ImportValue is not supported: stacks do not export values; pass the value as a parameter",
@@ -214,7 +216,8 @@ impl Scope<'_> {
         let mut path = Vec::new();
         for node in [map, top, second] {
             let key = self.argument(node)?;
-            let key = key.scalar().ok_or_else(|| Problem::new(line, "Fn::FindInMap cannot look up a resource"))?;
+            let key =
+                key.scalar().ok_or_else(|| Problem::new(line, "Fn::FindInMap cannot look up a resource"))?;
             path.push(key);
         }
         let found = path.iter().try_fold(self.mappings, |node, key| Some(node?.get(key))).flatten();
@@ -274,7 +277,9 @@ impl Scope<'_> {
         let known = self.conditions.known.borrow().get(name).copied();
         match known {
             Some(Some(holds)) => return Ok(holds),
-            Some(None) => return Err(Problem::new(entry.line, format!("condition `{name}` depends on itself"))),
+            Some(None) => {
+                return Err(Problem::new(entry.line, format!("condition `{name}` depends on itself")));
+            }
             None => {}
         }
         self.conditions.known.borrow_mut().insert(name.to_owned(), None);
@@ -286,7 +291,10 @@ impl Scope<'_> {
     fn holds(&self, node: &Node) -> Result<bool, Problem> {
         let line = node.line;
         let [Entry { key, node: argument, .. }] = node.entries() else {
-            return Err(Problem::new(line, "a condition is one of Fn::Equals, Fn::And, Fn::Or, Fn::Not, Condition"));
+            return Err(Problem::new(
+                line,
+                "a condition is one of Fn::Equals, Fn::And, Fn::Or, Fn::Not, Condition",
+            ));
         };
         let several = || match argument.items().len() {
             2..=10 => Ok(argument.items()),
@@ -398,7 +406,8 @@ OfResource: !Equals [!Ref Bucket, x]
 ";
 
     fn reduce(text: &str) -> Result<Option<Json>, Problem> {
-        let place = Place { region: "us-east-1".into(), account: "000000000000".into(), stack: "shop".into() };
+        let place =
+            Place { region: "us-east-1".into(), account: "000000000000".into(), stack: "shop".into() };
         let list = yaml::parse("[x, y]").unwrap();
         let parameters = Values::from([("Stage".into(), Node::text(1, "dev")), ("Hosts".into(), list)]);
         let (mappings, conditions) = (yaml::parse(MAPPINGS).unwrap(), yaml::parse(CONDITIONS).unwrap());
@@ -454,7 +463,10 @@ OfResource: !Equals [!Ref Bucket, x]
             ("!GetAtt Bucket.Arn", json!({"Fn::GetAtt": ["Bucket", "Arn"]})),
             ("!Sub '${Stage}/${Bucket}'", json!({"Fn::Join": ["", ["", "dev", "/", bucket, ""]]})),
             ("!Join ['-', [!Ref Stage, !Ref Bucket]]", json!({"Fn::Join": ["-", ["dev", bucket]]})),
-            ("!Select [0, !Split ['-', !Ref Bucket]]", json!({"Fn::Select": [0, {"Fn::Split": ["-", bucket]}]})),
+            (
+                "!Select [0, !Split ['-', !Ref Bucket]]",
+                json!({"Fn::Select": [0, {"Fn::Split": ["-", bucket]}]}),
+            ),
             ("!Base64 {Ref: Bucket}", json!({"Fn::Base64": bucket})),
         ];
         for (text, expected) in cases {

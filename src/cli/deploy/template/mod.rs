@@ -28,8 +28,17 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// The sections that a template may have. What has no meaning here is accepted with a warning.
 const SECTIONS: [&str; 11] = [
-    "AWSTemplateFormatVersion", "Transform", "Description", "Metadata", "Parameters", "Mappings", "Conditions",
-    "Globals", "Resources", "Outputs", "Rules",
+    "AWSTemplateFormatVersion",
+    "Transform",
+    "Description",
+    "Metadata",
+    "Parameters",
+    "Mappings",
+    "Conditions",
+    "Globals",
+    "Resources",
+    "Outputs",
+    "Rules",
 ];
 
 const TRANSFORM: &str = "AWS::Serverless-2016-10-31";
@@ -100,7 +109,8 @@ pub(crate) fn load(
         conditions: &conditions,
         resources: &|_, _| None,
     };
-    let globals = root.get("Globals").map(|globals| scope.reduce(globals)).transpose().map_err(one)?.flatten();
+    let globals =
+        root.get("Globals").map(|globals| scope.reduce(globals)).transpose().map_err(one)?.flatten();
     let globals = sam::Globals::read(globals.as_ref(), &mut warnings).map_err(one)?;
 
     let mut expansion = sam::Expansion::new(place, &globals);
@@ -146,7 +156,10 @@ fn sections(root: &Node, warnings: &mut Vec<Problem>) -> Result<(), Problem> {
     }
     if let Some(entry) = root.entries().iter().find(|entry| !SECTIONS.contains(&entry.key.as_str())) {
         let known = SECTIONS.join(", ");
-        return Err(Problem::new(entry.line, format!("a template has no section `{}`; it has {known}", entry.key)));
+        return Err(Problem::new(
+            entry.line,
+            format!("a template has no section `{}`; it has {known}", entry.key),
+        ));
     }
     if let Some(rules) = root.entry("Rules") {
         warnings.push(Problem::new(rules.line, "Rules are not checked"));
@@ -182,13 +195,15 @@ fn resource(
     };
     if let Some(condition) = node.entry("Condition") {
         let name = condition.node.as_text();
-        let name = name.ok_or_else(|| Problem::new(condition.line, "Condition is the name of a condition"))?;
+        let name =
+            name.ok_or_else(|| Problem::new(condition.line, "Condition is the name of a condition"))?;
         if !scope.condition(name, condition.line)? {
             return Ok(None);
         }
     }
     supported(kind, node.line_of(&["Type"]))?;
-    let known = ["Type", "Properties", "Condition", "DependsOn", "DeletionPolicy", "UpdateReplacePolicy", "Metadata"];
+    let known =
+        ["Type", "Properties", "Condition", "DependsOn", "DeletionPolicy", "UpdateReplacePolicy", "Metadata"];
     for other in node.entries().iter().filter(|entry| !known.contains(&entry.key.as_str())) {
         warnings.push(Problem::new(other.line, format!("{} is not applied", other.key)).of(id));
     }
@@ -291,7 +306,9 @@ fn check(
     for resource in resources.iter() {
         let Some(kind) = catalog::find(&resource.kind) else { continue };
         if kinds.insert(resource.id.clone(), kind).is_some() {
-            problems.push(Problem::new(resource.line, "the name is taken by a generated resource").of(&resource.id));
+            problems.push(
+                Problem::new(resource.line, "the name is taken by a generated resource").of(&resource.id),
+            );
         }
         let mut own = Vec::new();
         let found = kind.schema.check(resource.line, &resource.properties, &mut own);
@@ -312,16 +329,16 @@ fn check(
                 problems.push(Problem::new(resource.line, what).of(&resource.id));
             }
         }
-        references(&resource.properties, &mut |name, asked, line| {
-            match unknown(&kinds, name, asked, line) {
-                Some(problem) => problems.push(problem.of(&resource.id)),
-                None => drop(needs.insert(name.to_owned())),
-            }
+        references(&resource.properties, &mut |name, asked, line| match unknown(&kinds, name, asked, line) {
+            Some(problem) => problems.push(problem.of(&resource.id)),
+            None => drop(needs.insert(name.to_owned())),
         });
         resource.needs = needs;
     }
     for output in outputs {
-        references(&output.value, &mut |name, asked, line| problems.extend(unknown(&kinds, name, asked, line)));
+        references(&output.value, &mut |name, asked, line| {
+            problems.extend(unknown(&kinds, name, asked, line))
+        });
     }
     problems
 }
@@ -334,7 +351,8 @@ fn unknown(
 ) -> Option<Problem> {
     let Some(kind) = kinds.get(name) else {
         let names: Vec<&str> = kinds.keys().map(String::as_str).collect();
-        let hint = schema::nearest(name, &names).map(|near| format!("; did you mean {near}?")).unwrap_or_default();
+        let hint =
+            schema::nearest(name, &names).map(|near| format!("; did you mean {near}?")).unwrap_or_default();
         let what = format!("`{name}` is neither a parameter nor a resource that is made{hint}");
         return Some(Problem::new(line, what));
     };

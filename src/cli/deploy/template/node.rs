@@ -159,27 +159,6 @@ impl Node {
         }
     }
 
-    pub(crate) fn from_json(line: usize, json: &serde_json::Value) -> Node {
-        let value = match json {
-            serde_json::Value::Null => Value::Null,
-            serde_json::Value::Bool(flag) => Value::Flag(*flag),
-            serde_json::Value::Number(number) => Value::Number(number.clone()),
-            serde_json::Value::String(text) => Value::Text(text.clone()),
-            serde_json::Value::Array(items) => {
-                Value::List(items.iter().map(|item| Node::from_json(line, item)).collect())
-            }
-            serde_json::Value::Object(pairs) => {
-                let entry = |(key, value): (&String, &serde_json::Value)| Entry {
-                    key: key.clone(),
-                    line,
-                    node: Node::from_json(line, value),
-                };
-                Value::Map(pairs.iter().map(entry).collect())
-            }
-        };
-        Node::new(line, value)
-    }
-
     /// What kind of value this is, for a sentence: "must be a list, not a map".
     pub(crate) fn kind(&self) -> &'static str {
         match &self.value {

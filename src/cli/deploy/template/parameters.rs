@@ -40,7 +40,8 @@ fn value(name: &str, line: usize, declared: &Node, given: Option<&String>) -> Re
         return Err(Problem::new(line, format!("parameter `{name}` has no Type")));
     };
     if kind.starts_with("AWS::SSM::Parameter::") {
-        let what = format!("parameter `{name}` is looked up in Systems Manager, which Mayfly does not have yet");
+        let what =
+            format!("parameter `{name}` is looked up in Systems Manager, which Mayfly does not have yet");
         return Err(Problem::new(line, what));
     }
     let default = declared.get("Default").and_then(|node| match &node.value {
@@ -132,7 +133,8 @@ Name: {Type: String, MinLength: 2}
 
     #[test]
     fn a_value_that_may_not_be_is_told_with_its_line() {
-        let cases: [(&[(&str, &str)], usize, &str); 6] = [
+        type Given<'a> = &'a [(&'a str, &'a str)];
+        let cases: [(Given<'_>, usize, &str); 6] = [
             (&[], 5, "--parameter Name=VALUE"),
             (&[("Name", "me"), ("Stage", "test")], 2, "is not one of dev, prod"),
             (&[("Name", "me"), ("Size", "64")], 3, "is less than MinValue (in MiB)"),

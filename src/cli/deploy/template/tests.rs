@@ -22,7 +22,11 @@ fn problems(text: &str) -> Vec<String> {
 
 fn find<'a>(template: &'a Template, id: &str) -> &'a Resource {
     let ids: Vec<&str> = template.resources.iter().map(|resource| resource.id.as_str()).collect();
-    template.resources.iter().find(|resource| resource.id == id).unwrap_or_else(|| panic!("no {id} in {ids:?}"))
+    template
+        .resources
+        .iter()
+        .find(|resource| resource.id == id)
+        .unwrap_or_else(|| panic!("no {id} in {ids:?}"))
 }
 
 fn properties(template: &Template, id: &str) -> Json {
@@ -96,7 +100,9 @@ fn the_first_template_of_everyone() {
 
     let position = |id| template.resources.iter().position(|resource| resource.id == id).unwrap();
     assert!(position("HelloWorldFunction") < position("HelloWorldFunctionHelloWorldIntegration"));
-    assert!(position("HelloWorldFunctionHelloWorldIntegration") < position("HelloWorldFunctionHelloWorldRoute"));
+    assert!(
+        position("HelloWorldFunctionHelloWorldIntegration") < position("HelloWorldFunctionHelloWorldRoute")
+    );
 }
 
 const PHOTOS: &str = r#"
@@ -197,7 +203,10 @@ fn globals_reach_the_implicit_api_and_conditions_hold() {
     assert_eq!(api["CorsConfiguration"], json!({"AllowOrigins": ["*"]}));
     assert_eq!(api["ProtocolType"], "HTTP");
     assert_eq!(properties(&template, "Thumb")["MemorySize"], 256);
-    assert_eq!(properties(&template, "Thumb")["Code"], json!({"S3Bucket": "artifacts", "S3Key": "thumb.zip"}));
+    assert_eq!(
+        properties(&template, "Thumb")["Code"],
+        json!({"S3Bucket": "artifacts", "S3Key": "thumb.zip"})
+    );
     assert_eq!(properties(&template, "ThumbEventInvokeConfig")["Qualifier"], "$LATEST");
     assert!(template.resources.iter().all(|resource| resource.id != "Debug"));
 
@@ -205,7 +214,10 @@ fn globals_reach_the_implicit_api_and_conditions_hold() {
     assert_eq!(properties(&prod, "Thumb")["MemorySize"], 1024);
     find(&prod, "Debug");
     let warned: Vec<String> = prod.warnings.iter().map(Problem::to_string).collect();
-    assert!(warned.iter().any(|w| w.starts_with("25: resource Upload: Policies are not enforced")), "{warned:?}");
+    assert!(
+        warned.iter().any(|w| w.starts_with("25: resource Upload: Policies are not enforced")),
+        "{warned:?}"
+    );
 }
 
 #[test]
@@ -230,7 +242,10 @@ fn the_plain_types_are_taken_as_they_are() {
     );
     let ids: Vec<&str> = template.resources.iter().map(|resource| resource.id.as_str()).collect();
     assert_eq!(ids, ["Role", "Fn", "Allow", "Inbox", "Api", "Stage", "InboxNotifications"]);
-    assert_eq!(properties(&template, "InboxNotifications")["Functions"][0]["Events"], json!(["s3:ObjectCreated:*"]));
+    assert_eq!(
+        properties(&template, "InboxNotifications")["Functions"][0]["Events"],
+        json!(["s3:ObjectCreated:*"])
+    );
     assert!(template.warnings[0].message.contains("named and not enforced"));
 }
 
@@ -265,20 +280,50 @@ Resources:
 #[test]
 fn every_problem_names_its_resource_and_its_line() {
     let cases = [
-        ("      MemorySiz: 128", "9: resource Thumb: AWS::Serverless::Function has no property MemorySiz; did you mean MemorySize?"),
+        (
+            "      MemorySiz: 128",
+            "9: resource Thumb: AWS::Serverless::Function has no property MemorySiz; did you mean MemorySize?",
+        ),
         ("      Timeout: soon", "9: resource Thumb: Timeout must be a whole number, not `soon`"),
         ("      Layers: {a: b}", "9: resource Thumb: Layers must be a list, not a map"),
         ("      InlineCode: x", "6: resource Thumb: give CodeUri or InlineCode, not both"),
-        ("      Description: !Ref Nobody", "9: resource Thumb: `Nobody` is neither a parameter nor a resource that is made"),
-        ("      Description: !GetAtt Thum.Arn", "9: resource Thumb: `Thum` is neither a parameter nor a resource that is made; did you mean Thumb?"),
-        ("      Description: !GetAtt Thumb.Arm", "9: resource Thumb: Thumb (AWS::Lambda::Function) has no attribute `Arm`; it has: Arn"),
+        (
+            "      Description: !Ref Nobody",
+            "9: resource Thumb: `Nobody` is neither a parameter nor a resource that is made",
+        ),
+        (
+            "      Description: !GetAtt Thum.Arn",
+            "9: resource Thumb: `Thum` is neither a parameter nor a resource that is made; did you mean Thumb?",
+        ),
+        (
+            "      Description: !GetAtt Thumb.Arm",
+            "9: resource Thumb: Thumb (AWS::Lambda::Function) has no attribute `Arm`; it has: Arn",
+        ),
         ("      Description: !GetAtt Thumb.Arn", "3: resource Thumb: needs itself: Thumb → Thumb"),
-        ("      Events: {Q: {Type: SQS}}", "9: resource Thumb: events of type SQS are not supported yet; supported are HttpApi, Api and S3"),
-        ("      Events: {Q: {Type: S3, Properties: {Bucket: b, Events: x}}}", "9: resource Thumb: an S3 event names a bucket of the same template: Bucket: !Ref Name"),
-        ("      Events: {Q: {Type: HttpApi, Properties: {Path: x}}}", "9: resource Thumb: the path `x` must begin with /"),
-        ("      Events:\n        Q:\n          Type: HttpApi\n          Properties:\n            Path: /\n            Auth: {Authorizer: Mine}", "14: resource Thumb: authorizers are not supported yet; the route would be open to everyone"),
-        ("    DependsOn: Nobody", "3: resource Thumb: DependsOn names `Nobody`, which the template does not have"),
-        ("  Fifo:\n    Type: AWS::SNS::Topic", "10: resource Fifo: the type AWS::SNS::Topic is not supported; supported are:\n    AWS::ApiGatewayV2::Api"),
+        (
+            "      Events: {Q: {Type: SQS}}",
+            "9: resource Thumb: events of type SQS are not supported yet; supported are HttpApi, Api and S3",
+        ),
+        (
+            "      Events: {Q: {Type: S3, Properties: {Bucket: b, Events: x}}}",
+            "9: resource Thumb: an S3 event names a bucket of the same template: Bucket: !Ref Name",
+        ),
+        (
+            "      Events: {Q: {Type: HttpApi, Properties: {Path: x}}}",
+            "9: resource Thumb: the path `x` must begin with /",
+        ),
+        (
+            "      Events:\n        Q:\n          Type: HttpApi\n          Properties:\n            Path: /\n            Auth: {Authorizer: Mine}",
+            "14: resource Thumb: authorizers are not supported yet; the route would be open to everyone",
+        ),
+        (
+            "    DependsOn: Nobody",
+            "3: resource Thumb: DependsOn names `Nobody`, which the template does not have",
+        ),
+        (
+            "  Fifo:\n    Type: AWS::SNS::Topic",
+            "10: resource Fifo: the type AWS::SNS::Topic is not supported; supported are:\n    AWS::ApiGatewayV2::Api",
+        ),
         ("  Fifo: {}", "9: resource Fifo: the resource has no Type"),
         ("Output:\n  A: 1", "9: a template has no section `Output`"),
         ("Outputs:\n  A:\n    Value: !Ref X", "11: `X` is neither a parameter nor a resource that is made"),
@@ -291,7 +336,9 @@ fn every_problem_names_its_resource_and_its_line() {
 
 #[test]
 fn all_of_a_templates_mistakes_are_told_at_once() {
-    let text = format!("{FUNCTION}      Timeout: soon\n  Bucket:\n    Type: AWS::S3::Bucket\n    Properties:\n      BucketNam: x\n");
+    let text = format!(
+        "{FUNCTION}      Timeout: soon\n  Bucket:\n    Type: AWS::S3::Bucket\n    Properties:\n      BucketNam: x\n"
+    );
     assert_eq!(problems(&text).len(), 1, "plain types are checked once those of SAM are sound");
     let text = format!("{FUNCTION}      Timeout: soon\n      Layers: x\n  Other:\n    Type: AWS::Nope\n");
     assert_eq!(problems(&text).len(), 3);

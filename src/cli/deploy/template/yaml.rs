@@ -44,7 +44,10 @@ pub(crate) fn parse(text: &str) -> Result<Node, Problem> {
             Event::StreamStart | Event::DocumentStart(..) | Event::DocumentEnd => {}
             Event::StreamEnd => break,
             _ if document.is_some() => {
-                return Err(Problem::new(line(&span), "a template is one document; a second one starts here"));
+                return Err(Problem::new(
+                    line(&span),
+                    "a template is one document; a second one starts here",
+                ));
             }
             event => document = Some(reader.node(event, &span, 0)?),
         }
@@ -78,7 +81,8 @@ impl<'a, I: Iterator<Item = Result<(Event<'a>, Span), ScanError>>> Reader<'a, I>
     fn charge(&mut self, line: usize, weight: usize) -> Result<(), Problem> {
         self.weight += weight;
         if self.weight > WEIGHT_LIMIT {
-            let what = format!("the template is larger than {WEIGHT_LIMIT} bytes with its aliases written out");
+            let what =
+                format!("the template is larger than {WEIGHT_LIMIT} bytes with its aliases written out");
             return Err(Problem::new(line, what));
         }
         Ok(())
@@ -189,7 +193,8 @@ fn tagged(node: Node, tag: Option<Cow<'_, Tag>>) -> Result<Node, Problem> {
         return Ok(node);
     }
     let line = node.line;
-    let Some((_, function)) = TAGS.iter().find(|(short, _)| tag.handle() == "!" && *short == tag.suffix()) else {
+    let Some((_, function)) = TAGS.iter().find(|(short, _)| tag.handle() == "!" && *short == tag.suffix())
+    else {
         let known: Vec<String> = TAGS.iter().map(|(short, _)| format!("!{short}")).collect();
         let what = format!("unknown tag `{}{}`; known are {}", tag.handle(), tag.suffix(), known.join(" "));
         return Err(Problem::new(line, what));

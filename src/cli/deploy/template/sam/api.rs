@@ -1,12 +1,12 @@
 //! `AWS::Serverless::HttpApi`, `AWS::Serverless::Api`, and the two APIs that SAM makes up when an event names none.
 
-use super::{Expansion, copied};
 use super::super::Resource;
 use super::super::node::{Node, Problem, Value};
 use super::super::schema::{
     Schema,
     Shape::{Any, Flag, Map, Text},
 };
+use super::{Expansion, copied};
 
 pub(crate) const HTTP_TYPE: &str = "AWS::Serverless::HttpApi";
 pub(crate) const REST_TYPE: &str = "AWS::Serverless::Api";

@@ -1,8 +1,8 @@
 //! What a function's `Events` stand for: routes of an HTTP API, and a bucket's notifications.
 
+use super::super::node::{Entry, Node, Problem, Value};
 use super::function::Target;
 use super::{Expansion, api};
-use super::super::node::{Entry, Node, Problem, Value};
 
 pub(super) fn expand(to: &mut Expansion<'_>, target: &Target<'_>) -> Result<(), Problem> {
     let Some(events) = target.resource.properties.get("Events") else { return Ok(()) };
@@ -58,10 +58,10 @@ fn route(
     if let Some(timeout) = properties.get("TimeoutInMillis") {
         integration.set("TimeoutInMillis", timeout.clone());
     }
-    let uri = Node::list(line, vec![
-        Node::text(line, "integrations/"),
-        Node::reference(line, &format!("{id}Integration")),
-    ]);
+    let uri = Node::list(
+        line,
+        vec![Node::text(line, "integrations/"), Node::reference(line, &format!("{id}Integration"))],
+    );
     let uri = Node::list(line, vec![Node::text(line, ""), uri]);
     let made_route = Node::map(
         line,
@@ -76,7 +76,8 @@ fn route(
         Some((_, path)) => wildcards(path),
         None => "/*".to_owned(),
     };
-    let source = Node::list(line, vec![Node::text(line, source), api, Node::text(line, format!("/*/*{path}"))]);
+    let source =
+        Node::list(line, vec![Node::text(line, source), api, Node::text(line, format!("/*/*{path}"))]);
     let source = Node::map(line, [("Fn::Join", Node::list(line, vec![Node::text(line, ""), source]))]);
     let permission = permission(target, line, "apigateway.amazonaws.com", ("SourceArn", source));
 
@@ -120,9 +121,10 @@ fn wildcards(path: &str) -> String {
 fn refuse_authorizer(properties: &Node) -> Result<(), Problem> {
     let Some(auth) = properties.entry("Auth") else { return Ok(()) };
     match auth.node.entries().iter().find(|entry| entry.node.scalar().as_deref() != Some("NONE")) {
-        Some(entry) if entry.node.as_flag() != Some(false) => {
-            Err(Problem::new(entry.line, "authorizers are not supported yet; the route would be open to everyone"))
-        }
+        Some(entry) if entry.node.as_flag() != Some(false) => Err(Problem::new(
+            entry.line,
+            "authorizers are not supported yet; the route would be open to everyone",
+        )),
         _ => Ok(()),
     }
 }
@@ -130,7 +132,8 @@ fn refuse_authorizer(properties: &Node) -> Result<(), Problem> {
 fn properties_known(properties: &Node, known: &[&str]) -> Result<(), Problem> {
     match properties.entries().iter().find(|entry| !known.contains(&entry.key.as_str())) {
         Some(entry) => {
-            let what = format!("the event's property {} is not supported; it takes {}", entry.key, known.join(", "));
+            let what =
+                format!("the event's property {} is not supported; it takes {}", entry.key, known.join(", "));
             Err(Problem::new(entry.line, what))
         }
         None => Ok(()),
@@ -159,7 +162,12 @@ fn notification(
     let line = event.line;
     let bucket = match properties.get("Bucket").and_then(Node::intrinsic) {
         Some(("Ref", name)) => name.as_text().unwrap_or_default().to_owned(),
-        _ => return Err(Problem::new(line, "an S3 event names a bucket of the same template: Bucket: !Ref Name")),
+        _ => {
+            return Err(Problem::new(
+                line,
+                "an S3 event names a bucket of the same template: Bucket: !Ref Name",
+            ));
+        }
     };
     let events = match properties.get("Events") {
         Some(list) if !list.items().is_empty() => list.clone(),

@@ -1,6 +1,5 @@
 //! `AWS::Serverless::Function`: the function, its version and alias, its URL, and what its events stand for.
 
-use super::{Expansion, code_location, copied, events};
 use super::super::Resource;
 use super::super::catalog::REVISION;
 use super::super::node::{Node, Problem, Value};
@@ -8,6 +7,7 @@ use super::super::schema::{
     Schema,
     Shape::{Any, Flag, Integer, List, Map, Text},
 };
+use super::{Expansion, code_location, copied, events};
 
 pub(crate) const TYPE: &str = "AWS::Serverless::Function";
 
@@ -115,8 +115,19 @@ fn plain(function: &Resource) -> Result<Node, Problem> {
         return Err(Problem::new(from.line_of(&["PackageType"]), "container images are not supported yet"));
     }
     let same = [
-        "FunctionName", "Description", "Handler", "Runtime", "MemorySize", "Timeout", "Environment",
-        "EphemeralStorage", "Layers", "Role", "Architectures", "ReservedConcurrentExecutions", "Tags",
+        "FunctionName",
+        "Description",
+        "Handler",
+        "Runtime",
+        "MemorySize",
+        "Timeout",
+        "Environment",
+        "EphemeralStorage",
+        "Layers",
+        "Role",
+        "Architectures",
+        "ReservedConcurrentExecutions",
+        "Tags",
     ];
     let mut plain = Node::new(from.line, Value::Map(copied(from, &same)));
     for required in ["Handler", "Runtime"] {
@@ -128,7 +139,9 @@ fn plain(function: &Resource) -> Result<Node, Problem> {
         (Some(inline), None) => Node::map(inline.line, [("ZipFile", inline.node.clone())]),
         (None, Some(uri)) => code_location(Node { line: uri.line, ..uri.node.clone() })?,
         (Some(_), Some(uri)) => return Err(Problem::new(uri.line, "give CodeUri or InlineCode, not both")),
-        (None, None) => return Err(Problem::new(function.line, format!("{TYPE} needs CodeUri or InlineCode"))),
+        (None, None) => {
+            return Err(Problem::new(function.line, format!("{TYPE} needs CodeUri or InlineCode")));
+        }
     };
     plain.set("Code", code);
     if let Some(queue) = from.get("DeadLetterQueue") {

@@ -1,7 +1,7 @@
 //! The `Globals` section: properties that every resource of a type has unless it says otherwise.
 
-use super::{api, function};
 use super::super::node::{Entry, Node, Problem, Value};
+use super::{api, function};
 
 pub(crate) struct Globals {
     function: Option<Node>,

@@ -10,11 +10,11 @@ mod events;
 mod function;
 mod globals;
 
+use super::Resource;
+use super::catalog::NOTIFICATIONS;
 use super::intrinsics::Place;
 use super::node::{Entry, Node, Problem, Value};
 use super::schema::{Schema, Shape};
-use super::Resource;
-use super::catalog::NOTIFICATIONS;
 use std::collections::BTreeMap;
 
 pub(crate) use globals::Globals;
@@ -78,9 +78,11 @@ impl<'a> Expansion<'a> {
         let permissions: Vec<String> =
             self.resources.iter().filter(|made| allows_s3(made)).map(|made| made.id.clone()).collect();
         for (bucket, (line, functions)) in std::mem::take(&mut self.notifications) {
-            let known = self.resources.iter().find(|made| made.id == bucket && made.kind == "AWS::S3::Bucket");
+            let known =
+                self.resources.iter().find(|made| made.id == bucket && made.kind == "AWS::S3::Bucket");
             let Some(owner) = known.cloned() else {
-                let what = format!("the event's bucket `{bucket}` is not an AWS::S3::Bucket of this template");
+                let what =
+                    format!("the event's bucket `{bucket}` is not an AWS::S3::Bucket of this template");
                 self.problems.push(Problem::new(line, what));
                 continue;
             };
@@ -134,8 +136,7 @@ impl<'a> Expansion<'a> {
                     return Err(Problem::new(item.line, "a LambdaConfiguration has an Event and a Function"));
                 };
                 let events = Node::list(event.line, vec![event.clone()]);
-                let mut wanted =
-                    Node::map(item.line, [("Function", function.clone()), ("Events", events)]);
+                let mut wanted = Node::map(item.line, [("Function", function.clone()), ("Events", events)]);
                 if let Some(filter) = item.get("Filter") {
                     wanted.set("Filter", filter.clone());
                 }
@@ -169,9 +170,8 @@ fn allows_s3(resource: &Resource) -> bool {
 /// `CodeUri` and `ContentUri` in the form of the plain types: a path stays text, an object becomes a map.
 fn code_location(uri: Node) -> Result<Node, Problem> {
     let line = uri.line;
-    let object = |bucket: &Node, key: &Node| {
-        Node::map(line, [("S3Bucket", bucket.clone()), ("S3Key", key.clone())])
-    };
+    let object =
+        |bucket: &Node, key: &Node| Node::map(line, [("S3Bucket", bucket.clone()), ("S3Key", key.clone())]);
     match &uri.value {
         Value::Text(text) => match text.strip_prefix("s3://").map(|rest| rest.split_once('/')) {
             Some(Some((bucket, key))) => Ok(object(&Node::text(line, bucket), &Node::text(line, key))),
