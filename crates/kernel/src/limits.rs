@@ -52,6 +52,10 @@ pub struct Limits {
     pub drain_seconds: u64,
     /// Asynchronous invocations of one function that run at once; the rest wait in the store.
     pub async_in_flight_per_function: usize,
+    /// How long a failed asynchronous invocation rests before it is tried again; twice as long the next time.
+    pub async_retry_seconds: u64,
+    /// How many deliveries may follow from one another before the chain is cut.
+    pub delivery_depth: u32,
     /// Connections that the gateway holds at once.
     pub connections: usize,
     /// A client that has not sent its request's head by then is cut off.
@@ -91,6 +95,8 @@ impl Default for Limits {
             tags_per_resource: 50,
             drain_seconds: 30,
             async_in_flight_per_function: 64,
+            async_retry_seconds: 60,
+            delivery_depth: 16,
             connections: 20_000,
             request_head_seconds: 20,
         }

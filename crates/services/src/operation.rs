@@ -244,6 +244,21 @@ impl Service {
         self.add(name, Some(route), handler)
     }
 
+    /// The same for an operation whose body is not members but a payload, which the handler takes from the call.
+    pub fn payload<I>(
+        self,
+        name: &'static str,
+        route: &'static str,
+        f: fn(&mut Cx<'_>, I, &Call) -> Result<Reply, Fault>,
+    ) -> Service
+    where
+        I: DeserializeOwned + 'static,
+    {
+        let protocol = self.protocol;
+        let run: Run = Box::new(move |cx, call| f(cx, mayfly_wire::decode_head(protocol, call)?, call));
+        self.add(name, Some(route), Handler::Write(run))
+    }
+
     /// An operation whose request body streams to disk.
     pub fn upload<I>(
         self,

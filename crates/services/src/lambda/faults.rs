@@ -54,6 +54,12 @@ pub(super) fn revision_mismatch() -> Fault {
     user(412, "PreconditionFailedException", text)
 }
 
+pub(super) fn layer_revision_mismatch() -> Fault {
+    let text = "The Revision Id provided does not match the latest Revision Id. \
+                Call the GetLayerPolicy API to retrieve the latest Revision Id";
+    user(412, "PreconditionFailedException", text)
+}
+
 pub(super) fn update_in_progress(arn: &Arn) -> Fault {
     conflict(format!(
         "The operation cannot be performed at this time. An update is in progress for resource: {arn}"
@@ -97,8 +103,8 @@ pub(super) fn code_storage_exceeded() -> Fault {
     user(400, "CodeStorageExceededException", "Code storage limit exceeded.")
 }
 
-pub(super) fn policy_too_long(limit: usize) -> Fault {
-    let text = format!("The final policy size is bigger than the limit ({limit}).");
+pub(super) fn policy_too_long(size: usize, limit: usize) -> Fault {
+    let text = format!("The final policy size ({size}) is bigger than the limit ({limit}).");
     user(400, "PolicyLengthExceededException", text)
 }
 

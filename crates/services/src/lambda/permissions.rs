@@ -1,0 +1,252 @@
+//! A function's resource policy: AddPermission, GetPolicy, RemovePermission, and whether it lets a service in.
+
+use super::configuration::check_revision;
+use super::keys::{ALIASES, POLICIES, VERSIONS};
+use super::model::{PolicyRow, StatementRow};
+use super::names::{self, Function, Qualifier};
+use super::policy::{self, Principal, Request, Statement};
+use super::{check, faults, lookup, resolve};
+use crate::Cx;
+use mayfly_kernel::{Arn, Fault};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Add {
+    function_name: String,
+    statement_id: String,
+    action: String,
+    principal: String,
+    source_arn: Option<String>,
+    source_account: Option<String>,
+    event_source_token: Option<String>,
+    qualifier: Option<String>,
+    revision_id: Option<String>,
+    #[serde(rename = "PrincipalOrgID")]
+    principal_org_id: Option<String>,
+    function_url_auth_type: Option<String>,
+    invoked_via_function_url: Option<bool>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Added {
+    statement: String,
+}
+
+pub(super) fn add(cx: &mut Cx<'_>, input: Add) -> Result<Added, Fault> {
+    let function = names::function(cx, &input.function_name, input.qualifier.as_deref())?;
+    if function.qualifier.as_deref() == Some("$LATEST") {
+        return Err(faults::parameter("We currently do not support adding policies for $LATEST."));
+    }
+    let owner = Owner::read(cx, &function)?;
+    check_revision(input.revision_id.as_deref(), owner.revision_id())?;
+    let statement = statement(&function, &input)?;
+    let document = serde_json::to_string(&statement).map_err(|e| Fault::internal("write a statement", e))?;
+    let key = policy_key(&function);
+    let mut row = POLICIES.get(cx.tx, &key)?.unwrap_or_default();
+    if row.statements.iter().any(|other| other.sid == input.statement_id) {
+        return Err(faults::statement_exists(&input.statement_id));
+    }
+    row.statements.push(StatementRow { sid: input.statement_id, document: document.clone() });
+    let (size, limit) = (rendered(&row).len(), cx.limits.resource_policy_bytes);
+    if size > limit {
+        return Err(faults::policy_too_long(size, limit));
+    }
+    POLICIES.put(cx.tx, &key, &row);
+    owner.touch(cx, &function);
+    Ok(Added { statement: document })
+}
+
+fn policy_key(function: &Function) -> super::keys::QualifiedKey {
+    function.qualified_key(function.qualifier.as_deref().unwrap_or_default())
+}
+
+fn statement(function: &Function, input: &Add) -> Result<Statement, Fault> {
+    check::length(&input.statement_id, "statementId", 1, 100)?;
+    if !check::is_word(&input.statement_id) {
+        return Err(faults::pattern(&input.statement_id, "statementId", "([a-zA-Z0-9-_]+)"));
+    }
+    let verb = input.action.strip_prefix("lambda:");
+    let verb = verb.is_some_and(|verb| verb == "*" || (!verb.is_empty() && verb.bytes().all(|b| b.is_ascii_alphabetic())));
+    if !verb && input.action != "*" {
+        return Err(faults::pattern(&input.action, "action", "(lambda:[*]|lambda:[a-zA-Z]+|[*])"));
+    }
+    let mut condition: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
+    let mut term = |operator: &str, key: &str, value: Option<String>| {
+        if let Some(value) = value {
+            condition.entry(operator.into()).or_default().insert(key.into(), value);
+        }
+    };
+    if let Some(arn) = &input.source_arn
+        && arn.parse::<Arn>().is_err()
+    {
+        let pattern = r"arn:(aws[a-zA-Z0-9-]*):([a-zA-Z0-9\-])+:([a-z]{2}(-gov)?-[a-z]+-\d{1})?:(\d{12})?:(.*)";
+        return Err(faults::pattern(arn, "sourceArn", pattern));
+    }
+    if let Some(account) = &input.source_account
+        && (account.len() != 12 || !check::is_number(account))
+    {
+        return Err(faults::pattern(account, "sourceAccount", r"\d{12}"));
+    }
+    if let Some(auth_type) = &input.function_url_auth_type {
+        check::one_of(auth_type, "functionUrlAuthType", &["NONE", "AWS_IAM"])?;
+    }
+    term("StringEquals", "lambda:FunctionUrlAuthType", input.function_url_auth_type.clone());
+    term("StringEquals", "aws:PrincipalOrgID", input.principal_org_id.clone());
+    term("StringEquals", "AWS:SourceAccount", input.source_account.clone());
+    term("StringEquals", "lambda:EventSourceToken", input.event_source_token.clone());
+    term("ArnLike", "AWS:SourceArn", input.source_arn.clone());
+    term("Bool", "lambda:InvokedViaFunctionUrl", input.invoked_via_function_url.map(|via| via.to_string()));
+    Ok(Statement {
+        sid: input.statement_id.clone(),
+        effect: "Allow".into(),
+        principal: principal(&input.principal)?,
+        action: input.action.clone(),
+        resource: function.named_arn().to_string(),
+        condition,
+    })
+}
+
+fn principal(text: &str) -> Result<Principal, Fault> {
+    if text == "*" {
+        return Ok(Principal::Anyone(text.into()));
+    }
+    if text.ends_with(".amazonaws.com") || text.ends_with(".mayfly") {
+        return Ok(Principal::Service { service: text.into() });
+    }
+    if text.len() == 12 && check::is_number(text) {
+        return Ok(Principal::Aws { aws: format!("arn:aws:iam::{text}:root") });
+    }
+    match text.parse::<Arn>() {
+        Ok(arn) if arn.service == "iam" => Ok(Principal::Aws { aws: text.into() }),
+        Ok(_) | Err(_) => {
+            Err(faults::parameter("The provided principal was invalid. Please check the principal and try again."))
+        }
+    }
+}
+
+/// What a policy belongs to, and whose revision changes with it.
+enum Owner {
+    Version(Box<super::model::VersionRow>),
+    Alias(String, super::model::AliasRow),
+}
+
+impl Owner {
+    fn read(cx: &Cx<'_>, function: &Function) -> Result<Owner, Fault> {
+        lookup::function(cx, function)?;
+        match function.meaning() {
+            Qualifier::Version(number) => Ok(Owner::Version(Box::new(lookup::numbered(cx, function, number)?))),
+            Qualifier::Alias(name) => {
+                let row = lookup::alias(cx, function, &name)?;
+                let missing = || faults::not_found(format!("Cannot find alias arn: {}", function.named_arn()));
+                Ok(Owner::Alias(name, row.ok_or_else(missing)?))
+            }
+        }
+    }
+
+    fn revision_id(&self) -> &str {
+        match self {
+            Owner::Version(row) => &row.revision_id,
+            Owner::Alias(_, row) => &row.revision_id,
+        }
+    }
+
+    fn touch(self, cx: &mut Cx<'_>, function: &Function) {
+        match self {
+            Owner::Version(mut row) => {
+                row.revision_id = cx.ids.uuid();
+                VERSIONS.put(cx.tx, &function.version_key(row.number), &*row);
+            }
+            Owner::Alias(name, mut row) => {
+                row.revision_id = cx.ids.uuid();
+                ALIASES.put(cx.tx, &function.qualified_key(&name), &row);
+            }
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Get {
+    function_name: String,
+    qualifier: Option<String>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Policy {
+    policy: String,
+    revision_id: String,
+}
+
+impl Policy {
+    pub(super) fn new(row: &PolicyRow, revision_id: String) -> Policy {
+        Policy { policy: rendered(row), revision_id }
+    }
+}
+
+/// The policy's document, of the statements' documents.
+pub(super) fn rendered(row: &PolicyRow) -> String {
+    let statements: Vec<&str> = row.statements.iter().map(|statement| statement.document.as_str()).collect();
+    format!(r#"{{"Version":"2012-10-17","Id":"default","Statement":[{}]}}"#, statements.join(","))
+}
+
+pub(super) fn get(cx: &mut Cx<'_>, input: Get) -> Result<Policy, Fault> {
+    let function = names::function(cx, &input.function_name, input.qualifier.as_deref())?;
+    let owner = Owner::read(cx, &function)?;
+    let row = POLICIES.get(cx.tx, &policy_key(&function))?.ok_or_else(faults::no_such_resource)?;
+    Ok(Policy::new(&row, owner.revision_id().to_owned()))
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Remove {
+    function_name: String,
+    statement_id: String,
+    qualifier: Option<String>,
+    revision_id: Option<String>,
+}
+
+pub(super) fn remove(cx: &mut Cx<'_>, input: Remove) -> Result<(), Fault> {
+    let function = names::function(cx, &input.function_name, input.qualifier.as_deref())?;
+    let key = policy_key(&function);
+    let mut row = POLICIES.get(cx.tx, &key)?.ok_or_else(faults::no_policy)?;
+    let owner = Owner::read(cx, &function)?;
+    let place = row.statements.iter().position(|statement| statement.sid == input.statement_id);
+    let place = place.ok_or_else(|| faults::no_statement(&input.statement_id))?;
+    check_revision(input.revision_id.as_deref(), owner.revision_id())?;
+    row.statements.remove(place);
+    match row.statements.is_empty() {
+        true => POLICIES.delete(cx.tx, &key),
+        false => POLICIES.put(cx.tx, &key, &row),
+    }
+    owner.touch(cx, &function);
+    Ok(())
+}
+
+/// Whether the function's policy lets a service invoke it on behalf of `source_arn`. The ARN's qualifier decides
+/// which policy is meant.
+pub fn permits(cx: &mut Cx<'_>, function: &Arn, principal: &str, source_arn: &str) -> Result<bool, Fault> {
+    // Buckets have no account in their ARN; they are of the account that acts.
+    let owner = source_arn.parse::<Arn>().map(|arn| arn.account).unwrap_or_default();
+    let source_account = if owner.is_empty() { cx.caller.account.clone() } else { owner };
+    let request = Request {
+        service: Some(principal),
+        action: "lambda:InvokeFunction",
+        source_arn,
+        source_account: &source_account,
+        auth_type: "",
+    };
+    let function = resolve::of_arn(function)?;
+    allows(cx, &function, request)
+}
+
+pub(super) fn allows(cx: &Cx<'_>, function: &Function, request: Request<'_>) -> Result<bool, Fault> {
+    let Some(row) = POLICIES.get(cx.tx, &policy_key(function))? else { return Ok(false) };
+    let read = |row: &StatementRow| serde_json::from_str(&row.document);
+    let statements: Result<Vec<Statement>, _> = row.statements.iter().map(read).collect();
+    let statements = statements.map_err(|e| Fault::internal("read a policy", e))?;
+    Ok(policy::allows(&statements, request))
+}
