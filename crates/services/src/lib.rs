@@ -8,9 +8,11 @@
 //! Deliberately absent: any knowledge of the runtime, of HTTP connections and of other nodes.
 
 pub mod apigateway;
+pub mod blobs;
 pub mod cx;
 pub mod fabric;
 pub mod identity;
+pub mod lambda;
 pub mod logs;
 pub mod operation;
 pub mod runner;
@@ -26,5 +28,5 @@ pub use runner::Runner;
 
 /// Every service, in the order of the coverage page.
 pub fn catalogue() -> Catalogue {
-    Catalogue::new(vec![identity::service(), logs::service(), apigateway::service(), stacks::service()])
+    Catalogue::new(vec![identity::service(), lambda::service(), logs::service(), apigateway::service(), stacks::service()])
 }
