@@ -38,7 +38,7 @@ pub(crate) async fn start(config: Config) -> anyhow::Result<Running> {
     std::fs::create_dir_all(data).with_context(|| format!("create the data directory {}", data.display()))?;
     let options = LocalOptions {
         cache_bytes: config.store.cache_bytes,
-        table_bytes: config.store.table_bytes,
+        memory_table_bytes: config.store.table_bytes,
         ..LocalOptions::default()
     };
     let store = Store::open(&data.join("store"), options).map_err(|error| explain_open(data, error))?;
@@ -133,7 +133,7 @@ fn write_root_key(data: &Path, root: &RootKey, endpoint: &str, region: &str) -> 
 
 fn host_config(config: &Config) -> anyhow::Result<HostConfig> {
     let require = config.require.iter().map(|name| {
-        Layer::parse(name).with_context(|| format!("`require` names an unknown isolation layer: {name}"))
+        name.parse::<Layer>().ok().with_context(|| format!("`require` names an unknown isolation layer: {name}"))
     });
     Ok(HostConfig {
         cache_dir: config.data.join("cache"),

@@ -46,33 +46,34 @@ async fn sweep(cloud: &Cloud, caller: &Caller) -> Result<(), Fault> {
             if !cloud.transact(caller, "", |cx| blobs::doom(cx, &id)).await? {
                 continue;
             }
-            cloud.blobs.delete(&id).await.map_err(|error| Fault::internal("delete a blob", error))?;
-            cloud.transact(caller, "", |cx| Ok(blobs::forget(cx, &id))).await?;
+            cloud.blobs.delete(&id).await?;
+            cloud
+                .transact(caller, "", |cx| {
+                    blobs::forget(cx, &id);
+                    Ok(())
+                })
+                .await?;
         }
     }
 }
 
 async fn patrol(cloud: &Cloud, caller: &Caller) -> Result<(), Fault> {
-    let expired = loop_expired(cloud, caller).await?;
-    let failed = |error: std::io::Error| Fault::internal("list blobs", error);
+    let expired = expire(cloud, caller).await?;
+    let cutoff = cloud.runner.clock().now() - ORPHAN_AGE;
     let mut orphans = 0;
-    let mut after = None;
-    loop {
-        let page = cloud.blobs.list_older_than(ORPHAN_AGE, after.take(), PAGE).await.map_err(failed)?;
-        let Some(last) = page.last().cloned() else { break };
-        let _nobody_stages = cloud.packages.write().await;
-        for id in page {
-            if !blobs::is_known(cloud.runner.store(), &id)? && cloud.blobs.delete(&id).await.is_ok() {
+    for shard in 0..=u8::MAX {
+        for blob in cloud.blobs.list_older_than(shard, cutoff).await? {
+            let _nobody_stages = cloud.packages.write().await;
+            if !blobs::is_known(cloud.runner.store(), &blob.id)? && cloud.blobs.delete(&blob.id).await.is_ok() {
                 orphans += 1;
             }
         }
-        after = Some(last);
     }
     info!(orphans, expired, "patrol done");
     Ok(())
 }
 
-async fn loop_expired(cloud: &Cloud, caller: &Caller) -> Result<usize, Fault> {
+async fn expire(cloud: &Cloud, caller: &Caller) -> Result<usize, Fault> {
     let mut expired = 0;
     loop {
         let page = cloud.transact_relaxed(caller, |cx| logs::expire(cx, PAGE)).await?;

@@ -39,7 +39,7 @@ pub(crate) struct StoreConfig {
 impl Default for StoreConfig {
     fn default() -> StoreConfig {
         let local = mayfly_store::LocalOptions::default();
-        StoreConfig { cache_bytes: local.cache_bytes, table_bytes: local.table_bytes }
+        StoreConfig { cache_bytes: local.cache_bytes, table_bytes: local.memory_table_bytes }
     }
 }
 

@@ -1,5 +1,5 @@
-//! The HTTP client of the command line: signs as any AWS SDK does, so it works on every server that its user has a
-//! key for, near or far.
+//! The HTTP client of the command line: signs as any AWS SDK does, so it works on every server that its user
+//! has a key for, near or far.
 //!
 //! Not here: retries (a person is waiting and sees the error), TLS, and bodies that do not fit into memory.
 

@@ -1,7 +1,8 @@
 //! `mayfly dev`: a server, the stack on it, and both kept up with the sources while they are edited.
 //!
-//! The server is a process of its own, started only if none answers, so that what is developed against is what
-//! runs in production. A change of a file is deployed like any other deployment: only what differs is sent.
+//! The server is a process of its own, started only if none answers, so that what is developed against is
+//! what runs in production. A change of a file is deployed like any other deployment: only what differs is
+//! sent.
 
 use super::client::Client;
 use super::logs::{POLL, Tail};

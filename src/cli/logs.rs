@@ -1,6 +1,7 @@
 //! `mayfly logs`: a function's log lines, and those to come.
 //!
-//! Following is polling, as in AWS's own tool: each poll asks from the newest line on and drops what it has seen.
+//! Following is polling, as in AWS's own tool: each poll asks from the newest line on and drops what it has
+//! seen.
 
 use super::client::{Client, is_absent};
 use super::output::{self, Color, paint};

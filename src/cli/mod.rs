@@ -1,7 +1,7 @@
 //! The command line: one file per command.
 //!
-//! Every command but `up`, `env`, `doctor` and `dev`'s own server is a client of the public AWS APIs, signed like any
-//! other, so it works on a remote server as on this machine.
+//! Every command but `up`, `env`, `doctor` and `dev`'s own server is a client of the public AWS APIs, signed
+//! like any other, so it works on a remote server as on this machine.
 
 mod client;
 mod completions;

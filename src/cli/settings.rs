@@ -1,8 +1,10 @@
-//! Where the commands find the server and its key: the one place of the command line that reads the environment.
+//! Where the commands find the server and its key: the one place of the command line that reads the
+//! environment.
 //!
-//! A server is given whole by one source, so that a key meant for one server is never sent to another: `--data`
-//! (the data directory's `root-key.json`), else `AWS_ENDPOINT_URL` with the `AWS_*` keys beside it, else the default
-//! data directory. Keys for AWS itself that lie in the environment without an endpoint are left alone.
+//! A server is given whole by one source, so that a key meant for one server is never sent to another:
+//! `--data` (the data directory's `root-key.json`), else `AWS_ENDPOINT_URL` with the `AWS_*` keys beside it,
+//! else the default data directory. Keys for AWS itself that lie in the environment without an endpoint are
+//! left alone.
 
 use anyhow::{Context as _, bail};
 use serde::Deserialize;
@@ -93,8 +95,8 @@ pub(crate) fn root_key(data: &Path) -> anyhow::Result<Settings> {
     let text = match std::fs::read_to_string(&file) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => bail!(
-            "no server has been started with the data directory {}. Start one with `mayfly up`, or name a server \
-             with --data DIR, or with AWS_ENDPOINT_URL and its keys",
+            "no server has been started with the data directory {}. Start one with `mayfly up`, or name a \
+             server with --data DIR, or with AWS_ENDPOINT_URL and its keys",
             data.display()
         ),
         Err(error) => return Err(error).with_context(|| format!("read {}", file.display())),

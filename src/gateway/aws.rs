@@ -55,6 +55,9 @@ pub(super) async fn answer(cloud: &Arc<Cloud>, peer: &Peer, bucket: Option<Strin
     if protocol == Protocol::RestXml && parts.method == http::Method::OPTIONS {
         return preflight(cloud, &parts, &path, &request_id);
     }
+    if let Some(fault) = credential.as_ref().and_then(|signed| wrong_scope(signed, service)) {
+        return respond::fault(protocol, &fault, &request_id, &path);
+    }
     let exchange = Exchange { cloud, peer, parts: &parts, path, service, credential, request_id };
     let head = parts.method == http::Method::HEAD;
     let mut response = match perform(&exchange, incoming).await {
@@ -105,6 +108,13 @@ fn service<'a>(
         None => return Err(AuthError::MissingToken.to_fault(dialect(parts))),
     };
     catalogue.scope(scope).ok_or_else(|| Fault::not_implemented(&format!("the service {scope}")))
+}
+
+/// A signature holds for one service: under another's name, what it says of the body would mean something else.
+fn wrong_scope(credential: &Credential, service: ServiceRef<'_>) -> Option<Fault> {
+    let expected = service.service.scope;
+    let wrong = AuthError::WrongService { expected: expected.into(), claimed: credential.service.clone() };
+    (credential.service != expected).then(|| wrong.to_fault(service.service.protocol))
 }
 
 fn header<'a>(parts: &'a Parts, name: &str) -> Option<&'a str> {

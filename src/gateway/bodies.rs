@@ -9,6 +9,7 @@ use hyper::body::{Frame, Incoming};
 use mayfly_kernel::Fault;
 use mayfly_runtime::Body;
 use mayfly_services::operation::{Piece, Upload};
+use mayfly_services::runner::commit_fault;
 use mayfly_store::BlobWriter;
 use mayfly_wire::checksum::{Algorithm, Checksums};
 use mayfly_wire::sigv4::ChunkDecoder;
@@ -34,12 +35,10 @@ fn incomplete() -> Fault {
     Fault::new(400, "IncompleteBody", text)
 }
 
-fn full_disk(doing: &str, error: &std::io::Error) -> Fault {
-    match error.kind() {
-        std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
-            mayfly_services::runner::commit_fault(&mayfly_store::CommitError::Full)
-        }
-        _ => Fault::unavailable(doing, error),
+fn not_kept(error: &mayfly_store::Error) -> Fault {
+    match error {
+        mayfly_store::Error::Full => commit_fault(&mayfly_store::CommitError::Full),
+        other => Fault::unavailable("keep a body", other),
     }
 }
 
@@ -98,7 +97,7 @@ pub(super) async fn receive(cloud: &Cloud, mut incoming: Incoming, intake: Intak
     .await;
     let trailers = outcome?;
     let upload = sink.finish().await?;
-    let matches = |hex: &String| upload.digests.hex(Algorithm::Sha256).as_ref() == Some(hex);
+    let matches = |hex: &String| upload.digests.hex(Algorithm::Sha256).is_some_and(|computed| computed.eq_ignore_ascii_case(hex));
     if declared_sha256.as_ref().is_some_and(|hex| !matches(hex)) {
         discard(cloud, &upload).await;
         let text = "The provided 'x-amz-content-sha256' header does not match what was computed.";
@@ -149,15 +148,15 @@ impl<'a> Sink<'a> {
                 return Ok(());
             }
             let id = format!("body-{}", self.cloud.runner.ids().hex(32));
-            let writer = self.cloud.blobs.create(&id).await.map_err(|e| full_disk("create a blob", &e))?;
+            let writer = self.cloud.blobs.create(&id).await;
             self.blob = Some((id, writer));
         }
         let Some((_, writer)) = &mut self.blob else { return Ok(()) };
         if !self.small.is_empty() {
             let small = std::mem::take(&mut self.small).freeze();
-            writer.write(small).await.map_err(|e| full_disk("write a blob", &e))?;
+            writer.write(small).await.map_err(|error| not_kept(&error))?;
         }
-        writer.write(data).await.map_err(|e| full_disk("write a blob", &e))
+        writer.write(data).await.map_err(|error| not_kept(&error))
     }
 
     async fn finish(self) -> Result<Upload, Fault> {
@@ -165,7 +164,7 @@ impl<'a> Sink<'a> {
             None if self.small.is_empty() => None,
             None => Some(Piece::Inline(self.small.freeze())),
             Some((id, writer)) => {
-                writer.finish().await.map_err(|e| full_disk("finish a blob", &e))?;
+                writer.finish().await.map_err(|error| not_kept(&error))?;
                 Some(Piece::Blob { id, range: 0..self.size })
             }
         };
@@ -181,7 +180,7 @@ pub(super) fn send(cloud: &Arc<Cloud>, pieces: Vec<Piece>) -> Body {
             let cloud = cloud.clone();
             async move {
                 match piece {
-                    Piece::Inline(bytes) => Ok(stream::iter([Ok::<_, std::io::Error>(bytes)]).boxed()),
+                    Piece::Inline(bytes) => Ok(stream::iter([Ok(bytes)]).boxed()),
                     Piece::Blob { id, range } => cloud.blobs.read(&id, range).await.map(StreamExt::boxed),
                 }
             }

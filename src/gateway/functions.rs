@@ -183,8 +183,9 @@ fn url(cloud: &Cloud, id: &str, request_id: &str) -> Result<Found, Fault> {
     let caller = Caller::service("lambda.amazonaws.com", &site.account, &site.region);
     cloud.runner.view(&caller, request_id, |cx| {
         let Some(target) = lambda::url_target(cx, id)? else { return Ok(Found::Plain(403, "Forbidden", None)) };
-        if !target.public {
-            return Ok(Found::Plain(403, "Forbidden", target.cors));
+        let cors = target.cors.map(cors_of);
+        if target.auth != lambda::UrlAuth::Anyone {
+            return Ok(Found::Plain(403, "Forbidden", cors));
         }
         Ok(Found::Route(Box::new(Route {
             timeout: Duration::from_millis(target.version.timeout_ms),
@@ -192,13 +193,25 @@ fn url(cloud: &Cloud, id: &str, request_id: &str) -> Result<Found, Fault> {
             version: target.version,
             invoked_arn: target.invoked_arn,
             format: "2.0".into(),
-            cors: target.cors,
+            cors,
             route_key: "$default".into(),
             stage: "$default".into(),
             path_parameters: BTreeMap::new(),
             stage_variables: HashMap::new(),
         })))
     })
+}
+
+/// A function URL's rules as the gateway applies them.
+fn cors_of(cors: lambda::Cors) -> Cors {
+    Cors {
+        allow_origins: cors.allow_origins.unwrap_or_default(),
+        allow_methods: cors.allow_methods.unwrap_or_default(),
+        allow_headers: cors.allow_headers.unwrap_or_default(),
+        expose_headers: cors.expose_headers.unwrap_or_default(),
+        max_age: cors.max_age,
+        allow_credentials: cors.allow_credentials.unwrap_or(false),
+    }
 }
 
 async fn call(

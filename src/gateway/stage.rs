@@ -56,9 +56,8 @@ async fn fetch(cloud: &Cloud, pieces: Vec<Piece>) -> Result<Bytes, Fault> {
         match piece {
             Piece::Inline(bytes) => gathered.extend_from_slice(&bytes),
             Piece::Blob { id, range } => {
-                let broken = |error: std::io::Error| Fault::internal("read a package", error);
-                let mut stream = Box::pin(cloud.blobs.read(&id, range).await.map_err(broken)?);
-                while let Some(bytes) = stream.try_next().await.map_err(broken)? {
+                                let mut stream = Box::pin(cloud.blobs.read(&id, range).await?);
+                while let Some(bytes) = stream.try_next().await? {
                     gathered.extend_from_slice(&bytes);
                 }
             }
@@ -68,8 +67,8 @@ async fn fetch(cloud: &Cloud, pieces: Vec<Piece>) -> Result<Bytes, Fault> {
 }
 
 async fn keep(cloud: &Cloud, id: &str, bytes: Bytes) -> Result<(), Fault> {
-    let failed = |error: std::io::Error| Fault::unavailable("keep a package", error);
-    let mut writer = cloud.blobs.create(id).await.map_err(failed)?;
+    let failed = |error: mayfly_store::Error| Fault::unavailable("keep a package", error);
+    let mut writer = cloud.blobs.create(id).await;
     writer.write(bytes).await.map_err(failed)?;
     writer.finish().await.map_err(failed)?;
     Ok(())

@@ -28,5 +28,12 @@ pub use runner::Runner;
 
 /// Every service, in the order of the coverage page.
 pub fn catalogue() -> Catalogue {
-    Catalogue::new(vec![identity::service(), lambda::service(), logs::service(), apigateway::service(), stacks::service()])
+    Catalogue::new(vec![
+        lambda::service(),
+        s3::service(),
+        apigateway::service(),
+        logs::service(),
+        identity::service(),
+        stacks::service(),
+    ])
 }

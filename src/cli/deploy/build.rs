@@ -1,8 +1,9 @@
-//! Dependencies: a folder with `requirements.txt` or `package.json` is copied, and the copy gets what they name.
+//! Dependencies: a folder with `requirements.txt` or `package.json` is copied, and the copy gets what they
+//! name.
 //!
 //! The installed packages are kept under `.mayfly/build`, by the digest of what asked for them, so they are
-//! installed once per change of that file and not once per deployment. The user's folder is never written to, but
-//! for `.mayfly` beside the template.
+//! installed once per change of that file and not once per deployment. The user's folder is never written to,
+//! but for `.mayfly` beside the template.
 
 use super::package::Ignored;
 use crate::cli::client::hex;

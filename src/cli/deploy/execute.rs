@@ -1,8 +1,9 @@
 //! Carries a deployment out, step by step, and takes it back if a step fails.
 //!
-//! The stack's record is written after every step, and before each one that makes something. A deployment that is
-//! cut off is taken up by the next one; one that fails is rolled back in reverse: what was made is deleted, what
-//! was changed gets its former properties. What was replaced or dropped goes last, when nothing can fail any more.
+//! The stack's record is written after every step, and before each one that makes something. A deployment
+//! that is cut off is taken up by the next one; one that fails is rolled back in reverse: what was made is
+//! deleted, what was changed gets its former properties. What was replaced or dropped goes last, when nothing
+//! can fail any more.
 
 use super::plan::{Action, compare, value};
 use super::resources::{self, Context, Wanted};
@@ -161,7 +162,8 @@ impl<'a> Deployment<'a> {
         self.shelf.save(&self.stack).await
     }
 
-    /// Removes what the template no longer has and what was replaced. What cannot go is tried again next time.
+    /// Removes what the template no longer has and what was replaced. What cannot go is tried again next
+    /// time.
     async fn retire(&mut self, template: &Template) {
         let dropped =
             |deployed: &&Deployed| !template.resources.iter().any(|wanted| wanted.id == deployed.id);
@@ -283,7 +285,8 @@ impl<'a> Deployment<'a> {
     }
 }
 
-/// Removes a whole stack, the newest resource first. Stops at the first that cannot go; the rest stays recorded.
+/// Removes a whole stack, the newest resource first. Stops at the first that cannot go; the rest stays
+/// recorded.
 pub(super) async fn tear_down(
     cx: &Context<'_>,
     shelf: &mut Shelf<'_>,

@@ -186,7 +186,7 @@ fn stack_name(source: &Source, file: &Path) -> anyhow::Result<String> {
         && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
     if !fits {
         bail!(
-            "`{name}` is not a stack's name: a letter, then letters, digits and hyphens; give one with --stack"
+            "`{name}` is not a stack's name (a letter, then letters, digits, hyphens); give one with --stack"
         );
     }
     Ok(name)

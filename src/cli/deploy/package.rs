@@ -1,8 +1,8 @@
 //! Deployment packages: from a folder, a file or a few lines of source to the zip archive that a function is.
 //!
-//! A package is known by the digest of its contents, not of the archive. So whether it changed is learned by reading
-//! it, and it is compressed only if it has to be sent. The archive is the same for the same contents: sorted names,
-//! one fixed date.
+//! A package is known by the digest of its contents, not of the archive. So whether it changed is learned by
+//! reading it, and it is compressed only if it has to be sent. The archive is the same for the same contents:
+//! sorted names, one fixed date.
 
 use crate::cli::client::hex;
 use anyhow::{Context as _, bail};
@@ -171,8 +171,8 @@ fn walk(folder: &Path, prefix: &str, ignored: &Ignored, files: &mut Vec<File>) -
     Ok(())
 }
 
-/// What is left out of a folder: the usual leavings, and what its `.mayflyignore` names, one path or name a line,
-/// `*.suffix` for all files that end so.
+/// What is left out of a folder: the usual leavings, and what its `.mayflyignore` names, one path or name a
+/// line, `*.suffix` for all files that end so.
 pub(crate) struct Ignored(Vec<String>);
 
 impl Ignored {

@@ -1,7 +1,8 @@
 //! What a deployment will do, from what the template wants and what the stack has. Pure.
 //!
-//! The same comparison is made twice: before anything is done, to show it, when references to resources that are
-//! not there yet are still open; and at each step, when they are known. An open reference counts as a change.
+//! The same comparison is made twice: before anything is done, to show it, when references to resources that
+//! are not there yet are still open; and at each step, when they are known. An open reference counts as a
+//! change.
 
 use super::stack::{Deployed, Stack};
 use super::template::catalog::{self, Kind, REVISION};

@@ -1,7 +1,7 @@
 //! What has been deployed under a stack's name: the record that the next deployment compares with.
 //!
-//! The record is kept on the server and written after every step, so whoever comes next goes on from what is really
-//! there. The server refuses a write that builds on an old revision: of two deployers, one stops.
+//! The record is kept on the server and written after every step, so whoever comes next goes on from what is
+//! really there. The server refuses a write that builds on an old revision: of two deployers, one stops.
 
 use crate::cli::client::{Client, code};
 use anyhow::{Context as _, bail};

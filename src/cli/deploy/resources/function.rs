@@ -60,7 +60,8 @@ pub(super) async fn update(cx: &Context<'_>, was: &Deployed, wanted: &Wanted<'_>
     let code_differs = ["Code", "Architectures"].iter().any(|key| old.get(key) != new.get(key));
     if before != after {
         let mut request = after;
-        // What the template no longer says goes back to its default; an absent member would leave it as it is.
+        // What the template no longer says goes back to its default; an absent member would leave it as it
+        // is.
         for (member, default) in defaults() {
             if request.get(member).is_none() && before.get(member).is_some() {
                 request[member] = default;

@@ -1,7 +1,7 @@
 //! `AWS::ApiGatewayV2::*`: HTTP APIs, their integrations, routes and stages.
 //!
-//! The API's members are those of the properties with a small first letter; only what a user names (tags, stage
-//! variables, the routes of settings) keeps its spelling.
+//! The API's members are those of the properties with a small first letter; only what a user names (tags,
+//! stage variables, the routes of settings) keeps its spelling.
 
 use super::properties::{Properties, flag, integer};
 use super::{Context, Made, Wanted};
@@ -180,7 +180,8 @@ mod tests {
 
     #[test]
     fn members_are_small_and_users_keys_are_not() {
-        let properties = json!({"ApiId": "a", "Name": "x", "Tags": {"Team": "T"}, "DisableExecuteApiEndpoint": "true",
+        let properties = json!({"ApiId": "a", "Name": "x", "Tags": {"Team": "T"},
+            "DisableExecuteApiEndpoint": "true",
             "CorsConfiguration": {"AllowOrigins": ["*"], "MaxAge": "60"}, "StageVariables": {"Key": "v"}});
         let expected = json!({"name": "x", "tags": {"Team": "T"}, "disableExecuteApiEndpoint": true,
             "corsConfiguration": {"allowOrigins": ["*"], "maxAge": 60}, "stageVariables": {"Key": "v"}});

@@ -1,7 +1,8 @@
 //! How each kind of resource is made, changed and removed, through the AWS API that owns it.
 //!
-//! A module per service's noun, each with `create`, `update` and `delete`. They get properties with every reference
-//! filled in. Removing what is already gone is a success: a deployment that was cut off is taken up again.
+//! A module per service's noun, each with `create`, `update` and `delete`. They get properties with every
+//! reference filled in. Removing what is already gone is a success: a deployment that was cut off is taken up
+//! again.
 
 mod function;
 mod gateway;

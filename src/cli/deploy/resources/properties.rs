@@ -1,4 +1,5 @@
-//! Reading resolved properties as CloudFormation does: `"128"` is a number where one is wanted, and 128 a string.
+//! Reading resolved properties as CloudFormation does: `"128"` is a number where one is wanted, and 128 a
+//! string.
 
 use serde_json::{Map, Value as Json, json};
 

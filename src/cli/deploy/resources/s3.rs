@@ -233,9 +233,10 @@ mod tests {
             "Filter": {"S3Key": {"Rules": [{"Name": "suffix", "Value": "<.jpg>"}]}}});
         assert_eq!(
             notification(&wanted),
-            "<CloudFunctionConfiguration><CloudFunction>arn:f</CloudFunction><Event>s3:ObjectCreated:*</Event>\
-             <Filter><S3Key><FilterRule><Name>suffix</Name><Value>&lt;.jpg&gt;</Value></FilterRule></S3Key></Filter>\
-             </CloudFunctionConfiguration>"
+            "<CloudFunctionConfiguration><CloudFunction>arn:f</CloudFunction>\
+             <Event>s3:ObjectCreated:*</Event>\
+             <Filter><S3Key><FilterRule><Name>suffix</Name><Value>&lt;.jpg&gt;</Value></FilterRule>\
+             </S3Key></Filter></CloudFunctionConfiguration>"
         );
         assert_eq!(unescape(&escape("a&b<\"c\">")), "a&b<\"c\">");
     }

@@ -1,4 +1,5 @@
-//! `AWS::Lambda::Url` and `AWS::Lambda::EventInvokeConfig`: what hangs on a function by its name and qualifier.
+//! `AWS::Lambda::Url` and `AWS::Lambda::EventInvokeConfig`: what hangs on a function by its name and
+//! qualifier.
 
 use super::permission::query;
 use super::properties::{document, flag, integer};

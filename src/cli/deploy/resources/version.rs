@@ -86,8 +86,11 @@ fn alias_path(arn: &str) -> String {
 fn alias(from: Properties<'_>) -> anyhow::Result<Json> {
     let weights = from.get("RoutingConfig").and_then(|routing| routing.get("AdditionalVersionWeights"));
     let weights = weights.and_then(Json::as_array).map(|weights| {
-        let pair = |weight: &Json| Some((text(weight.get("FunctionVersion")?)?, weight.get("FunctionWeight")?.clone()));
-        json!({ "AdditionalVersionWeights": weights.iter().filter_map(pair).collect::<serde_json::Map<_, _>>() })
+        let pair = |weight: &Json| {
+            Some((text(weight.get("FunctionVersion")?)?, weight.get("FunctionWeight")?.clone()))
+        };
+        let weights: serde_json::Map<_, _> = weights.iter().filter_map(pair).collect();
+        json!({ "AdditionalVersionWeights": weights })
     });
     Ok(document([
         ("FunctionVersion", Some(from.required("FunctionVersion")?.into())),

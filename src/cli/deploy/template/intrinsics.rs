@@ -1,8 +1,9 @@
-//! CloudFormation's intrinsic functions: a tree goes in, and comes out with everything worked out that can be.
+//! CloudFormation's intrinsic functions: a tree goes in, and comes out with everything worked out that can
+//! be.
 //!
-//! A reference to a resource that is not known yet stays in the tree as it is, and so does every function that waits
-//! for it. Hence one reducer serves all stages: first with the parameters alone, to learn what the template asks
-//! for; then, while deploying, with the ids of what has been made.
+//! A reference to a resource that is not known yet stays in the tree as it is, and so does every function
+//! that waits for it. Hence one reducer serves all stages: first with the parameters alone, to learn what the
+//! template asks for; then, while deploying, with the ids of what has been made.
 
 use super::node::{Entry, Node, Problem, Value};
 use super::parameters::Values;
@@ -100,7 +101,7 @@ impl Scope<'_> {
             )),
             "Fn::ImportValue" => Err(Problem::new(
                 line,
-                "Fn::ImportValue is not supported: stacks do not export values; pass the value as a parameter",
+                "Fn::ImportValue is not supported: stacks do not export values; use a parameter",
             )),
             _ => Err(Problem::new(line, format!("{function} is not supported; supported are {FUNCTIONS}"))),
         }

@@ -5,8 +5,9 @@
 //!                                                                 ── schema, references, graph ──▶ Template
 //! ```
 //!
-//! Pure: nothing here reads a file or calls a server. Every problem has the line it is on. What a resource needs of
-//! another one stays in its properties as a reference, and [`resolve`] fills it in once the other one is made.
+//! Pure: nothing here reads a file or calls a server. Every problem has the line it is on. What a resource
+//! needs of another one stays in its properties as a reference, and [`resolve`] fills it in once the other
+//! one is made.
 
 pub(crate) mod catalog;
 mod graph;

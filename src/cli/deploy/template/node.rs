@@ -1,7 +1,7 @@
 //! The tree that a template is read into: plain data, each piece with the line it stands on.
 //!
-//! Short tags are already in their long form here (`!Sub x` is `{"Fn::Sub": x}`), so YAML and JSON templates are
-//! the same tree and nothing further on knows about syntax.
+//! Short tags are already in their long form here (`!Sub x` is `{"Fn::Sub": x}`), so YAML and JSON templates
+//! are the same tree and nothing further on knows about syntax.
 
 use std::fmt;
 
@@ -124,7 +124,8 @@ impl Node {
         Some(entries.remove(at).node)
     }
 
-    /// The name and argument if this is a call of an intrinsic function: a map of exactly one key with such a name.
+    /// The name and argument if this is a call of an intrinsic function: a map of exactly one key with such a
+    /// name.
     pub(crate) fn intrinsic(&self) -> Option<(&str, &Node)> {
         match self.entries() {
             [entry] if entry.key == "Ref" || entry.key.starts_with("Fn::") => Some((&entry.key, &entry.node)),
@@ -172,7 +173,8 @@ impl Node {
     }
 }
 
-/// Something in the template that cannot be, and where. Displays without the file's name, which the caller knows.
+/// Something in the template that cannot be, and where. Displays without the file's name, which the caller
+/// knows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Problem {
     pub(crate) line: usize,

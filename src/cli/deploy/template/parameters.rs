@@ -1,7 +1,7 @@
 //! The template's parameters and the values that this deploy gives them.
 //!
-//! Not here: parameters that are looked up somewhere (`AWS::SSM::Parameter::…`), which need the service first, and
-//! `AllowedPattern`, which is accepted with a warning and not checked.
+//! Not here: parameters that are looked up somewhere (`AWS::SSM::Parameter::…`), which need the service
+//! first, and `AllowedPattern`, which is accepted with a warning and not checked.
 
 use super::node::{Node, Problem, Value};
 use std::collections::BTreeMap;

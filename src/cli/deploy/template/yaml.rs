@@ -1,8 +1,9 @@
 //! From the text of a template to its tree. JSON templates come the same way, since YAML 1.2 includes JSON.
 //!
-//! A small reader over parser events rather than a deserialiser, for three things a deserialiser gives up: the line
-//! of every value, CloudFormation's tags, and the spelling of scalars (`012` is an account's digits, not a number).
-//! Aliases are copied under a budget, so a bomb of nested aliases is an error and not an exhausted machine.
+//! A small reader over parser events rather than a deserialiser, for three things a deserialiser gives up:
+//! the line of every value, CloudFormation's tags, and the spelling of scalars (`012` is an account's digits,
+//! not a number). Aliases are copied under a budget, so a bomb of nested aliases is an error and not an
+//! exhausted machine.
 
 use super::node::{Entry, Node, Problem, Value};
 use serde_saphyr::granit_parser::{Event, Parser, ScalarStyle, ScanError, Span, Tag};
@@ -241,7 +242,8 @@ mod tests {
 
     #[test]
     fn a_scalar_keeps_its_spelling() {
-        let text = "{a: 012, b: 1.10, c: 128, d: yes, e: 'true', f: true, g: 2010-09-09, h: , i: 0x1f, j: 1_000, k: 1.5}";
+        let text = "{a: 012, b: 1.10, c: 128, d: yes, e: 'true', f: true, g: 2010-09-09, \
+            h: , i: 0x1f, j: 1_000, k: 1.5}";
         let expected = json!({"a": "012", "b": "1.10", "c": 128, "d": "yes", "e": "true", "f": true,
             "g": "2010-09-09", "h": null, "i": "0x1f", "j": "1_000", "k": 1.5});
         assert_eq!(read(text), expected);
@@ -249,7 +251,8 @@ mod tests {
 
     #[test]
     fn json_is_read_too_and_keeps_its_lines() {
-        let text = "{\n\t\"Resources\": {\n\t\t\"B\": {\"Type\": \"AWS::S3::Bucket\", \"X\": \"\\ud83d\\ude00 \\/\"}\n\t}\n}";
+        let text = "{\n\t\"Resources\": {\n\t\t\"B\": \
+            {\"Type\": \"AWS::S3::Bucket\", \"X\": \"\\ud83d\\ude00 \\/\"}\n\t}\n}";
         let node = parse(text).unwrap();
         assert_eq!(node.to_json(), json!({"Resources": {"B": {"Type": "AWS::S3::Bucket", "X": "😀 /"}}}));
         assert_eq!(node.line_of(&["Resources", "B"]), 3);

@@ -1,4 +1,5 @@
-//! `AWS::Serverless::HttpApi`, `AWS::Serverless::Api`, and the two APIs that SAM makes up when an event names none.
+//! `AWS::Serverless::HttpApi`, `AWS::Serverless::Api`, and the two APIs that SAM makes up when an event names
+//! none.
 
 use super::super::Resource;
 use super::super::node::{Node, Problem, Value};

@@ -153,7 +153,8 @@ fn plain(function: &Resource) -> Result<Node, Problem> {
     Ok(plain)
 }
 
-/// A version for each revision of the function, and an alias that points to the newest. Returns the alias's id.
+/// A version for each revision of the function, and an alias that points to the newest. Returns the alias's
+/// id.
 fn publish(to: &mut Expansion<'_>, function: &Resource, alias: &str) -> String {
     let (id, line) = (&function.id, function.properties.line_of(&["AutoPublishAlias"]));
     let version = format!("{id}Version");

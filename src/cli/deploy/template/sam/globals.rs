@@ -40,8 +40,8 @@ impl Globals {
         }
     }
 
-    /// The properties of a resource with those of all its kind: maps are merged, lists are joined with the global
-    /// items first, and anything else is the resource's own if it has it.
+    /// The properties of a resource with those of all its kind: maps are merged, lists are joined with the
+    /// global items first, and anything else is the resource's own if it has it.
     pub(crate) fn merged(&self, kind: &str, own: Node) -> Node {
         match self.of(kind) {
             Some(global) => merge(global, own),

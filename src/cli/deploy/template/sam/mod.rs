@@ -1,9 +1,9 @@
 //! The Serverless Application Model: short resources that stand for several plain ones.
 //!
-//! The expansion follows AWS's transform, logical ids included, so that what a template says about a generated
-//! resource (`ThumbUrl.FunctionUrl`, `ServerlessHttpApi`, `Thumb.Alias`) means the same. It differs where Mayfly has
-//! another way: a REST API becomes an HTTP API with payload format 1.0, routes are resources rather than an OpenAPI
-//! document, and no role is made for a function.
+//! The expansion follows AWS's transform, logical ids included, so that what a template says about a
+//! generated resource (`ThumbUrl.FunctionUrl`, `ServerlessHttpApi`, `Thumb.Alias`) means the same. It differs
+//! where Mayfly has another way: a REST API becomes an HTTP API with payload format 1.0, routes are resources
+//! rather than an OpenAPI document, and no role is made for a function.
 
 mod api;
 mod events;
@@ -96,7 +96,8 @@ impl<'a> Expansion<'a> {
         }
     }
 
-    /// Checks a SAM resource's properties. The problems are kept, and the rest of the expansion goes on without them.
+    /// Checks a SAM resource's properties. The problems are kept, and the rest of the expansion goes on
+    /// without them.
     fn check(&mut self, schema: &Schema, resource: &Resource) -> bool {
         let mut warnings = Vec::new();
         let problems = schema.check(resource.line, &resource.properties, &mut warnings);
