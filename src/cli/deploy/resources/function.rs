@@ -1,6 +1,7 @@
 //! `AWS::Lambda::Function`.
 
 use super::properties::{Properties, document, integer};
+use super::tags::{self, Tagger};
 use super::{Context, Made, PACKAGE, Wanted};
 use crate::cli::client::{Call, Client, code, encode};
 use crate::cli::deploy::package::Package;
@@ -81,9 +82,7 @@ pub(super) async fn update(cx: &Context<'_>, was: &Deployed, wanted: &Wanted<'_>
     }
     concurrency(cx, name, new, Some(old)).await?;
     let made = made(cx, name);
-    if old.tags() != new.tags() {
-        tag(cx, &made.attributes["Arn"], old.tags(), new.tags()).await?;
-    }
+    tags::change(cx, Tagger::Lambda, &made.attributes["Arn"], was, new).await?;
     Ok(made)
 }
 
@@ -203,22 +202,4 @@ async fn concurrency(
         None if before.is_some() => cx.client.rest("lambda", Method::DELETE, path, None).await.map(drop),
         _ => Ok(()),
     }
-}
-
-async fn tag(cx: &Context<'_>, arn: &str, old: Option<Json>, new: Option<Json>) -> anyhow::Result<()> {
-    let path = format!("/2017-03-31/tags/{}", encode(arn));
-    let keys = |tags: &Option<Json>| -> Vec<String> {
-        tags.iter().filter_map(Json::as_object).flat_map(|map| map.keys().cloned()).collect()
-    };
-    let kept = keys(&new);
-    let dropped: Vec<String> = keys(&old).into_iter().filter(|key| !kept.contains(key)).collect();
-    if !dropped.is_empty() {
-        let query =
-            dropped.iter().map(|key| format!("tagKeys={}", encode(key))).collect::<Vec<_>>().join("&");
-        cx.client.rest("lambda", Method::DELETE, format!("{path}?{query}"), None).await?;
-    }
-    if let Some(tags) = new.filter(|_| !kept.is_empty()) {
-        cx.client.rest("lambda", Method::POST, path, Some(json!({ "Tags": tags }))).await?;
-    }
-    Ok(())
 }

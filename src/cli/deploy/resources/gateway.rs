@@ -4,6 +4,7 @@
 //! stage variables, the routes of settings) keeps its spelling.
 
 use super::properties::{Properties, flag, integer};
+use super::tags::{self, Tagger};
 use super::{Context, Made, Wanted};
 use crate::cli::client::{code, encode};
 use crate::cli::deploy::stack::Deployed;
@@ -46,6 +47,8 @@ pub(super) async fn update_api(
         cx.client.rest("apigateway", Method::DELETE, format!("{path}/cors"), None).await?;
     }
     let api = cx.client.rest("apigateway", Method::PATCH, path, Some(request)).await?;
+    let arn = format!("arn:aws:apigateway:{}::/apis/{}", cx.place.region, was.physical);
+    tags::change(cx, Tagger::Gateway, &arn, was, wanted.properties()).await?;
     api_made(&api)
 }
 
@@ -106,6 +109,9 @@ pub(super) async fn update_stage(
     wanted: &Wanted<'_>,
 ) -> anyhow::Result<Made> {
     update_part(cx, was, wanted, "stages").await?;
+    let api = wanted.properties().required("ApiId")?;
+    let arn = format!("arn:aws:apigateway:{}::/apis/{api}/stages/{}", cx.place.region, was.physical);
+    tags::change(cx, Tagger::Gateway, &arn, was, wanted.properties()).await?;
     Ok(Made::new(&was.physical, []))
 }
 

@@ -1,6 +1,7 @@
 //! `AWS::Logs::LogGroup`.
 
 use super::properties::document;
+use super::tags::{self, Tagger};
 use super::{Context, Made, Wanted};
 use crate::cli::deploy::stack::Deployed;
 use serde_json::{Value as Json, json};
@@ -22,6 +23,8 @@ pub(super) async fn create(cx: &Context<'_>, wanted: &Wanted<'_>) -> anyhow::Res
 
 pub(super) async fn update(cx: &Context<'_>, was: &Deployed, wanted: &Wanted<'_>) -> anyhow::Result<Made> {
     retain(cx, &was.physical, wanted, was.properties.get("RetentionInDays").is_some()).await?;
+    let arn = cx.arn("logs", format!("log-group:{}", was.physical));
+    tags::change(cx, Tagger::Logs, &arn, was, wanted.properties()).await?;
     Ok(made(cx, &was.physical))
 }
 

@@ -12,6 +12,7 @@ mod log_group;
 mod permission;
 mod properties;
 mod s3;
+mod tags;
 mod url;
 mod version;
 
