@@ -4,6 +4,8 @@
 //! report every acknowledged commit on a pipe that the parent drains at once, so that at each kill
 //! acknowledgements were flowing.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use mayfly_store::{Durability, LocalOptions, Store};
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write};

@@ -1,5 +1,7 @@
 //! A disk that fails under the `local` engine: no space, I/O errors, torn writes, failed syncs, changed bits.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod support;
 
 use mayfly_store::disk::{Disk, DiskFile, RealDisk};

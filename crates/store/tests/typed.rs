@@ -1,5 +1,7 @@
 //! Keys as types, scans in both directions, and blobs.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use bytes::Bytes;
 use futures_util::TryStreamExt;
 use mayfly_kernel::Time;
