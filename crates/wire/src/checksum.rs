@@ -73,6 +73,12 @@ impl Algorithm {
         Algorithm::ALL.into_iter().find(|algorithm| algorithm.name().eq_ignore_ascii_case(name))
     }
 
+    /// The algorithm whose header this is, in whatever case.
+    pub fn of_header(header: &str) -> Option<Algorithm> {
+        let is = |algorithm: &Algorithm| algorithm.header().is_some_and(|own| own.eq_ignore_ascii_case(header));
+        Algorithm::ALL.into_iter().find(is)
+    }
+
     pub fn digest_len(self) -> usize {
         match self {
             Algorithm::Md5 => 16,

@@ -26,12 +26,12 @@ pub(super) fn claimed(call: &Call) -> Result<Option<(Algorithm, String)>, Fault>
         ));
     }
     let header = format!("{PREFIX}{name}");
-    let Some(algorithm) = Algorithm::from_header(&header) else {
+    let Some(algorithm) = Algorithm::of_header(&header) else {
         return Err(Fault::not_implemented(&format!("the checksum header {header}")));
     };
     // A composite checksum, as completions of uploads send it, has a count behind it.
     let digest = value.split_once('-').map_or(value.as_str(), |(digest, _)| digest);
-    if algorithm.parse(digest).is_none() {
+    if algorithm.decode(digest).is_none() {
         return Err(faults::invalid_checksum_header(&header));
     }
     Ok(Some((algorithm, value)))
@@ -43,12 +43,12 @@ pub(super) fn requested(call: &Call) -> Result<Option<Algorithm>, Fault> {
         return Ok(Some(algorithm));
     }
     let trailer = call.header("x-amz-trailer").unwrap_or_default();
-    if let Some(algorithm) = trailer.split(',').find_map(|name| Algorithm::from_header(name.trim())) {
+    if let Some(algorithm) = trailer.split(',').find_map(|name| Algorithm::of_header(name.trim())) {
         return Ok(Some(algorithm));
     }
     let name = call.header("x-amz-checksum-algorithm").or_else(|| call.header("x-amz-sdk-checksum-algorithm"));
     let Some(name) = name else { return Ok(None) };
-    match Algorithm::from_name(name) {
+    match Algorithm::parse(name) {
         Some(algorithm) if algorithm != Algorithm::Md5 => Ok(Some(algorithm)),
         _ => Err(faults::invalid_request(
             "Checksum algorithm provided is unsupported. Please try again with any of the valid types: \
@@ -59,8 +59,8 @@ pub(super) fn requested(call: &Call) -> Result<Option<Algorithm>, Fault> {
 
 /// Checks all that the client says about the bytes it sent.
 pub(super) fn verify(call: &Call, digests: &Digests) -> Result<(), Fault> {
-    if let Some(sent) = call.header(Algorithm::Md5.header()) {
-        let expected = Algorithm::Md5.parse(sent).ok_or_else(|| faults::invalid_digest(sent))?;
+    if let Some(sent) = call.header("content-md5") {
+        let expected = Algorithm::Md5.decode(sent).ok_or_else(|| faults::invalid_digest(sent))?;
         let calculated = digests.base64(Algorithm::Md5).unwrap_or_default();
         if digests.get(Algorithm::Md5) != Some(&expected[..]) {
             return Err(faults::bad_md5(sent, &calculated));
@@ -76,8 +76,8 @@ pub(super) fn verify(call: &Call, digests: &Digests) -> Result<(), Fault> {
 
 /// What is knowable before the body has come.
 pub(super) fn precheck(call: &Call) -> Result<(), Fault> {
-    if let Some(sent) = call.header(Algorithm::Md5.header())
-        && Algorithm::Md5.parse(sent).is_none()
+    if let Some(sent) = call.header("content-md5")
+        && Algorithm::Md5.decode(sent).is_none()
     {
         return Err(faults::invalid_digest(sent));
     }

@@ -63,3 +63,11 @@ impl Element {
         Reply::status(200).body("application/xml", text)
     }
 }
+
+/// As S3 writes keys where they are encoded: `/` stays, a space is a plus.
+pub(super) fn url_encoded(key: &str) -> String {
+    use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+    const ENCODED: &AsciiSet =
+        &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'_').remove(b'.').remove(b'*').remove(b' ');
+    utf8_percent_encode(key, ENCODED).to_string().replace(' ', "+")
+}

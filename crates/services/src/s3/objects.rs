@@ -77,9 +77,9 @@ pub(super) fn put(cx: &mut Cx<'_>, input: Named, call: &Call, upload: &Upload) -
 }
 
 pub(super) fn with_checksum(reply: Reply, version: &Version) -> Reply {
-    match version.checksum.as_ref().and_then(|sum| Some((sum.algorithm().known()?, sum))) {
-        Some((algorithm, sum)) => {
-            reply.header(algorithm.header(), &sum.value).header("x-amz-checksum-type", sum.kind())
+    match version.checksum.as_ref().and_then(|sum| Some((sum.algorithm().known()?.header()?, sum))) {
+        Some((header, sum)) => {
+            reply.header(header, &sum.value).header("x-amz-checksum-type", sum.kind())
         }
         None => reply,
     }

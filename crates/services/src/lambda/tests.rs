@@ -1,1 +1,0 @@
-//! Scenarios through the operation table.

@@ -1,0 +1,487 @@
+use super::{ARN, Cloud, ROLE, function, invalid, with, zip};
+use crate::cx::Signal;
+use serde_json::{Value, json};
+
+const FUNCTIONS: &str = "/2015-03-31/functions";
+const VALIDATION: &str = "ValidationException";
+const PARAMETER: &str = "InvalidParameterValueException";
+
+fn create() -> String {
+    format!("POST {FUNCTIONS}")
+}
+
+#[test]
+fn a_new_function_is_shown_as_aws_shows_it() {
+    let cloud = Cloud::new();
+    let answer = cloud.send(&create(), &function("f")).unwrap();
+    assert_eq!(answer.reply.status, 201);
+    let mut shown = answer.json();
+    let revision = shown.as_object_mut().unwrap().remove("RevisionId").unwrap();
+    assert_eq!(revision.as_str().unwrap().len(), 36);
+    assert_eq!(
+        shown,
+        json!({
+            "FunctionName": "f",
+            "FunctionArn": ARN,
+            "Runtime": "python3.12",
+            "Role": ROLE,
+            "Handler": "app.handler",
+            "CodeSize": 5,
+            "Description": "",
+            "Timeout": 3,
+            "MemorySize": 128,
+            "LastModified": "2026-01-01T00:00:00.000+0000",
+            "CodeSha256": "p5PelLbutj5hHm3t5S1eKlwo+8EAwrSKS9FCx6bBwXg=",
+            "Version": "$LATEST",
+            "TracingConfig": { "Mode": "PassThrough" },
+            "State": "Active",
+            "LastUpdateStatus": "InProgress",
+            "LastUpdateStatusReason": "The function is being created.",
+            "LastUpdateStatusReasonCode": "Creating",
+            "PackageType": "Zip",
+            "Architectures": ["x86_64"],
+            "EphemeralStorage": { "Size": 512 },
+            "SnapStart": { "ApplyOn": "None", "OptimizationStatus": "Off" },
+            "LoggingConfig": { "LogFormat": "Text", "LogGroup": "/aws/lambda/f" },
+        })
+    );
+    cloud.prepare(&Ok(vec!["python3.12 is not here; python3.13 runs it.".into()]));
+    let got = cloud.get(&format!("{FUNCTIONS}/f"));
+    assert_eq!(got["Configuration"]["LastUpdateStatus"], "Successful");
+    assert_eq!(got["Configuration"]["StateReason"], "python3.12 is not here; python3.13 runs it.");
+    assert_eq!(got["Code"], json!({ "RepositoryType": "S3" }));
+    assert_eq!(got.get("Tags"), None);
+    assert_eq!(
+        cloud.refusal(&create(), &function("f")),
+        invalid("ResourceConflictException", "Function already exist: f")
+    );
+}
+
+#[test]
+fn settings_that_break_a_rule_are_refused_in_awss_words() {
+    let cloud = Cloud::new();
+    let refused = |members: Value| cloud.refusal(&create(), &with(function("f"), members));
+    let broken = |value: &str, path: &str, constraint: &str| {
+        let sentence = format!("Value '{value}' at '{path}' failed to satisfy constraint: {constraint}");
+        invalid(VALIDATION, format!("1 validation error detected: {sentence}"))
+    };
+    assert_eq!(
+        refused(json!({ "Timeout": 901 })),
+        broken("901", "timeout", "Member must have value less than or equal to 900")
+    );
+    assert_eq!(
+        refused(json!({ "MemorySize": 64 })),
+        broken("64", "memorySize", "Member must have value greater than or equal to 128")
+    );
+    assert_eq!(
+        refused(json!({ "EphemeralStorage": { "Size": 100 } })),
+        broken("100", "ephemeralStorage.size", "Member must have value greater than or equal to 512")
+    );
+    assert_eq!(
+        refused(json!({ "Role": "nobody" })),
+        broken(
+            "nobody",
+            "role",
+            r"Member must satisfy regular expression pattern: arn:(aws[a-zA-Z-]*)?:iam::\d{12}:role/?[a-zA-Z_0-9+=,.@\-_/]+"
+        )
+    );
+    assert_eq!(
+        refused(json!({ "Handler": "two words" })),
+        broken("two words", "handler", r"Member must satisfy regular expression pattern: [^\s]+")
+    );
+    assert_eq!(
+        refused(json!({ "Architectures": ["mips"] })),
+        broken(
+            "[mips]",
+            "architectures",
+            "Member must satisfy constraint: \
+             [Member must satisfy enum value set: [x86_64, arm64], Member must not be null]"
+        )
+    );
+    assert_eq!(
+        refused(json!({ "PackageType": "Tar" })),
+        broken("Tar", "packageType", "Member must satisfy enum value set: [Zip, Image]")
+    );
+    assert_eq!(
+        refused(json!({ "Role": null })).1,
+        "1 validation error detected: Value null at 'role' failed to satisfy constraint: Member must not be null"
+    );
+    assert_eq!(
+        refused(json!({ "Handler": null })),
+        invalid(
+            PARAMETER,
+            "Runtime and Handler are mandatory parameters for functions created with deployment packages."
+        )
+    );
+    assert_eq!(
+        refused(json!({ "Runtime": "cobol" })),
+        invalid(
+            PARAMETER,
+            "Value cobol at 'runtime' failed to satisfy constraint: Member must satisfy enum value set: \
+             [python3.*, nodejs*.x, java*, provided, provided.al2, provided.al2023, web, wasm] or be a valid ARN"
+        )
+    );
+    assert_eq!(refused(json!({ "Code": {} })), invalid(PARAMETER, "Please provide a source for function code."));
+    assert_eq!(
+        refused(json!({ "Code": { "ZipFile": "" } })),
+        invalid(PARAMETER, "Uploaded file must be a non-empty zip")
+    );
+    assert_eq!(refused(json!({ "PackageType": "Image" })).0, "NotImplemented");
+    assert_eq!(refused(json!({ "VpcConfig": { "SubnetIds": ["subnet-1"], "SecurityGroupIds": [] } })).0, "NotImplemented");
+    assert_eq!(
+        refused(json!({ "FunctionName": "a b" })).1,
+        r"1 validation error detected: Value 'a b' at 'functionName' failed to satisfy constraint: Member must satisfy regular expression pattern: (arn:(aws[a-zA-Z-]*)?:lambda:)?([a-z]{2}((-gov)|(-iso([a-z]?)))?-[a-z]+-\d{1}:)?(\d{12}:)?(function:)?([a-zA-Z0-9-_]+)(:(\$LATEST|[a-zA-Z0-9-_]+))?"
+    );
+    // What tools send to say "nothing" asks for nothing.
+    let empty = json!({ "VpcConfig": { "SubnetIds": [], "SecurityGroupIds": [] }, "FileSystemConfigs": [], "KMSKeyArn": "" });
+    cloud.ok(&create(), &with(function("f"), empty));
+}
+
+#[test]
+fn the_environment_has_rules_of_its_own() {
+    let cloud = Cloud::new();
+    let refused = |variables: Value| {
+        let members = json!({ "Environment": { "Variables": variables } });
+        cloud.refusal(&create(), &with(function("f"), members)).1
+    };
+    assert_eq!(
+        refused(json!({ "AWS_REGION": "x", "AWS_SESSION_TOKEN": "y", "FINE": "z" })),
+        "Lambda was unable to configure your environment variables because the environment variables you have \
+         provided contains reserved keys that are currently not supported for modification. \
+         Reserved keys used in this request: AWS_REGION, AWS_SESSION_TOKEN"
+    );
+    assert!(refused(json!({ "A-B": "x" })).contains("Map keys must satisfy constraint"));
+    assert!(refused(json!({ "A": "x" })).contains("Map keys must satisfy constraint"), "at least two characters");
+    let large = "x".repeat(4096);
+    assert_eq!(
+        refused(json!({ "LARGE": large })),
+        format!(
+            "Lambda was unable to configure your environment variables because the environment variables you have \
+             provided exceeded the 4KB limit. String measured: {{\"LARGE\":\"{large}\"}}"
+        )
+    );
+    let fine = json!({ "Environment": { "Variables": { "STAGE": "prod", "EMPTY": "" } } });
+    let shown = cloud.ok(&create(), &with(function("f"), fine));
+    assert_eq!(shown["Environment"]["Variables"], json!({ "STAGE": "prod", "EMPTY": "" }));
+}
+
+#[test]
+fn a_function_is_found_under_every_form_of_its_name() {
+    let cloud = Cloud::with_function();
+    for name in ["f", "000000000000:f", "000000000000:function:f", ARN] {
+        assert_eq!(cloud.get(&format!("{FUNCTIONS}/{name}/configuration"))["FunctionArn"], ARN);
+        let qualified = cloud.get(&format!("{FUNCTIONS}/{name}:$LATEST/configuration"));
+        assert_eq!(qualified["FunctionArn"], format!("{ARN}:$LATEST"));
+    }
+    let refused = |path: &str| cloud.refusal(&format!("GET {FUNCTIONS}/{path}"), &Value::Null);
+    let missing = |arn: String| invalid("ResourceNotFoundException", format!("Function not found: {arn}"));
+    assert_eq!(refused("g"), missing(ARN.replace(":f", ":g").replace(":gunction", ":function")));
+    assert_eq!(refused("f?Qualifier=1"), missing(format!("{ARN}:1")));
+    assert_eq!(refused("f?Qualifier=0"), missing(format!("{ARN}:0")));
+    assert_eq!(refused("f?Qualifier=prod"), missing(format!("{ARN}:prod")));
+    assert_eq!(
+        refused("f:1?Qualifier=2"),
+        invalid(PARAMETER, "The derived qualifier from the function name does not match the specified qualifier.")
+    );
+    assert_eq!(
+        refused("arn:aws:lambda:eu-west-1:000000000000:function:f"),
+        invalid(
+            "ResourceNotFoundException",
+            "Functions from 'eu-west-1' are not reachable in this region ('us-east-1')"
+        )
+    );
+    assert_eq!(refused("arn:aws:lambda:us-east-1:111111111111:function:f").0, "AccessDeniedException");
+}
+
+#[test]
+fn a_revision_that_is_not_the_latest_changes_nothing() {
+    let cloud = Cloud::with_function();
+    let path = format!("{FUNCTIONS}/f/configuration");
+    let revision = cloud.get(&path)["RevisionId"].clone();
+    let stale = json!({ "Timeout": 5, "RevisionId": "stale" });
+    let fault = cloud.fault(&format!("PUT {path}"), &stale);
+    assert_eq!((fault.status, fault.code.as_ref()), (412, "PreconditionFailedException"));
+    let shown = cloud.ok(&format!("PUT {path}"), &json!({ "Timeout": 5, "RevisionId": revision }));
+    assert_eq!((&shown["Timeout"], &shown["Handler"]), (&json!(5), &json!("app.handler")));
+    assert_ne!(shown["RevisionId"], revision);
+    let again = cloud.fault(&format!("PUT {FUNCTIONS}/f/code"), &json!({ "ZipFile": zip("x"), "RevisionId": revision }));
+    assert_eq!(again.code, "PreconditionFailedException");
+}
+
+#[test]
+fn a_component_is_pending_until_it_is_compiled() {
+    let cloud = Cloud::new();
+    let component = json!({ "Runtime": "wasm", "Handler": null });
+    let shown = cloud.ok(&create(), &with(function("f"), component));
+    assert_eq!((&shown["State"], &shown["StateReasonCode"]), (&json!("Pending"), &json!("Creating")));
+    let pending = invalid(
+        "ResourceConflictException",
+        "The operation cannot be performed at this time. The function is currently in the following state: Pending",
+    );
+    assert_eq!(cloud.refusal(&format!("POST {FUNCTIONS}/f/invocations"), &json!({})), pending);
+    assert_eq!(cloud.refusal(&format!("PUT {FUNCTIONS}/f/configuration"), &json!({ "Timeout": 9 })), pending);
+    assert_eq!(cloud.refusal(&format!("POST {FUNCTIONS}/f/versions"), &json!({})), pending);
+
+    cloud.prepare(&Err("app.wasm is not a component".into()));
+    let failed = cloud.get(&format!("{FUNCTIONS}/f/configuration"));
+    assert_eq!((&failed["State"], &failed["StateReason"]), (&json!("Failed"), &json!("app.wasm is not a component")));
+    let fault = cloud.fault(&format!("POST {FUNCTIONS}/f/invocations"), &json!({}));
+    assert!(fault.message.ends_with("Failed"), "{fault}");
+
+    let fixed = cloud.ok(&format!("PUT {FUNCTIONS}/f/code"), &json!({ "ZipFile": zip("second") }));
+    assert_eq!(fixed["State"], "Pending");
+    cloud.prepare(&Ok(Vec::new()));
+    cloud.ok(&format!("PUT {FUNCTIONS}/f/code"), &json!({ "ZipFile": zip("third") }));
+    assert_eq!(
+        cloud.refusal(&format!("PUT {FUNCTIONS}/f/configuration"), &json!({ "Timeout": 9 })),
+        invalid(
+            "ResourceConflictException",
+            format!("The operation cannot be performed at this time. An update is in progress for resource: {ARN}")
+        )
+    );
+    cloud.prepare(&Err("worse".into()));
+    let shown = cloud.get(&format!("{FUNCTIONS}/f/configuration"));
+    assert_eq!((&shown["State"], &shown["LastUpdateStatus"]), (&json!("Active"), &json!("Failed")));
+    assert_eq!(shown["LastUpdateStatusReason"], "worse");
+}
+
+#[test]
+fn a_preparation_that_was_overtaken_says_nothing() {
+    let cloud = Cloud::new();
+    cloud.ok(&create(), &function("f"));
+    let stale = cloud.claim_due();
+    cloud.ok(&format!("PUT {FUNCTIONS}/f/code"), &json!({ "ZipFile": zip("second") }));
+    let crate::fabric::Target::Prepare { function, version } = stale[0].target().unwrap() else { panic!() };
+    cloud.0.run(|cx| crate::lambda::prepared(cx, &function, &version, &Err("old news".into())));
+    assert_eq!(cloud.runs(&stale[0]), None);
+    assert_eq!(cloud.get(&format!("{FUNCTIONS}/f/configuration"))["LastUpdateStatus"], "InProgress");
+}
+
+#[test]
+fn a_version_is_published_once_per_change() {
+    let cloud = Cloud::with_function();
+    let publish = |input: Value| cloud.ok(&format!("POST {FUNCTIONS}/f/versions"), &input);
+    let first = publish(json!({ "Description": "one" }));
+    assert_eq!((&first["Version"], &first["Description"]), (&json!("1"), &json!("one")));
+    assert_eq!(first["FunctionArn"], format!("{ARN}:1"));
+    assert_eq!(publish(json!({}))["Version"], "1", "nothing has changed");
+    let sha = first["CodeSha256"].as_str().unwrap().to_owned();
+    assert_eq!(
+        cloud.refusal(&format!("POST {FUNCTIONS}/f/versions"), &json!({ "CodeSha256": "other" })),
+        invalid(
+            PARAMETER,
+            format!(
+                "CodeSHA256 (other) is different from current CodeSHA256 in $LATEST ({sha}). \
+                 Please try again with the CodeSHA256 in $LATEST."
+            )
+        )
+    );
+    let updated = cloud.ok(&format!("PUT {FUNCTIONS}/f/code"), &json!({ "ZipFile": zip("2"), "Publish": true }));
+    assert_eq!((&updated["Version"], &updated["FunctionArn"]), (&json!("2"), &json!(format!("{ARN}:2"))));
+    assert_eq!(cloud.get(&format!("{FUNCTIONS}/f/configuration?Qualifier=1"))["CodeSha256"], sha);
+
+    let listed = cloud.get(&format!("{FUNCTIONS}/f/versions?MaxItems=2"));
+    let versions = |listed: &Value| -> Vec<String> {
+        listed["Versions"].as_array().unwrap().iter().map(|v| v["Version"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(versions(&listed), ["$LATEST", "1"]);
+    assert_eq!(listed["Versions"][0].get("State"), None, "lists leave the state out");
+    let marker = listed["NextMarker"].as_str().unwrap();
+    let rest = cloud.get(&format!("{FUNCTIONS}/f/versions?MaxItems=2&Marker={marker}"));
+    assert_eq!(versions(&rest), ["2"]);
+    assert_eq!(rest.get("NextMarker"), None);
+
+    cloud.ok(&format!("DELETE {FUNCTIONS}/f?Qualifier=2"), &Value::Null);
+    cloud.ok(&format!("PUT {FUNCTIONS}/f/code"), &json!({ "ZipFile": zip("3") }));
+    assert_eq!(publish(json!({}))["Version"], "3", "numbers are never used again");
+}
+
+#[test]
+fn functions_are_listed_page_by_page() {
+    let cloud = Cloud::new();
+    for name in ["a", "b", "c"] {
+        cloud.ok(&create(), &with(function(name), json!({ "Publish": name == "b" })));
+    }
+    let names = |listed: &Value| -> Vec<String> {
+        listed["Functions"].as_array().unwrap().iter().map(|f| f["FunctionName"].as_str().unwrap().to_owned()).collect()
+    };
+    let page = cloud.get(&format!("{FUNCTIONS}?MaxItems=2"));
+    assert_eq!(names(&page), ["a", "b"]);
+    let rest = cloud.get(&format!("{FUNCTIONS}?MaxItems=2&Marker={}", page["NextMarker"].as_str().unwrap()));
+    assert_eq!(names(&rest), ["c"]);
+    assert_eq!(rest.get("NextMarker"), None);
+    let all = cloud.get(&format!("{FUNCTIONS}?FunctionVersion=ALL"));
+    assert_eq!(names(&all), ["a", "b", "b", "c"]);
+    let page = cloud.get(&format!("{FUNCTIONS}?FunctionVersion=ALL&MaxItems=2"));
+    let rest = cloud.get(&format!("{FUNCTIONS}?FunctionVersion=ALL&Marker={}", page["NextMarker"].as_str().unwrap()));
+    assert_eq!(rest["Functions"][0]["Version"], "1");
+    assert_eq!(
+        cloud.refusal(&format!("GET {FUNCTIONS}?MaxItems=0"), &Value::Null).1,
+        "1 validation error detected: Value '0' at 'maxItems' failed to satisfy constraint: \
+         Member must have value greater than or equal to 1"
+    );
+}
+
+#[test]
+fn an_alias_points_shares_and_guards_its_versions() {
+    let cloud = Cloud::with_function();
+    let aliases = format!("{FUNCTIONS}/f/aliases");
+    cloud.ok(&format!("POST {FUNCTIONS}/f/versions"), &json!({}));
+    cloud.ok(&format!("PUT {FUNCTIONS}/f/code"), &json!({ "ZipFile": zip("2"), "Publish": true }));
+    let made = cloud.ok(&format!("POST {aliases}"), &json!({ "Name": "prod", "FunctionVersion": "1" }));
+    assert_eq!(made["AliasArn"], format!("{ARN}:prod"));
+    assert_eq!((&made["FunctionVersion"], &made["Description"]), (&json!("1"), &json!("")));
+    let refused = |input: Value| cloud.refusal(&format!("POST {aliases}"), &input);
+    assert_eq!(
+        refused(json!({ "Name": "prod", "FunctionVersion": "1" })),
+        invalid("ResourceConflictException", format!("Alias already exists: {ARN}:prod"))
+    );
+    assert_eq!(
+        refused(json!({ "Name": "12", "FunctionVersion": "1" })),
+        invalid(
+            VALIDATION,
+            "1 validation error detected: Value '12' at 'name' failed to satisfy constraint: \
+             Member must satisfy regular expression pattern: (?!^[0-9]+$)([a-zA-Z0-9-_]+)"
+        )
+    );
+    assert_eq!(
+        refused(json!({ "Name": "x", "FunctionVersion": "9" })),
+        invalid("ResourceNotFoundException", format!("Function not found: {ARN}:9"))
+    );
+    let weights = |weights: Value| json!({ "RoutingConfig": { "AdditionalVersionWeights": weights } });
+    let update = format!("PUT {aliases}/prod");
+    assert_eq!(
+        cloud.refusal(&update, &weights(json!({ "1": 0.5 }))).1,
+        "Invalid function version 1. Function version 1 is already included in routing configuration."
+    );
+    assert_eq!(
+        cloud.refusal(&update, &weights(json!({ "2": 0.5, "1": 0.1 }))).1,
+        "Number of items in AdditionalVersionWeights cannot be greater than 1"
+    );
+    assert_eq!(
+        cloud.refusal(&update, &weights(json!({ "2": 2.0 }))).1,
+        "1 validation error detected: Value '{2=2.0}' at 'routingConfig.additionalVersionWeights' failed to satisfy \
+         constraint: Map value must satisfy constraint: [Member must have value less than or equal to 1.0, \
+         Member must have value greater than or equal to 0.0, Member must not be null]"
+    );
+    let shared = cloud.ok(&update, &weights(json!({ "2": 0.25 })));
+    assert_eq!(shared["RoutingConfig"]["AdditionalVersionWeights"], json!({ "2": 0.25 }));
+    let second = (0..1000).filter(|_| {
+        cloud.0.run(|cx| crate::lambda::resolve(cx, "f:prod", None)).label == "2"
+    });
+    let second = second.count();
+    assert!((200..300).contains(&second), "a quarter of a thousand: {second}");
+
+    assert_eq!(
+        cloud.refusal(&format!("DELETE {FUNCTIONS}/f?Qualifier=2"), &Value::Null),
+        invalid(
+            "ResourceConflictException",
+            "Unable to delete version because the following aliases reference it: [prod]"
+        )
+    );
+    assert_eq!(cloud.ok(&update, &weights(json!({}))).get("RoutingConfig"), None);
+    assert_eq!(cloud.get(&aliases)["Aliases"][0]["Name"], "prod");
+    assert_eq!(cloud.get(&format!("{aliases}?FunctionVersion=2"))["Aliases"], json!([]));
+    cloud.ok(&format!("DELETE {aliases}/prod"), &Value::Null);
+    assert_eq!(
+        cloud.refusal(&format!("GET {aliases}/prod"), &Value::Null),
+        invalid("ResourceNotFoundException", format!("Cannot find alias arn: {ARN}:prod"))
+    );
+    assert_eq!(
+        cloud.refusal(&update, &json!({})),
+        invalid("ResourceNotFoundException", format!("Alias not found: {ARN}:prod"))
+    );
+}
+
+#[test]
+fn a_deleted_function_leaves_nothing_but_garbage() {
+    let cloud = Cloud::with_function();
+    cloud.ok(&format!("POST {FUNCTIONS}/f/versions"), &json!({}));
+    cloud.ok("POST /2021-10-31/functions/f/url", &json!({ "AuthType": "NONE" }));
+    cloud.ok(&format!("POST /2017-03-31/tags/{ARN}"), &json!({ "Tags": { "team": "photos" } }));
+    cloud.ok("PUT /2017-10-31/functions/f/concurrency", &json!({ "ReservedConcurrentExecutions": 5 }));
+    let settings = || cloud.get("/2016-08-19/account-settings");
+    assert_eq!(settings()["AccountUsage"], json!({ "TotalCodeSize": 10, "FunctionCount": 1 }));
+    assert_eq!(settings()["AccountLimit"]["UnreservedConcurrentExecutions"], 995);
+    let blob = "package-a7937b64b8caa58f03721bb6bacf5c78cb235febe0e70b1b84cd99541461a08e";
+    assert!(crate::blobs::garbage(cloud.0.store(), 10).unwrap().is_empty());
+    assert_eq!(
+        cloud.refusal(&format!("DELETE {FUNCTIONS}/f?Qualifier=$LATEST"), &Value::Null),
+        invalid(PARAMETER, "$LATEST version cannot be deleted without deleting the function.")
+    );
+    assert_eq!(cloud.send(&format!("DELETE {FUNCTIONS}/f"), &Value::Null).unwrap().reply.status, 204);
+    assert_eq!(settings()["AccountUsage"], json!({ "TotalCodeSize": 0, "FunctionCount": 0 }));
+    assert_eq!(settings()["AccountLimit"]["UnreservedConcurrentExecutions"], 1000);
+    let garbage = crate::blobs::garbage(cloud.0.store(), 10).unwrap();
+    assert_eq!(garbage.len(), 1);
+    assert_eq!(garbage[0].len(), blob.len());
+    assert_eq!(cloud.fault(&format!("DELETE {FUNCTIONS}/f"), &Value::Null).code, "ResourceNotFoundException");
+
+    // The same name starts afresh, and the same bytes are held again.
+    cloud.ok(&create(), &function("f"));
+    assert_eq!(cloud.ok(&format!("POST {FUNCTIONS}/f/versions"), &json!({}))["Version"], "1");
+    assert_eq!(cloud.get(&format!("/2017-03-31/tags/{ARN}"))["Tags"], json!({}));
+    assert!(crate::blobs::garbage(cloud.0.store(), 10).unwrap().is_empty());
+}
+
+#[test]
+fn concurrency_is_reserved_as_far_as_the_account_reaches() {
+    let cloud = Cloud::with_function();
+    let path = "/2017-10-31/functions/f/concurrency";
+    assert_eq!(cloud.get("/2019-09-30/functions/f/concurrency"), json!({}));
+    assert_eq!(
+        cloud.refusal(&format!("PUT {path}"), &json!({ "ReservedConcurrentExecutions": 901 })),
+        invalid(
+            PARAMETER,
+            "Specified ReservedConcurrentExecutions for function decreases account's UnreservedConcurrentExecution \
+             below its minimum value of [100]."
+        )
+    );
+    cloud.ok(&format!("PUT {path}"), &json!({ "ReservedConcurrentExecutions": 900 }));
+    cloud.ok(&format!("PUT {path}"), &json!({ "ReservedConcurrentExecutions": 899 }));
+    assert_eq!(cloud.get(&format!("{FUNCTIONS}/f"))["Concurrency"], json!({ "ReservedConcurrentExecutions": 899 }));
+    let version = cloud.0.run(|cx| crate::lambda::resolve(cx, "f", None));
+    assert_eq!(version.reserved_concurrency, Some(899));
+    cloud.ok(&format!("DELETE {path}"), &Value::Null);
+    assert_eq!(cloud.get("/2019-09-30/functions/f/concurrency"), json!({}));
+    assert!(cloud.fault(&format!("PUT {path}?"), &json!({})).message.contains("reservedConcurrentExecutions"));
+}
+
+#[test]
+fn tags_belong_to_the_function_as_a_whole() {
+    let cloud = Cloud::with_function();
+    let path = format!("/2017-03-31/tags/{ARN}");
+    cloud.ok(&format!("POST {path}"), &json!({ "Tags": { "a": "1", "b": "2" } }));
+    cloud.ok(&format!("DELETE {path}?tagKeys=a&tagKeys=x"), &Value::Null);
+    assert_eq!(cloud.get(&path)["Tags"], json!({ "b": "2" }));
+    assert_eq!(cloud.get(&format!("{FUNCTIONS}/f"))["Tags"], json!({ "b": "2" }));
+    cloud.ok(&format!("DELETE {path}?tagKeys=b"), &Value::Null);
+    assert_eq!(cloud.get(&path)["Tags"], json!({}));
+    let many: serde_json::Map<String, Value> = (0..51).map(|n| (format!("k{n}"), json!("v"))).collect();
+    assert_eq!(
+        cloud.refusal(&format!("POST {path}"), &json!({ "Tags": many })),
+        invalid(PARAMETER, "Number of tags exceeds resource tag limit.")
+    );
+    assert_eq!(
+        cloud.refusal(&format!("POST {path}:1"), &json!({ "Tags": { "a": "1" } })),
+        invalid(
+            PARAMETER,
+            "Tags on function aliases and versions are not supported. Please specify a function ARN."
+        )
+    );
+}
+
+#[test]
+fn every_change_retires_what_runs_the_old_version() {
+    let cloud = Cloud::with_function();
+    let before = cloud.0.run(|cx| crate::lambda::resolve(cx, "f", None));
+    cloud.ok(&format!("PUT {FUNCTIONS}/f/configuration"), &json!({ "MemorySize": 256 }));
+    let after = cloud.0.run(|cx| crate::lambda::resolve(cx, "f", None));
+    assert_ne!(before.id, after.id);
+    assert_eq!((before.package, after.memory_mib), (after.package, 256));
+    let signalled = cloud.0.run(|cx| {
+        cx.signal(Signal::Retire(ARN.parse().unwrap()));
+        Ok(())
+    });
+    assert_eq!(signalled, ());
+}

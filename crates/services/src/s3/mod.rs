@@ -1,0 +1,191 @@
+//! S3: objects in buckets.
+//!
+//! Metadata and small bodies are rows of the store; larger bodies stream to blobs beside it and are held by
+//! reference count, so a copy or a completed upload moves no bytes. An object and the notifications that it causes
+//! are one commit. No operation's cost grows with what is stored: listings seek, versions are found by their id.
+//!
+//! Deliberately absent, and answered with NotImplemented: encryption, object lock, lifecycle, replication, policies,
+//! access lists that say more than "the owner", storage classes, website hosting, select, and form uploads. A
+//! request for one of these never falls through to the operation of the same path ([`refuse_subresources`]).
+//!
+//! Keys, in `keys.rs`: `BUCKETS(bucket)`, `OWNED(account, bucket)`, `CONFIG(bucket, kind)`, `OBJECTS(bucket, key)`,
+//! `VERSIONS(bucket, key, newest first)`, `NULLS(bucket, key)`, `BODIES(bucket, key, seq)`,
+//! `UPLOADS(bucket, key, upload)`, `PARTS(upload, number)`.
+
+mod acl;
+mod attributes;
+mod bodies;
+mod buckets;
+mod checksums;
+mod conditions;
+mod copy;
+pub mod cors;
+mod deletes;
+mod element;
+mod events;
+mod faults;
+mod history;
+mod keys;
+mod listing;
+mod lists;
+mod metadata;
+mod model;
+mod multipart;
+mod notifications;
+mod objects;
+mod ranges;
+mod tagging;
+#[cfg(test)]
+mod tests;
+mod versioning;
+
+use crate::operation::Piece;
+use crate::{Cx, Service};
+use mayfly_kernel::Fault;
+use mayfly_wire::Call;
+
+const BUCKET_TAGS_MAX: usize = 50;
+
+pub fn service() -> Service {
+    let service = Service::rest_xml("s3", element::XMLNS);
+    objects_of(buckets_of(service))
+}
+
+fn buckets_of(service: Service) -> Service {
+    service
+        .http("ListBuckets", "GET /", buckets::list)
+        .http("CreateBucket", "PUT /{Bucket}", buckets::create)
+        .http("HeadBucket", "HEAD /{Bucket}", buckets::head)
+        .http("DeleteBucket", "DELETE /{Bucket} 204", buckets::delete)
+        .http("GetBucketLocation", "GET /{Bucket}?location", buckets::location)
+        .http("ListObjects", "GET /{Bucket}", lists::objects)
+        .http("ListObjectsV2", "GET /{Bucket}?list-type=2", lists::objects_v2)
+        .http("ListObjectVersions", "GET /{Bucket}?versions", lists::versions)
+        .http("ListMultipartUploads", "GET /{Bucket}?uploads", lists::uploads)
+        .http("DeleteObjects", "POST /{Bucket}?delete", deletes::delete_objects)
+        .http("PutBucketVersioning", "PUT /{Bucket}?versioning", versioning::put)
+        .http("GetBucketVersioning", "GET /{Bucket}?versioning", versioning::get)
+        .http("PutBucketTagging", "PUT /{Bucket}?tagging", tagging::put_bucket)
+        .http("GetBucketTagging", "GET /{Bucket}?tagging", tagging::get_bucket)
+        .http("DeleteBucketTagging", "DELETE /{Bucket}?tagging 204", tagging::delete_bucket)
+        .http("PutBucketCors", "PUT /{Bucket}?cors", cors::put)
+        .http("GetBucketCors", "GET /{Bucket}?cors", cors::get)
+        .http("DeleteBucketCors", "DELETE /{Bucket}?cors 204", cors::delete)
+        .http("PutBucketNotificationConfiguration", "PUT /{Bucket}?notification", notifications::put)
+        .http("GetBucketNotificationConfiguration", "GET /{Bucket}?notification", notifications::get)
+        .http("PutBucketAcl", "PUT /{Bucket}?acl", acl::put_bucket)
+        .http("GetBucketAcl", "GET /{Bucket}?acl", acl::get_bucket)
+}
+
+fn objects_of(service: Service) -> Service {
+    const PART: &str = "PUT /{Bucket}/{Key+}?partNumber&uploadId";
+    const PART_COPY: &str = "PUT /{Bucket}/{Key+}?partNumber&uploadId with x-amz-copy-source";
+    service
+        .upload("PutObject", "PUT /{Bucket}/{Key+}", objects::admit_put, objects::put)
+        .http("GetObject", "GET /{Bucket}/{Key+}", objects::get)
+        .http("HeadObject", "HEAD /{Bucket}/{Key+}", objects::head)
+        .http("DeleteObject", "DELETE /{Bucket}/{Key+} 204", objects::delete)
+        .http("CopyObject", "PUT /{Bucket}/{Key+} with x-amz-copy-source", copy::copy)
+        .http("GetObjectAttributes", "GET /{Bucket}/{Key+}?attributes", attributes::get)
+        .http("PutObjectTagging", "PUT /{Bucket}/{Key+}?tagging", tagging::put_object)
+        .http("GetObjectTagging", "GET /{Bucket}/{Key+}?tagging", tagging::get_object)
+        .http("DeleteObjectTagging", "DELETE /{Bucket}/{Key+}?tagging 204", tagging::delete_object)
+        .http("PutObjectAcl", "PUT /{Bucket}/{Key+}?acl", acl::put_object)
+        .http("GetObjectAcl", "GET /{Bucket}/{Key+}?acl", acl::get_object)
+        .http("CreateMultipartUpload", "POST /{Bucket}/{Key+}?uploads", multipart::create)
+        .upload("UploadPart", PART, multipart::admit_part, multipart::put_part)
+        .http("UploadPartCopy", PART_COPY, multipart::copy_part)
+        .http("CompleteMultipartUpload", "POST /{Bucket}/{Key+}?uploadId", multipart::complete)
+        .http("AbortMultipartUpload", "DELETE /{Bucket}/{Key+}?uploadId 204", multipart::abort)
+        .http("ListParts", "GET /{Bucket}/{Key+}?uploadId", multipart::list_parts)
+}
+
+/// Operations whose route asks for nothing in the query, so that every sub-resource would lead to them.
+const PLAIN: [&str; 10] = [
+    "CopyObject",
+    "CreateBucket",
+    "DeleteBucket",
+    "DeleteObject",
+    "GetObject",
+    "HeadBucket",
+    "HeadObject",
+    "ListObjects",
+    "ListObjectsV2",
+    "PutObject",
+];
+
+/// Every sub-resource of S3's API: a query parameter that makes another operation of the same path.
+const SUBRESOURCES: [&str; 42] = [
+    "abac",
+    "accelerate",
+    "acl",
+    "analytics",
+    "annotation",
+    "attributes",
+    "cors",
+    "delete",
+    "encryption",
+    "intelligent-tiering",
+    "inventory",
+    "legal-hold",
+    "lifecycle",
+    "location",
+    "logging",
+    "metadataConfiguration",
+    "metadataInventoryTable",
+    "metadataJournalTable",
+    "metadataTable",
+    "metrics",
+    "notification",
+    "object-lock",
+    "ownershipControls",
+    "policy",
+    "policyStatus",
+    "publicAccessBlock",
+    "renameObject",
+    "replication",
+    "requestPayment",
+    "restore",
+    "retention",
+    "select",
+    "select-type",
+    "session",
+    "tagging",
+    "torrent",
+    "uploadId",
+    "uploads",
+    "versioning",
+    "versions",
+    "website",
+    "append",
+];
+
+/// Deleting a bucket's lifecycle must not delete the bucket.
+fn refuse_subresources(call: &Call) -> Result<(), Fault> {
+    if !PLAIN.contains(&call.operation.as_str()) {
+        return Ok(());
+    }
+    match call.query.iter().find(|(name, _)| SUBRESOURCES.contains(&name.as_str())) {
+        Some((name, _)) => Err(Fault::not_implemented(&format!("this method of the sub-resource ?{name}"))),
+        None => Ok(()),
+    }
+}
+
+/// The bytes of an object, for a deployment package, and their number.
+pub(crate) fn package(
+    cx: &mut Cx<'_>,
+    bucket: &str,
+    key: &str,
+    version: Option<&str>,
+) -> Result<(Vec<Piece>, u64), Fault> {
+    let bucket = buckets::open_as(cx, bucket, None)?;
+    let named = objects::Named { key: key.to_owned(), version_id: version.map(str::to_owned) };
+    let version = objects::find(cx, &bucket, &named)?;
+    let body = bucket.slot(key).body(cx, &version)?;
+    Ok((bodies::to_send(body.slice(0..version.size)), version.size))
+}
+
+/// A bucket's cross-origin rules, which anybody may learn; see [`cors::respond`].
+pub fn cors_for(cx: &mut Cx<'_>, bucket: &str) -> Result<Vec<cors::Rule>, Fault> {
+    cors::rules(cx, bucket)
+}
