@@ -18,11 +18,10 @@ pub(crate) const LAMBDA_URLS: Space = Space(24);
 pub(crate) const LAMBDA_URL_IDS: Space = Space(25);
 pub(crate) const LAMBDA_LAYERS: Space = Space(26);
 pub(crate) const LAMBDA_ASYNC: Space = Space(27);
-pub(crate) const LAMBDA_PACKAGES: Space = Space(28);
+pub(crate) const LAMBDA_LAYER_HEADS: Space = Space(28);
 pub(crate) const LAMBDA_TAGS: Space = Space(29);
 pub(crate) const LAMBDA_LAYER_POLICIES: Space = Space(30);
 pub(crate) const LAMBDA_USAGE: Space = Space(31);
-pub(crate) const LAMBDA_LAYER_HEADS: Space = Space(32);
 
 pub(crate) const S3_BUCKETS: Space = Space(40);
 pub(crate) const S3_BUCKET_CONFIG: Space = Space(41);
