@@ -102,7 +102,10 @@ impl Client {
         let Some(authority) = uri.authority().map(ToString::to_string) else {
             bail!("the server's address `{}` names no host", settings.endpoint);
         };
-        let http = legacy::Client::builder(TokioExecutor::new()).build_http();
+        let mut connector = HttpConnector::new();
+        // A request's head and body are two writes; the second must not wait for the first one's acknowledgement.
+        connector.set_nodelay(true);
+        let http = legacy::Client::builder(TokioExecutor::new()).build(connector);
         Ok(Client { http, settings, authority })
     }
 

@@ -216,30 +216,27 @@ impl<'a> Deployment<'a> {
     }
 
     async fn roll_back(&mut self) {
-        if self.undo.is_empty() && !self.stack.is_empty() {
-            // Nothing was done, but the record may say that something was being made.
-            self.save_quietly().await;
-            return;
+        if !self.undo.is_empty() {
+            output::note(paint(Color::Yellow, "rolling back"));
         }
-        output::note(paint(Color::Yellow, "rolling back"));
         while let Some(undo) = self.undo.pop() {
             let started = Instant::now();
             let id = match &undo {
                 Undo::Made(id) => id.clone(),
                 Undo::Changed { was, .. } | Undo::Replaced(was) => was.id.clone(),
             };
+            let kind = self.stack.find(&id).map(|now| now.kind.clone()).unwrap_or_default();
             match self.take_back(undo).await {
-                Ok(verb) => {
-                    let kind = self.stack.find(&id).map(|was| was.kind.clone()).unwrap_or_default();
-                    progress(Color::Yellow, verb, &id, &kind, started);
-                }
+                Ok(verb) => progress(Color::Yellow, verb, &id, &kind, started),
                 Err(error) => output::warning(format!("{id} could not be rolled back: {error:#}")),
             }
             self.save_quietly().await;
         }
-        if self.stack.is_empty()
-            && let Err(error) = self.shelf.discard().await
-        {
+        // Even if nothing was done, the record may say that something was being made.
+        if !self.stack.is_empty() {
+            return self.save_quietly().await;
+        }
+        if let Err(error) = self.shelf.discard().await {
             output::warning(format!("{error:#}"));
         }
     }

@@ -3,6 +3,7 @@
 //! template ─▶ packages ─▶ plan ─▶ steps, each an AWS API call, with the stack's record on the server written
 //! after each. The template is worked out here, on the client: the server knows resources and no templates.
 
+mod archives;
 mod build;
 mod execute;
 mod package;
@@ -16,6 +17,7 @@ use super::client::Client;
 use super::output::{self, Color, paint};
 use super::{connect, settings};
 use anyhow::{Context as _, bail};
+use archives::Archives;
 use execute::Deployment;
 use plan::{Action, Step};
 use resources::Context;
@@ -138,11 +140,15 @@ pub(super) async fn deploy(client: &Client, source: &Source, ask: bool) -> anyho
     {
         bail!("nothing was changed");
     }
-    let cx = Context { client, place: &place, packages: &packages, force: false };
+    let archives = Archives::beside(root);
+    let before = record.packages();
+    let cx = Context { client, place: &place, packages: &packages, archives: archives.clone(), force: false };
     let mut deployment = Deployment::new(cx, shelf, record);
     let applied = deployment.apply(&template).await;
     applied.map_err(|failure| anyhow::anyhow!("{shown}:{failure}"))?;
     let record = deployment.stack;
+    let after = record.packages();
+    before.difference(&after).for_each(|digest| archives.forget(digest));
     let described = template.outputs.into_iter().map(|output| (output.name, output.description)).collect();
     Ok(Done { stack: name, steps, record, described, watched })
 }
@@ -158,7 +164,8 @@ pub(super) async fn remove(client: &Client, name: &str, force: bool) -> anyhow::
     let account = client.account().await?;
     let place = Place { region: client.region().to_owned(), account, stack: name.to_owned() };
     let packages = RefCell::new(BTreeMap::new());
-    let cx = Context { client, place: &place, packages: &packages, force };
+    let archives = Archives::beside(Path::new("."));
+    let cx = Context { client, place: &place, packages: &packages, archives, force };
     execute::tear_down(&cx, &mut shelf, record).await
 }
 

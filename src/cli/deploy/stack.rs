@@ -3,6 +3,7 @@
 //! The record is kept on the server and written after every step, so whoever comes next goes on from what is
 //! really there. The server refuses a write that builds on an old revision: of two deployers, one stops.
 
+use super::resources::PACKAGE;
 use crate::cli::client::{Client, code};
 use anyhow::{Context as _, bail};
 use serde::{Deserialize, Serialize};
@@ -70,6 +71,13 @@ impl Stack {
     pub(crate) fn remove(&mut self, id: &str) -> Option<Deployed> {
         let at = self.resources.iter().position(|resource| resource.id == id)?;
         Some(self.resources.remove(at))
+    }
+
+    /// The digests of all packages in use.
+    pub(crate) fn packages(&self) -> BTreeSet<String> {
+        let code =
+            self.resources.iter().flat_map(|made| [&made.properties["Code"], &made.properties["Content"]]);
+        code.filter_map(|code| code[PACKAGE].as_str()).map(str::to_owned).collect()
     }
 
     pub(crate) fn is_empty(&self) -> bool {

@@ -59,6 +59,11 @@ pub(super) async fn update(cx: &Context<'_>, was: &Deployed, wanted: &Wanted<'_>
     let before = configuration(cx, name, old);
     let after = configuration(cx, name, new);
     let code_differs = ["Code", "Architectures"].iter().any(|key| old.get(key) != new.get(key));
+    // The package first: if it is not to be had, nothing has been changed.
+    let code = match code_differs {
+        true => Some(package(cx, new.get("Code")).await?),
+        false => None,
+    };
     if before != after {
         let mut request = after;
         // What the template no longer says goes back to its default; an absent member would leave it as it
@@ -72,8 +77,7 @@ pub(super) async fn update(cx: &Context<'_>, was: &Deployed, wanted: &Wanted<'_>
         cx.client.rest("lambda", Method::PUT, path, Some(request)).await?;
         ready(cx.client, name).await?;
     }
-    if code_differs {
-        let mut request = package(cx, new.get("Code")).await?;
+    if let Some(mut request) = code {
         if let Some(architectures) = new.get("Architectures") {
             request["Architectures"] = architectures.clone();
         }
@@ -149,7 +153,8 @@ async fn put(cx: &Context<'_>, path: String, body: Bytes) -> anyhow::Result<()> 
     cx.client.send(call).await.map(drop)
 }
 
-/// Fetches the code that an update is about to overwrite, so that a rollback can put it back.
+/// Gets hold of the code that an update is about to overwrite, so that a rollback can put it back: from the
+/// archives of earlier deployments, or else from a server that hands it out.
 pub(in crate::cli::deploy) async fn keep_code(
     cx: &Context<'_>,
     was: &Deployed,
@@ -160,9 +165,16 @@ pub(in crate::cli::deploy) async fn keep_code(
     if was.kind != "AWS::Lambda::Function" || !differs || cx.packages.borrow().contains_key(digest) {
         return Ok(());
     }
-    let function = cx.client.rest("lambda", Method::GET, path(&was.physical), None).await?;
-    let location = function["Code"]["Location"].as_str().context("the server does not hand out code")?;
-    let archive = cx.client.fetch(location).await.context("fetch the present code")?;
+    let archive = match cx.archives.find(digest) {
+        Some(archive) => archive,
+        None => {
+            let function = cx.client.rest("lambda", Method::GET, path(&was.physical), None).await?;
+            let location = function["Code"]["Location"].as_str();
+            let location =
+                location.context("it was deployed from elsewhere, and the server does not hand it out")?;
+            cx.client.fetch(location).await?
+        }
+    };
     cx.packages.borrow_mut().insert(digest.to_owned(), Package::archive(archive));
     Ok(())
 }

@@ -16,6 +16,7 @@ mod tags;
 mod url;
 mod version;
 
+use super::archives::Archives;
 use super::package::Package;
 use super::stack::Deployed;
 use super::template::Place;
@@ -36,6 +37,7 @@ pub(super) struct Context<'a> {
     pub(super) place: &'a Place,
     /// Every package that this deployment may have to send, by its digest.
     pub(super) packages: &'a std::cell::RefCell<BTreeMap<String, Package>>,
+    pub(super) archives: Archives,
     pub(super) force: bool,
 }
 
@@ -88,12 +90,14 @@ impl Context<'_> {
         mayfly_kernel::Arn::new(service, &self.place.region, &self.place.account, resource).to_string()
     }
 
-    /// The archive of a package.
+    /// The archive of a package, which is also kept for a later rollback.
     fn archive(&self, digest: &str) -> anyhow::Result<Bytes> {
-        match self.packages.borrow().get(digest) {
-            Some(package) => package.zip(),
-            None => bail!("the package {digest} is not at hand"),
-        }
+        let Some(package) = self.packages.borrow().get(digest).cloned() else {
+            bail!("the package {digest} is not at hand");
+        };
+        let archive = package.zip()?;
+        self.archives.keep(digest, &archive);
+        Ok(archive)
     }
 }
 

@@ -108,7 +108,7 @@ pub(super) async fn delete(cx: &Context<'_>, gone: &Deployed) -> anyhow::Result<
 async fn empty(cx: &Context<'_>, bucket: &str) -> anyhow::Result<()> {
     loop {
         let call = Call { service: "s3", path: format!("/{}", encode(bucket)), ..Call::default() };
-        let page = match cx.client.send(Call { query: "versions=".into(), ..call }).await {
+        let page = match cx.client.send(Call { query: "versions".into(), ..call }).await {
             Ok(page) => page,
             Err(error) if code(&error) == Some("NoSuchBucket") => return Ok(()),
             Err(error) => return Err(error),
@@ -179,10 +179,11 @@ async fn send(
         let digest = base64::engine::general_purpose::STANDARD.encode(Sha256::digest(&body));
         headers.push(("x-amz-checksum-sha256", digest));
     }
-    let query = if what.is_empty() { String::new() } else { format!("{what}=") };
     let path = format!("/{}", encode(bucket));
-    let done =
-        cx.client.send(Call { service: "s3", method, path, query, headers, body: Bytes::from(body) }).await;
+    let done = cx
+        .client
+        .send(Call { service: "s3", method, path, query: what.to_owned(), headers, body: Bytes::from(body) })
+        .await;
     done.map(drop)
 }
 
