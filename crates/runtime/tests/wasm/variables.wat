@@ -1,0 +1,22 @@
+;; A WASI command with a CGI head: answers 201 and its environment, NUL-separated, and says a word to the log.
+(module
+  (import "wasi_snapshot_preview1" "environ_sizes_get" (func $sizes (param i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "environ_get" (func $environ (param i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+  (memory (export "memory") 2)
+  (data (i32.const 0x100) "Status: 201 Created\r\nContent-Type: text/plain\r\nX-Guest: command\r\n\r\n")
+  (data (i32.const 0x200) "first\nsecond\n")
+  (func $print (param $to i32) (param $from i32) (param $len i32)
+    (i32.store (i32.const 0) (local.get $from))
+    (i32.store (i32.const 4) (local.get $len))
+    (drop (call $write (local.get $to) (i32.const 0) (i32.const 1) (i32.const 8))))
+  (func (export "_start")
+    (call $print (i32.const 2) (i32.const 0x200) (i32.const 13))
+    ;; In two parts, the first of which does not show yet that it is a head.
+    (call $print (i32.const 1) (i32.const 0x100) (i32.const 4))
+    (call $print (i32.const 1) (i32.const 0x104) (i32.const 63))
+    (drop (call $sizes (i32.const 16) (i32.const 20)))
+    (drop (call $environ (i32.const 0x1000) (i32.const 0x2000)))
+    (call $print (i32.const 1) (i32.const 0x2000) (i32.load (i32.const 20)))
+    (call $exit (i32.const 0))))
