@@ -91,7 +91,7 @@ pub(super) async fn update(cx: &Context<'_>, was: &Deployed, wanted: &Wanted<'_>
 }
 
 /// What members are when nobody has set them.
-fn defaults() -> [(&'static str, Json); 8] {
+fn defaults() -> [(&'static str, Json); 7] {
     [
         ("Description", json!("")),
         ("Timeout", json!(3)),
@@ -100,7 +100,6 @@ fn defaults() -> [(&'static str, Json); 8] {
         ("Layers", json!([])),
         ("EphemeralStorage", json!({ "Size": 512 })),
         ("DeadLetterConfig", json!({ "TargetArn": "" })),
-        ("Handler", json!("")),
     ]
 }
 

@@ -337,6 +337,16 @@ fn every_problem_names_its_resource_and_its_line() {
 }
 
 #[test]
+fn what_is_started_whole_needs_no_handler() {
+    let without = FUNCTION.replace("      Handler: a.b\n", "");
+    assert_eq!(
+        problems(&without),
+        ["3: resource Thumb: AWS::Serverless::Function needs the property Handler"]
+    );
+    assert_eq!(loaded(&without.replace("python3.12", "wasm")).resources.len(), 1);
+}
+
+#[test]
 fn all_of_a_templates_mistakes_are_told_at_once() {
     let text = format!(
         "{FUNCTION}      Timeout: soon\n  Bucket: {{Type: AWS::S3::Bucket, Properties: {{BucketNam: x}}}}\n"

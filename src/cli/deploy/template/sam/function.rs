@@ -130,8 +130,10 @@ fn plain(function: &Resource) -> Result<Node, Problem> {
         "Tags",
     ];
     let mut plain = Node::new(from.line, Value::Map(copied(from, &same)));
-    for required in ["Handler", "Runtime"] {
-        if from.get(required).is_none() {
+    // A component or a web server is started whole; there is no function in it to name.
+    let whole = matches!(from.get("Runtime").and_then(Node::as_text), Some("wasm" | "web"));
+    for required in ["Runtime", "Handler"] {
+        if from.get(required).is_none() && !(whole && required == "Handler") {
             return Err(Problem::new(function.line, format!("{TYPE} needs the property {required}")));
         }
     }
