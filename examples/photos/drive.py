@@ -31,7 +31,7 @@ class Failed(Exception):
 
 
 def filtered(rows, step, choose):
-    """Rows with PNG's filters applied, so that the function has to undo each of them; `choose(y)` picks one."""
+    """Rows with PNG's filters applied, for the function to undo; `choose(y)` picks the one of a row."""
     packed = []
     above = bytes(len(rows[0]))
     for y, row in enumerate(rows):
@@ -93,7 +93,9 @@ def ring():
 
 def plasma():
     """A palette of 256 colours, 256 x 256."""
-    wheel = (int(127.5 + 127.5 * math.sin(math.tau * (i / 256 + c / 3))) for i in range(256) for c in range(3))
+    wheel = (
+        int(127.5 + 127.5 * math.sin(math.tau * (i / 256 + c / 3))) for i in range(256) for c in range(3)
+    )
     palette = png.chunk(b"PLTE", bytes(wheel))
 
     def pixel(x, y):

@@ -61,7 +61,7 @@ async function serve(handler) {
   await client.respond(requestId, result);
 }
 
-/** Reports an error that no handler's promise or callback carries, and ends: the process may be in any state. */
+/** Reports an error that no handler's promise or callback carries, and ends: nothing is certain any more. */
 async function end(status, title, error) {
   logError(title, error);
   const reporting = phase;

@@ -18,6 +18,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 PREFIX = "/2018-06-01/runtime/"
 # A bound on waits for the process under test, not a pace: a healthy client answers within milliseconds.
 PATIENCE_S = 30
+TRACE_ID = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1"
 
 
 class Outcome:
@@ -84,6 +85,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
+
     # A client that is killed leaves its connection in any state; that is no news.
     def handle_error(self, request, client_address):
         pass
@@ -112,7 +114,11 @@ class Function:
         with open(self.log_path, "wb") as log:
             self.spawned_at = time.perf_counter()
             self.process = subprocess.Popen(
-                command, cwd=self.folder, env=self._environment(handler, environment), stdout=log, stderr=log
+                command,
+                cwd=self.folder,
+                env=self._environment(handler, environment),
+                stdout=log,
+                stderr=log,
             )
 
     def _environment(self, handler, more):
@@ -141,7 +147,7 @@ class Function:
             "Lambda-Runtime-Aws-Request-Id": request_id,
             "Lambda-Runtime-Deadline-Ms": str(int(time.time() * 1000) + timeout_ms),
             "Lambda-Runtime-Invoked-Function-Arn": "arn:aws:lambda:us-east-1:000000000000:function:photos",
-            "Lambda-Runtime-Trace-Id": "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1",
+            "Lambda-Runtime-Trace-Id": TRACE_ID,
         }
         for name, value in headers.items():
             given[name.replace("_", "-")] = value

@@ -17,13 +17,16 @@ CORE = "com.amazonaws.services.lambda.runtime"
 
 INTERFACES = {
     "Context": """public interface Context {
-        String getAwsRequestId(); String getLogGroupName(); String getLogStreamName(); String getFunctionName();
+        String getAwsRequestId(); String getLogGroupName(); String getLogStreamName();
+        String getFunctionName();
         String getFunctionVersion(); String getInvokedFunctionArn(); CognitoIdentity getIdentity();
         ClientContext getClientContext(); int getRemainingTimeInMillis(); int getMemoryLimitInMB();
         LambdaLogger getLogger(); }""",
-    "CognitoIdentity": "public interface CognitoIdentity { String getIdentityId(); String getIdentityPoolId(); }",
+    "CognitoIdentity": """public interface CognitoIdentity {
+        String getIdentityId(); String getIdentityPoolId(); }""",
     "ClientContext": """public interface ClientContext {
-        Client getClient(); java.util.Map<String, String> getCustom(); java.util.Map<String, String> getEnvironment(); }""",
+        Client getClient(); java.util.Map<String, String> getCustom();
+        java.util.Map<String, String> getEnvironment(); }""",
     "Client": "public interface Client { String getInstallationId(); String getAppTitle(); }",
     "LambdaLogger": """public interface LambdaLogger { void log(String message); void log(byte[] message);
         default void log(String message, Object level) { log(message); } }""",
@@ -87,14 +90,17 @@ public class Orders implements RequestHandler<Orders.Order, Orders.Receipt> {
 }""",
     "Streams": """
 public class Streams implements RequestStreamHandler {
-    public void handleRequest(java.io.InputStream in, java.io.OutputStream out, Context c) throws java.io.IOException {
+    public void handleRequest(java.io.InputStream in, java.io.OutputStream out, Context c)
+            throws java.io.IOException {
         byte[] all = in.readAllBytes();
         out.write(("{\\"size\\":" + all.length + "}").getBytes());
     }
 }""",
     "Base": """
 public abstract class Base<T> implements RequestHandler<T, String> {
-    public String handleRequest(T event, Context c) { return event.getClass().getSimpleName() + " " + take(event); }
+    public String handleRequest(T event, Context c) {
+        return event.getClass().getSimpleName() + " " + take(event);
+    }
     protected abstract String take(T event);
 }""",
     "Derived": """
@@ -110,7 +116,8 @@ public class Contexts implements RequestHandler<Object, List<Object>> {
         int left = c.getRemainingTimeInMillis();
         List<Object> out = new ArrayList<>(Arrays.asList(c.getFunctionName(), c.getFunctionVersion(),
             c.getInvokedFunctionArn(), c.getMemoryLimitInMB(), c.getAwsRequestId(), c.getLogGroupName(),
-            c.getLogStreamName(), left > 0 && left <= 3000, System.getProperty("com.amazonaws.xray.traceHeader")));
+            c.getLogStreamName(), left > 0 && left <= 3000,
+            System.getProperty("com.amazonaws.xray.traceHeader")));
         if (c.getClientContext() != null) {
             out.add(c.getClientContext().getClient().getAppTitle());
             out.add(c.getClientContext().getCustom());
@@ -119,7 +126,11 @@ public class Contexts implements RequestHandler<Object, List<Object>> {
         return out;
     }
 }""",
-    "Unready": "public class Unready { public Unready() { throw new IllegalStateException(\"no setting\"); } public void go() {} }",
+    "Unready": """
+public class Unready {
+    public Unready() { throw new IllegalStateException("no setting"); }
+    public void go() {}
+}""",
     "Closed": "public class Closed { public Closed(int n) {} public void go() {} }",
 }
 
@@ -135,7 +146,9 @@ def compile_into(folder, files):
     subprocess.run(["javac", "--release", "17", "-d", os.path.join(folder, "task")] + paths, check=True)
 
 
-@unittest.skipUnless(shutil.which("javac") and shutil.which("java"), "no JDK on this machine: the Java client is not tested")
+@unittest.skipUnless(
+    shutil.which("javac") and shutil.which("java"), "no JDK on this machine: the Java client is not tested"
+)
 class Java(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
@@ -143,7 +156,9 @@ class Java(unittest.TestCase):
         cls.addClassCleanup(shutil.rmtree, cls.folder)
         client = [os.path.join(SOURCES, name) for name in sorted(os.listdir(SOURCES))]
         build = os.path.join(cls.folder, "client")
-        subprocess.run(["javac", "--release", "17", "-Xlint:all", "-Werror", "-d", build] + client, check=True)
+        subprocess.run(
+            ["javac", "--release", "17", "-Xlint:all", "-Werror", "-d", build] + client, check=True
+        )
         files = {"core/%s.java" % n: "package %s;\n%s" % (CORE, code) for n, code in INTERFACES.items()}
         start = "package shop;\nimport java.util.*;\nimport %s.*;\n" % CORE
         files.update({"shop/%s.java" % n: start + code for n, code in HANDLERS.items()})
@@ -178,7 +193,7 @@ class Java(unittest.TestCase):
 
     def test_json_and_output_survive_unicode_and_escapes(self):
         f = self.start("shop.Basics::echo")
-        event = {"é\n\t\"\\/": "\u2028 \x00 \U0001f600", "e": [], "o": {}, "n": -0.5, "x": 1e300}
+        event = {'é\n\t"\\/': "\u2028 \x00 \U0001f600", "e": [], "o": {}, "n": -0.5, "x": 1e300}
         self.assertEqual(f.invoke(event).json, event)
         self.assertEqual(f.invoke("Grüße 🦟 漢字").json, "Grüße 🦟 漢字")
         self.assertIn("Grüße 🦟 漢字\n", f.log())
@@ -186,13 +201,18 @@ class Java(unittest.TestCase):
     def test_events_that_are_not_json(self):
         f = self.start("shop.Basics::echo")
         for bad in (b'{"a":', b"", b"[1] 2", b"01", b"nul", b'"\\x"', b"[" * 100_000):
-            self.assertEqual(f.invoke(bad).json["errorType"], "java.lang.IllegalArgumentException", bad[:20])
+            self.assertEqual(
+                f.invoke(bad).json["errorType"], "java.lang.IllegalArgumentException", bad[:20]
+            )
         self.assertEqual(f.invoke(b" [1]\n").json, [1])
 
     def test_objects_records_enums_and_generics(self):
         f = self.start("shop.Orders")
         order = {
-            "Items": [{"name": "pen", "price": 3, "fresh": True, "unknown": 0}, {"name": "ink", "price": 2**33}],
+            "Items": [
+                {"name": "pen", "price": 3, "fresh": True, "unknown": 0},
+                {"name": "ink", "price": 2**33},
+            ],
             "kind": "GIFT",
             "rates": {"eur": 1},
         }
@@ -243,7 +263,9 @@ class Java(unittest.TestCase):
         self.assertEqual(f.log(), "two\rlines\nlevelled\n")
         client = '{"client":{"app_title":"Mayfly"},"custom":{"k":"v"}}'
         identity = '{"cognitoIdentityId":"id-1","cognitoIdentityPoolId":"pool-1"}'
-        outcome = f.invoke({}, Lambda_Runtime_Client_Context=client, Lambda_Runtime_Cognito_Identity=identity)
+        outcome = f.invoke(
+            {}, Lambda_Runtime_Client_Context=client, Lambda_Runtime_Cognito_Identity=identity
+        )
         self.assertEqual(outcome.json[9:], ["Mayfly", {"k": "v"}, "id-1"])
 
     def test_an_exception_becomes_an_error_document(self):
@@ -256,13 +278,19 @@ class Java(unittest.TestCase):
         self.assertRegex(error["stackTrace"][0], r"^shop\.Basics\.fail\(Basics\.java:\d+\)$")
         self.assertEqual(len(error["stackTrace"]), 1)
         self.assertEqual(error["cause"]["errorType"], "java.lang.IllegalStateException")
-        self.assertTrue(f.log().startswith("boom: java.io.IOException\rjava.io.IOException: boom\r\tat shop.Basics.fail"))
+        self.assertTrue(
+            f.log().startswith(
+                "boom: java.io.IOException\rjava.io.IOException: boom\r\tat shop.Basics.fail"
+            )
+        )
         self.assertEqual(f.log().count("\n"), 1)
         self.assertEqual(f.invoke({}).kind, "error")
 
     def test_a_circular_result(self):
         outcome = self.start("shop.Basics::circle").invoke({})
-        self.assertEqual((outcome.kind, outcome.json["errorType"]), ("error", "java.lang.IllegalArgumentException"))
+        self.assertEqual(
+            (outcome.kind, outcome.json["errorType"]), ("error", "java.lang.IllegalArgumentException")
+        )
 
     def test_an_error_of_the_machine_ends_the_process(self):
         f = self.start("shop.Basics::overflow")

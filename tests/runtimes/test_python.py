@@ -52,7 +52,9 @@ class Case:
         self.assertEqual([f.invoke().json for _ in range(50)], list(range(1, 51)))
 
     def test_strings_none_and_bytes(self):
-        f = self.start("def handler(event, context): return {'s': 'hi', 'n': None, 'b': b'\\x00\\xff'}[event]")
+        f = self.start(
+            "def handler(event, context): return {'s': 'hi', 'n': None, 'b': b'\\x00\\xff'}[event]"
+        )
         self.assertEqual(f.invoke("s").body, b'"hi"')
         self.assertEqual(f.invoke("n").body, b"null")
         outcome = f.invoke("b")
@@ -75,11 +77,13 @@ class Case:
             error["stackTrace"],
             [
                 '  File "%s", line 5, in handler\n    inner()\n' % app,
-                '  File "%s", line 2, in inner\n    raise ValueError(\'boom\')\n' % app,
+                "  File \"%s\", line 2, in inner\n    raise ValueError('boom')\n" % app,
             ],
         )
         log = f.log()
-        self.assertTrue(log.startswith("[ERROR] ValueError: boom\rTraceback (most recent call last):\r"), log)
+        self.assertTrue(
+            log.startswith("[ERROR] ValueError: boom\rTraceback (most recent call last):\r"), log
+        )
         self.assertIn('\u00a0\u00a0File "%s", line 5, in handler\r' % app, log)
         self.assertEqual(log.count("\n"), 1)
 
@@ -102,13 +106,17 @@ class Case:
     def test_a_missing_module(self):
         error = self.init_error("", "nowhere.handler")
         self.assertEqual(error["errorType"], "Runtime.ImportModuleError")
-        self.assertEqual(error["errorMessage"], "Unable to import module 'nowhere': No module named 'nowhere'")
+        self.assertEqual(
+            error["errorMessage"], "Unable to import module 'nowhere': No module named 'nowhere'"
+        )
         self.assertEqual(error["stackTrace"], [])
 
     def test_a_missing_dependency(self):
         error = self.init_error("import requests_nowhere\ndef handler(e, c): pass")
         self.assertEqual(error["errorType"], "Runtime.ImportModuleError")
-        self.assertEqual(error["errorMessage"], "Unable to import module 'app': No module named 'requests_nowhere'")
+        self.assertEqual(
+            error["errorMessage"], "Unable to import module 'app': No module named 'requests_nowhere'"
+        )
 
     def test_a_missing_function(self):
         error = self.init_error("x = 1", "app.handle")
@@ -148,13 +156,16 @@ class Case:
         error = f.invoke().json
         self.assertEqual(error["errorType"], "Runtime.MarshalError")
         self.assertEqual(
-            error["errorMessage"], "Unable to marshal response: Object of type Point is not JSON serializable"
+            error["errorMessage"],
+            "Unable to marshal response: Object of type Point is not JSON serializable",
         )
         self.assertEqual(f.invoke().kind, "error")
 
     def test_a_circular_result(self):
         f = self.start("def handler(event, context):\n    a = []\n    a.append(a)\n    return a")
-        self.assertEqual(f.invoke().json["errorMessage"], "Unable to marshal response: Circular reference detected")
+        self.assertEqual(
+            f.invoke().json["errorMessage"], "Unable to marshal response: Circular reference detected"
+        )
 
     def test_an_event_that_is_not_json(self):
         f = self.start("def handler(event, context): return event")
@@ -165,12 +176,12 @@ class Case:
         self.assertEqual(f.invoke(b" \n[1, 2]\r\n ").json, [1, 2])
 
     def test_decimals_are_numbers(self):
-        code = "from decimal import Decimal\ndef handler(e, c): return [Decimal('3'), Decimal('2.50'), Decimal('NaN')]"
+        code = "from decimal import Decimal as D\ndef handler(e, c): return [D('3'), D('2.50'), D('NaN')]"
         f = self.start(code)
         self.assertEqual(f.invoke().body, b"[3, 2.5, NaN]")
 
     def test_keys_floats_and_escapes_are_those_of_json_dumps(self):
-        value = "{1: 'a\\n\"', True: 1e100, None: -0.0, 2.5: ('t', []), 'é': '\\u2028 \\U0001f600', 'big': 10**30}"
+        value = "{1: 'a\\n\"', True: 1e100, None: -0.0, 2.5: ('t',), 'é': '\\u2028\\U0001f600', 'b': 9**30}"
         f = self.start("def handler(event, context): return " + value)
         ascii_only = int(self.version.split(".")[1]) < 12
         expected = json.dumps(eval(value), ensure_ascii=ascii_only).encode()
@@ -193,7 +204,8 @@ import os
 def handler(event, context):
     left = context.get_remaining_time_in_millis()
     return [context.function_name, context.function_version, context.invoked_function_arn,
-            context.memory_limit_in_mb, context.aws_request_id, context.log_group_name, context.log_stream_name,
+            context.memory_limit_in_mb, context.aws_request_id, context.log_group_name,
+            context.log_stream_name,
             context.identity.cognito_identity_id, context.client_context, os.environ.get('_X_AMZN_TRACE_ID'),
             0 < left <= 3000, type(left).__name__, repr(context)[:14]]
 """
@@ -224,20 +236,24 @@ def handler(event, context):
         code = """
 def handler(event, context):
     c = context.client_context
-    return [c.client.app_title, c.client.installation_id, c.custom, c.env, context.identity.cognito_identity_id,
-            context.identity.cognito_identity_pool_id]
+    return [c.client.app_title, c.client.installation_id, c.custom, c.env,
+            context.identity.cognito_identity_id, context.identity.cognito_identity_pool_id]
 """
         f = self.start(code)
         client = '{"client":{"app_title":"Mayfly"},"custom":{"k":"v"},"env":{"e":"1"}}'
         identity = '{"cognitoIdentityId":"id-1","cognitoIdentityPoolId":"pool-1"}'
-        outcome = f.invoke({}, Lambda_Runtime_Client_Context=client, Lambda_Runtime_Cognito_Identity=identity)
+        outcome = f.invoke(
+            {}, Lambda_Runtime_Client_Context=client, Lambda_Runtime_Cognito_Identity=identity
+        )
         self.assertEqual(outcome.json, ["Mayfly", None, {"k": "v"}, {"e": "1"}, "id-1", "pool-1"])
         broken = f.invoke({}, Lambda_Runtime_Client_Context="{").json
         self.assertEqual(broken["errorType"], "Runtime.LambdaContextUnmarshalError")
         self.assertTrue(broken["errorMessage"].startswith("Unable to parse Client Context JSON: "), broken)
 
     def test_prints_are_out_before_the_answer(self):
-        f = self.start("import sys\ndef handler(e, c):\n    print('one\\ntwo', end='')\n    print('err', file=sys.stderr)")
+        f = self.start(
+            "import sys\ndef handler(e, c):\n    print('one\\ntwo', end='')\n    sys.stderr.write('err\\n')"
+        )
         f.invoke()
         self.assertIn("one\ntwo", f.log())
         self.assertIn("err\n", f.log())
@@ -287,14 +303,19 @@ def handler(event, context):
         paid, failed = [json.loads(line) for line in f.log().splitlines()]
         self.assertRegex(paid.pop("timestamp"), r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")
         self.assertEqual(
-            paid, {"level": "INFO", "message": "paid", "logger": "shop", "requestId": request_id, "order": 7}
+            paid,
+            {"level": "INFO", "message": "paid", "logger": "shop", "requestId": request_id, "order": 7},
         )
-        self.assertEqual((failed["level"], failed["errorType"], failed["errorMessage"]), ("ERROR", "RuntimeError", "no"))
+        self.assertEqual(
+            (failed["level"], failed["errorType"], failed["errorMessage"]), ("ERROR", "RuntimeError", "no")
+        )
 
     def test_no_library_is_imported_for_the_function(self):
         code = "import sys\ndef handler(e, c): return [m for m in e if m in sys.modules]"
         f = self.start(code)
-        self.assertEqual(f.invoke(["json", "logging", "socket", "http.client", "re", "traceback", "site"]).json, [])
+        self.assertEqual(
+            f.invoke(["json", "logging", "socket", "http.client", "re", "traceback", "site"]).json, []
+        )
 
     def test_exiting_ends_the_process(self):
         for code, status in (("import sys; sys.exit(3)", 3), ("exit(4)", 4), ("import os; os._exit(5)", 5)):
@@ -320,7 +341,9 @@ def handler(event, context):
         f = self.start("import sys\ndef handler(event, context): return sys.path")
         path = f.invoke().json
         self.assertEqual(path[0], f.folder)
-        self.assertEqual(path[1:3], ["/opt/python/lib/python%s/site-packages" % self.version, "/opt/python"])
+        self.assertEqual(
+            path[1:3], ["/opt/python/lib/python%s/site-packages" % self.version, "/opt/python"]
+        )
         self.assertNotIn(os.path.dirname(BOOTSTRAP), path)
 
 

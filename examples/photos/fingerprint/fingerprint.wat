@@ -1,6 +1,6 @@
-;; Draws the fingerprint of a request's body: its FNV-1a hash (64 bits) as an SVG of five by five cells, mirrored, so
-;; that two pictures can be told apart at a glance. A WASI preview 1 command that speaks CGI: the body is standard
-;; input, the answer goes to standard output. It is built from this text when it is deployed.
+;; Draws the fingerprint of a request's body: its FNV-1a hash (64 bits) as an SVG of five by five cells,
+;; mirrored, so that two pictures can be told apart at a glance. A WASI preview 1 command that speaks CGI: the
+;; body is standard input, the answer goes to standard output. It is built from this text when it is deployed.
 (module
   (import "wasi_snapshot_preview1" "fd_read"
     (func $fd_read (param i32 i32 i32 i32) (result i32)))

@@ -31,4 +31,7 @@ def make(bucket, key):
     small = png.shrink(picture, SIDE)
     s3.put(bucket, key.replace("uploads/", "thumbs/", 1), png.encode(small), "image/png")
     took = (time.perf_counter() - started) * 1000
-    print("%s: %dx%d to %dx%d in %d ms" % (key, picture.width, picture.height, small.width, small.height, took))
+    print(
+        "%s: %dx%d to %dx%d in %d ms"
+        % (key, picture.width, picture.height, small.width, small.height, took)
+    )

@@ -48,7 +48,9 @@ def decode(data):
         raise Unsupported("it is interlaced")
     if not 0 < width * height <= MAX_PIXELS:
         raise Unsupported("it has %d x %d pixels" % (width, height))
-    rows = _unfilter(_unpack(packed, (width * CHANNELS[colour] + 1) * height), width, height, CHANNELS[colour])
+    rows = _unfilter(
+        _unpack(packed, (width * CHANNELS[colour] + 1) * height), width, height, CHANNELS[colour]
+    )
     if colour == 3:
         return _look_up(width, height, rows, palette, alpha)
     return Picture(width, height, CHANNELS[colour], rows)

@@ -56,7 +56,8 @@ class Client {
 
   async #exchange(method, path, headers, body) {
     const agent = `mayfly-node/${process.versions.node}`;
-    const head = `${method} /2018-06-01/runtime/${path} HTTP/1.1\r\nHost: ${this.#address}\r\n` +
+    const head =
+      `${method} /2018-06-01/runtime/${path} HTTP/1.1\r\nHost: ${this.#address}\r\n` +
       `User-Agent: ${agent}\r\n${headers}\r\n`;
     const kept = this.#socket !== null;
     try {

@@ -14,7 +14,7 @@ class RuntimeError extends Error {
   }
 }
 
-/** The document that the Runtime API takes for an error. Anything can be thrown, so nothing is believed of it. */
+/** The document that the Runtime API takes. Anything can be thrown, so nothing is believed of it. */
 function toDocument(error) {
   try {
     if (isError(error)) {
@@ -24,7 +24,8 @@ function toDocument(error) {
   } catch {
     return {
       errorType: 'handled',
-      errorMessage: 'callback called with Error argument, but there was a problem while retrieving one or more ' +
+      errorMessage:
+        'callback called with Error argument, but there was a problem while retrieving one or more ' +
         'of its message, name, and stack',
     };
   }

@@ -7,7 +7,7 @@ const path = require('path');
 const { pathToFileURL } = require('url');
 const { RuntimeError } = require('./errors.cjs');
 
-/** Where modules are looked for beside the function's own: its layers, then what this machine has installed. */
+/** Where modules are looked for beside the function's own: its layers, then what the machine has. */
 function setModulePaths() {
   const major = process.versions.node.split('.')[0];
   process.env.NODE_PATH = [
@@ -16,7 +16,9 @@ function setModulePaths() {
     '/opt/nodejs/node_modules',
     '/opt/nodejs',
     path.resolve(process.execPath, '../../lib/node_modules'),
-  ].filter(Boolean).join(':');
+  ]
+    .filter(Boolean)
+    .join(':');
   // Node reads NODE_PATH once, before this file; this is its way to be told of a change.
   Module._initPaths();
 }
@@ -55,7 +57,12 @@ async function loadModule(folder, file) {
 
 function loaders(folder) {
   const own = isModuleFolder(folder) ? importFile : require;
-  const order = [['', require], ['.js', own], ['.mjs', importFile], ['.cjs', require]];
+  const order = [
+    ['', require],
+    ['.js', own],
+    ['.mjs', importFile],
+    ['.cjs', require],
+  ];
   if (process.features.typescript) order.push(['.ts', own], ['.mts', importFile], ['.cts', require]);
   return order;
 }
@@ -76,7 +83,10 @@ function isModuleFolder(folder) {
     try {
       return JSON.parse(readFileSync(manifest, 'utf8')).type === 'module';
     } catch (error) {
-      console.warn(`${manifest} cannot be read, it will be ignored for ES module detection purposes.`, error);
+      console.warn(
+        `${manifest} cannot be read, it will be ignored for ES module detection purposes.`,
+        error,
+      );
       return false;
     }
   }

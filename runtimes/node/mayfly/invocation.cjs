@@ -5,7 +5,8 @@
 
 const { RuntimeError } = require('./errors.cjs');
 
-const NEVER_SETTLED = 'The Lambda runtime client detected an unexpected Node.js exit code. This is most commonly ' +
+const NEVER_SETTLED =
+  'The Lambda runtime client detected an unexpected Node.js exit code. This is most commonly ' +
   'caused by a Promise that was never settled. For more information, see ' +
   'https://nodejs.org/docs/latest/api/process.html#exit-codes';
 
@@ -32,12 +33,14 @@ async function run(handler, headers, body) {
 function start(handler, headers, body, resolve, reject) {
   let waits = true;
   let finished = false;
-  const first = (answer) => (...args) => {
-    if (!finished) {
-      finished = true;
-      answer(...args);
-    }
-  };
+  const first =
+    (answer) =>
+    (...args) => {
+      if (!finished) {
+        finished = true;
+        answer(...args);
+      }
+    };
   const done = first((error, result) => (isGiven(error) ? reject(error) : resolve(result)));
   const succeed = (result) => done(null, result);
   const fail = (error) => done(isGiven(error) ? error : 'handled');

@@ -40,7 +40,7 @@ def main():
 
 
 def load(name):
-    """Finds the function that `_HANDLER` names: `module.function`, `folder/module.function`, `a.b.function`."""
+    """Finds the function that `_HANDLER` names: `module.function`, `folder/module.function`, `a.b.f`."""
     module_name, dot, function_name = name.rpartition(".")
     if not dot:
         reason = "not enough values to unpack (expected 2, got 1)"

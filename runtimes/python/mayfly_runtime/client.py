@@ -15,7 +15,9 @@ class Client:
     def __init__(self, address):
         host, _, port = address.rpartition(":")
         self._peer = (host, int(port))
-        self._common = "Host: %s\r\nUser-Agent: mayfly-python/%d.%d\r\n" % ((address,) + sys.version_info[:2])
+        self._common = "Host: %s\r\nUser-Agent: mayfly-python/%d.%d\r\n" % (
+            (address,) + sys.version_info[:2]
+        )
         self._socket = None
 
     def next(self):

@@ -28,7 +28,9 @@ class LambdaContext:
         self.log_stream_name = environ.get("AWS_LAMBDA_LOG_STREAM_NAME")
         client = _parse(headers.get("lambda-runtime-client-context"), "Client Context")
         self.client_context = None if client is None else ClientContext(client)
-        self.identity = CognitoIdentity(_parse(headers.get("lambda-runtime-cognito-identity"), "Cognito Identity"))
+        self.identity = CognitoIdentity(
+            _parse(headers.get("lambda-runtime-cognito-identity"), "Cognito Identity")
+        )
 
     def get_remaining_time_in_millis(self):
         return max(self._epoch_deadline_time_in_ms - int(time.time() * 1000), 0)

@@ -33,7 +33,9 @@ def _frames(error):
 
     frames = traceback.extract_tb(error.__traceback__)
     # The way from this package to the function's own code is of no interest to its author.
-    while frames and (frames[0].filename.startswith(_HERE) or frames[0].filename.startswith("<frozen importlib")):
+    while frames and (
+        frames[0].filename.startswith(_HERE) or frames[0].filename.startswith("<frozen importlib")
+    ):
         del frames[0]
     return traceback.format_list([(f.filename, f.lineno, f.name, f.line) for f in frames])
 

@@ -27,7 +27,13 @@ def install(logging):
         stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
         # Inner line breaks become carriage returns: a record is one log event.
         message = _full_message(exceptions, record).rstrip("\n").replace("\n", "\r")
-        return "[%s]\t%s.%03dZ\t%s\t%s\n" % (record.levelname, stamp, record.msecs, context.request_id, message)
+        return "[%s]\t%s.%03dZ\t%s\t%s\n" % (
+            record.levelname,
+            stamp,
+            record.msecs,
+            context.request_id,
+            message,
+        )
 
     def json_of(record):
         return codec.encode(_document(exceptions, record, known)).decode() + "\n"

@@ -1,6 +1,7 @@
 """A small S3 client: put, get and list on path-style addresses, signed with Signature Version 4.
 
-Standard library only, so that the example needs nothing installed. boto3 would do as well, and imports for 150 ms.
+Standard library only, so that the example needs nothing installed. boto3 would do as well, and takes 150 ms
+to import.
 """
 
 import hashlib
@@ -43,14 +44,16 @@ def _call(method, path, body=b"", headers=None):
             content = answer.read()
             break
         except (ConnectionError, http.client.HTTPException):
-            # A connection kept from an earlier invocation may have been closed meanwhile. Put and get repeat well.
+            # A connection kept from an earlier invocation may be closed by now. Put and get repeat well.
             _connection = None
             if fresh or attempt == 2:
                 raise
     if answer.status == 404:
         raise Missing(path)
     if answer.status >= 300:
-        raise OSError("%s %s: %d %s" % (method, path, answer.status, content[:500].decode("utf-8", "replace")))
+        raise OSError(
+            "%s %s: %d %s" % (method, path, answer.status, content[:500].decode("utf-8", "replace"))
+        )
     return content, answer.headers
 
 

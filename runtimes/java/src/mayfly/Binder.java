@@ -89,7 +89,7 @@ final class Binder {
     }
 
     private static Object number(Number number, Class<?> raw) {
-        BigDecimal exact = number instanceof Double ? BigDecimal.valueOf((Double) number) : new BigDecimal(number.toString());
+        BigDecimal exact = new BigDecimal(number.toString());
         if (raw == double.class || raw == Double.class) {
             return number.doubleValue();
         }
@@ -162,7 +162,8 @@ final class Binder {
                 String name = propertyOf(method, "set");
                 if (name != null && method.getParameterCount() == 1 && members.containsKey(lower(name))) {
                     method.setAccessible(true);
-                    method.invoke(object, bind(members.get(lower(name)), method.getGenericParameterTypes()[0]));
+                    Type wanted = method.getGenericParameterTypes()[0];
+                    method.invoke(object, bind(members.get(lower(name)), wanted));
                 }
             }
             return object;
@@ -171,7 +172,8 @@ final class Binder {
         }
     }
 
-    private static Object record(Map<String, Object> members, Class<?> raw) throws ReflectiveOperationException {
+    private static Object record(Map<String, Object> members, Class<?> raw)
+            throws ReflectiveOperationException {
         RecordComponent[] components = raw.getRecordComponents();
         Class<?>[] types = new Class<?>[components.length];
         Object[] arguments = new Object[components.length];
@@ -193,7 +195,7 @@ final class Binder {
         try {
             return raw.getConstructor().newInstance();
         } catch (ReflectiveOperationException error) {
-            String advice = " needs a public constructor without arguments; take a Map or an InputStream instead";
+            String advice = " needs a public constructor without arguments; a Map or an InputStream would do";
             throw new IllegalArgumentException(raw.getName() + advice, error);
         }
     }
@@ -204,7 +206,8 @@ final class Binder {
             String name = method.getName();
             boolean fits = name.startsWith(prefix) && name.length() > prefix.length();
             if (fits && Character.isUpperCase(name.charAt(prefix.length()))) {
-                return Character.toLowerCase(name.charAt(prefix.length())) + name.substring(prefix.length() + 1);
+                String property = name.substring(prefix.length());
+                return Character.toLowerCase(property.charAt(0)) + property.substring(1);
             }
         }
         return null;
@@ -218,8 +221,10 @@ final class Binder {
     }
 
     private static Type argument(Type type, int index) {
-        boolean known = type instanceof ParameterizedType generic && generic.getActualTypeArguments().length > index;
-        return known ? ((ParameterizedType) type).getActualTypeArguments()[index] : Object.class;
+        Type[] none = {};
+        boolean generic = type instanceof ParameterizedType;
+        Type[] arguments = generic ? ((ParameterizedType) type).getActualTypeArguments() : none;
+        return index < arguments.length ? arguments[index] : Object.class;
     }
 
     private static <T> T cast(Object value, Class<T> wanted) {
@@ -234,6 +239,7 @@ final class Binder {
     }
 
     private static IllegalArgumentException mismatch(String found, Type wanted) {
-        return new IllegalArgumentException("the event has a " + found + " where " + wanted.getTypeName() + " is wanted");
+        String name = wanted.getTypeName();
+        return new IllegalArgumentException("the event has a " + found + " where " + name + " is wanted");
     }
 }

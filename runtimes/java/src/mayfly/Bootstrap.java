@@ -86,7 +86,8 @@ public final class Bootstrap {
         List<String> trace = new ArrayList<>();
         for (StackTraceElement frame : error.getStackTrace()) {
             // What lies below the handler is this client and the reflection that called it.
-            if (frame.getClassName().startsWith("mayfly.") || frame.getClassName().startsWith("jdk.internal.")) {
+            String owner = frame.getClassName();
+            if (owner.startsWith("mayfly.") || owner.startsWith("jdk.internal.")) {
                 break;
             }
             trace.add(frame.toString());

@@ -60,8 +60,8 @@ final class InvocationContext implements InvocationHandler {
             return null;
         }
         // Header bytes are UTF-8 to their sender and Latin-1 to HTTP.
-        byte[] utf8 = text.getBytes(StandardCharsets.ISO_8859_1);
-        return members(method.getReturnType(), (Map<?, ?>) Json.read(new String(utf8, StandardCharsets.UTF_8)));
+        String json = new String(text.getBytes(StandardCharsets.ISO_8859_1), StandardCharsets.UTF_8);
+        return members(method.getReturnType(), (Map<?, ?>) Json.read(json));
     }
 
     private static Object members(Class<?> type, Map<?, ?> given) {
@@ -71,8 +71,9 @@ final class InvocationContext implements InvocationHandler {
                 return otherwise(given, self, method, arguments);
             }
             Object value = given.get(keyOf(name));
-            boolean nested = value instanceof Map<?, ?> && !Map.class.isAssignableFrom(method.getReturnType());
-            return nested ? members(method.getReturnType(), (Map<?, ?>) value) : value;
+            Class<?> wanted = method.getReturnType();
+            boolean nested = value instanceof Map<?, ?> && !Map.class.isAssignableFrom(wanted);
+            return nested ? members(wanted, (Map<?, ?>) value) : value;
         });
     }
 
@@ -93,14 +94,16 @@ final class InvocationContext implements InvocationHandler {
         if (!method.getName().equals("log")) {
             return otherwise("LambdaLogger", self, method, arguments);
         }
-        boolean bytes = arguments[0] instanceof byte[];
-        String text = bytes ? new String((byte[]) arguments[0], StandardCharsets.UTF_8) : String.valueOf(arguments[0]);
+        String text = arguments[0] instanceof byte[] bytes
+                ? new String(bytes, StandardCharsets.UTF_8)
+                : String.valueOf(arguments[0]);
         // A message is one log event, whatever line breaks it holds.
         System.out.print(text.stripTrailing().replace("\n", "\r") + "\n");
         return null;
     }
 
-    private static Object otherwise(Object like, Object self, Method method, Object[] arguments) throws Throwable {
+    private static Object otherwise(Object like, Object self, Method method, Object[] arguments)
+            throws Throwable {
         if (method.isDefault()) {
             return InvocationHandler.invokeDefault(self, method, arguments);
         }

@@ -191,7 +191,8 @@ final class Json {
 
     private static void write(Object value, StringBuilder out, int depth) {
         if (depth > MAX_DEPTH) {
-            throw new IllegalArgumentException("the result has over " + MAX_DEPTH + " levels; does it hold itself?");
+            String what = "the result has over " + MAX_DEPTH + " levels; does it hold itself?";
+            throw new IllegalArgumentException(what);
         }
         if (value == null || value instanceof Boolean) {
             out.append(value);
