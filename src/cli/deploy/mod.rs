@@ -122,9 +122,7 @@ pub(super) async fn deploy(client: &Client, source: &Source, ask: bool) -> anyho
 
     let loaded = template::load(&text, &place, &given);
     let mut template: Template = loaded.map_err(|problems| tell(&problems))?;
-    for warning in &template.warnings {
-        output::warning(format!("{shown}:{warning}"));
-    }
+    warn(&shown, &template.warnings);
     let root = file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let watched = sources::watched(&template.resources, root);
     let packages = sources::collect(&mut template.resources, root, !source.no_build);
@@ -197,6 +195,20 @@ fn stack_name(source: &Source, file: &Path) -> anyhow::Result<String> {
         );
     }
     Ok(name)
+}
+
+/// Says each warning once, with all the lines that it holds for.
+fn warn(file: &str, warnings: &[Problem]) {
+    let mut by_message: Vec<(&str, Vec<String>)> = Vec::new();
+    for warning in warnings {
+        match by_message.iter_mut().find(|(message, _)| *message == warning.message) {
+            Some((_, lines)) => lines.push(warning.line.to_string()),
+            None => by_message.push((&warning.message, vec![warning.line.to_string()])),
+        }
+    }
+    for (message, lines) in by_message {
+        output::warning(format!("{file}:{}: {message}", lines.join(",")));
+    }
 }
 
 fn pair(text: &str) -> Result<(String, String), String> {
