@@ -1,12 +1,12 @@
 //! Who holds which body.
 //!
-//! Bodies beside the store are written before the transaction that names them, and deleted after the one that names
-//! them last. Between the two stands a count of holders here, in the same transaction as the name itself. A body
-//! without holders becomes garbage; it is deleted in three steps (doom, delete, forget), so that nobody can take
-//! hold of a body while its bytes are on their way out.
+//! Bodies beside the store are written before the transaction that names them, and deleted after the one that
+//! names them last. Between the two stands a count of holders here, in the same transaction as the name
+//! itself. A body without holders becomes garbage; it is deleted in three steps (doom, delete, forget), so
+//! that nobody can take hold of a body while its bytes are on their way out.
 //!
-//! Not here: the bytes (the binary moves them), and bodies that were written but never named, which the binary
-//! finds by asking [`is_known`].
+//! Not here: the bytes (the binary moves them), and bodies that were written but never named, which the
+//! binary finds by asking [`is_known`].
 //!
 //! Keys: `BLOBS(id)`, `BLOBS_GARBAGE(id)`.
 

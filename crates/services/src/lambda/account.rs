@@ -124,11 +124,14 @@ fn reserve(cx: &mut Cx<'_>, name: &str, wanted: Option<u32>) -> Result<(), Fault
     let min = cx.limits.unreserved_concurrency_min;
     if after > before && unreserved(cx, &usage) + before < after + u64::from(min) {
         return Err(faults::parameter(format!(
-            "Specified ReservedConcurrentExecutions for function decreases account's UnreservedConcurrentExecution \
+            "Specified ReservedConcurrentExecutions for function decreases account's \
+             UnreservedConcurrentExecution \
              below its minimum value of [{min}]."
         )));
     }
-    count(cx, |usage| usage.reserved_concurrency = (usage.reserved_concurrency + after).saturating_sub(before))?;
+    count(cx, |usage| {
+        usage.reserved_concurrency = (usage.reserved_concurrency + after).saturating_sub(before)
+    })?;
     row.reserved_concurrency = wanted;
     FUNCTIONS.put(cx.tx, &function.key(), &row);
     Ok(())

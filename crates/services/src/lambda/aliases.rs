@@ -99,22 +99,29 @@ fn checked_weights(
 ) -> Result<BTreeMap<u64, f64>, Fault> {
     let asked = routing.map(|routing| routing.additional_version_weights).unwrap_or_default();
     if asked.len() > 1 {
-        return Err(faults::parameter("Number of items in AdditionalVersionWeights cannot be greater than 1"));
+        return Err(faults::parameter(
+            "Number of items in AdditionalVersionWeights cannot be greater than 1",
+        ));
     }
     let mut weights = BTreeMap::new();
     for (other, weight) in asked {
         if !(0.0..=1.0).contains(&weight) {
-            let constraint = "Map value must satisfy constraint: [Member must have value less than or equal to 1.0, \
+            let constraint = "Map value must satisfy constraint: [Member must have value less than or \
+                              equal to 1.0, \
                               Member must have value greater than or equal to 0.0, Member must not be null]";
             return Err(faults::invalid(format_args!("{{{other}={weight:?}}}"), WEIGHTS, constraint));
         }
         if version == 0 || other == VersionRow::LATEST {
-            return Err(faults::parameter("$LATEST is not supported for an alias pointing to more than 1 version"));
+            return Err(faults::parameter(
+                "$LATEST is not supported for an alias pointing to more than 1 version",
+            ));
         }
         if !check::is_number(&other) {
-            let constraint = "Map keys must satisfy constraint: [Member must have length less than or equal to 1024, \
+            let constraint = "Map keys must satisfy constraint: [Member must have length less than or \
+                              equal to 1024, \
                               Member must have length greater than or equal to 1, \
-                              Member must satisfy regular expression pattern: [0-9]+, Member must not be null]";
+                              Member must satisfy regular expression pattern: [0-9]+, Member must not be \
+                              null]";
             return Err(faults::invalid(format_args!("{{{other}={weight:?}}}"), WEIGHTS, constraint));
         }
         let number = existing_version(cx, function, &other)?;
@@ -173,7 +180,11 @@ pub(super) fn update(cx: &mut Cx<'_>, input: Update) -> Result<Alias, Fault> {
         Some(routing) => routing,
         // The weights that stay must still fit the version that may have changed.
         None => Routing {
-            additional_version_weights: row.weights.iter().map(|(n, weight)| (n.to_string(), *weight)).collect(),
+            additional_version_weights: row
+                .weights
+                .iter()
+                .map(|(n, weight)| (n.to_string(), *weight))
+                .collect(),
         },
     };
     row.weights = checked_weights(cx, &function, row.version, Some(routing))?;

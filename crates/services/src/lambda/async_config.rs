@@ -11,7 +11,10 @@ use mayfly_wire::with::epoch_seconds;
 use serde::{Deserialize, Serialize};
 
 const PAGE: usize = 50;
-const ARN_PATTERN: &str = r"^$|arn:(aws[a-zA-Z0-9-]*):([a-zA-Z0-9\-])+:([a-z]{2}((-gov)|(-iso([a-z]?)))?-[a-z]+-\d{1})?:(\d{12})?:(.*)";
+const ARN_PATTERN: &str = concat!(
+    r"^$|arn:(aws[a-zA-Z0-9-]*):([a-zA-Z0-9\-])+:([a-z]{2}((-gov)|(-iso([a-z]?)))?-[a-z]+-\d{1})?:(\d{12",
+    r"})?:(.*)",
+);
 
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
@@ -105,7 +108,9 @@ fn existing(cx: &mut Cx<'_>, name: &str, qualifier: Option<&str>) -> Result<Func
 fn write(cx: &mut Cx<'_>, function: &Function, mut row: AsyncRow, input: Put) -> Result<Config, Fault> {
     let (retries, age) = (input.maximum_retry_attempts, input.maximum_event_age_in_seconds);
     if retries.is_none() && age.is_none() && input.destination_config.is_none() {
-        return Err(faults::parameter("You must specify at least one of error handling or destination setting."));
+        return Err(faults::parameter(
+            "You must specify at least one of error handling or destination setting.",
+        ));
     }
     if let Some(retries) = retries {
         row.retries = Some(check::number(retries, "maximumRetryAttempts", 0, 2)?);
@@ -177,7 +182,10 @@ fn stored(cx: &Cx<'_>, function: &Function) -> Result<AsyncRow, Fault> {
     let qualifier = qualifier(function);
     let row = ASYNC.get(cx.tx, &function.qualified_key(qualifier))?;
     row.ok_or_else(|| {
-        faults::not_found(format!("The function {} doesn't have an EventInvokeConfig", function.arn_of(qualifier)))
+        faults::not_found(format!(
+            "The function {} doesn't have an EventInvokeConfig",
+            function.arn_of(qualifier)
+        ))
     })
 }
 

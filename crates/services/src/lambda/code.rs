@@ -85,7 +85,9 @@ pub(super) fn architecture(list: Option<&Vec<String>>) -> Result<Option<String>,
             "Member must satisfy constraint: \
              [Member must satisfy enum value set: [x86_64, arm64], Member must not be null]",
         )),
-        Some([]) => Err(faults::invalid("[]", "architectures", "Member must have length greater than or equal to 1")),
+        Some([]) => {
+            Err(faults::invalid("[]", "architectures", "Member must have length greater than or equal to 1"))
+        }
         Some(many) => Err(faults::invalid(
             format_args!("[{}]", many.join(", ")),
             "architectures",
@@ -114,7 +116,9 @@ pub(super) fn update_source(cx: &mut Cx<'_>, input: UpdateCode) -> Result<Option
     let latest = lookup::latest(cx, &function)?;
     check_revision(input.revision_id.as_deref(), &latest.revision_id)?;
     if input.code.image_uri.is_some() {
-        return Err(faults::parameter("Please don't provide ImageUri when updating a function with packageType Zip."));
+        return Err(faults::parameter(
+            "Please don't provide ImageUri when updating a function with packageType Zip.",
+        ));
     }
     if input.publish_to.is_some() {
         return Err(Fault::not_implemented("PublishTo"));

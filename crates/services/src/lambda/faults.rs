@@ -9,8 +9,9 @@ fn user(status: u16, code: &'static str, message: impl Into<String>) -> Fault {
 
 /// A member breaks its constraint. `path` is the member in AWS's spelling, such as `code.s3Bucket`.
 pub(super) fn invalid(value: impl Display, path: &str, constraint: impl Display) -> Fault {
-    let sentence =
-        format!("1 validation error detected: Value '{value}' at '{path}' failed to satisfy constraint: {constraint}");
+    let sentence = format!(
+        "1 validation error detected: Value '{value}' at '{path}' failed to satisfy constraint: {constraint}"
+    );
     Fault::new(400, "ValidationException", sentence)
 }
 
@@ -68,7 +69,8 @@ pub(super) fn update_in_progress(arn: &Arn) -> Fault {
 
 pub(super) fn in_state(state: &str) -> Fault {
     conflict(format!(
-        "The operation cannot be performed at this time. The function is currently in the following state: {state}"
+        "The operation cannot be performed at this time. The function is currently in the following \
+         state: {state}"
     ))
 }
 

@@ -44,7 +44,11 @@ pub(super) fn create_source(cx: &mut Cx<'_>, input: Create) -> Result<Option<Pac
     input.code.source(cx).map(Some)
 }
 
-pub(super) fn create(cx: &mut Cx<'_>, input: Create, package: Option<&Package>) -> Result<Configuration, Fault> {
+pub(super) fn create(
+    cx: &mut Cx<'_>,
+    input: Create,
+    package: Option<&Package>,
+) -> Result<Configuration, Fault> {
     let (function, mut row) = new_version(cx, &input)?;
     row.package = code::staged(package)?;
     check_sizes(cx, &row)?;
@@ -199,7 +203,8 @@ fn list_all(cx: &mut Cx<'_>, marker: Option<&str>, limit: usize) -> Result<Liste
     let mut rows = VERSIONS.scan(cx.tx, scan)?;
     let more = rows.len() > limit;
     rows.truncate(limit);
-    let next_marker = rows.last().filter(|_| more).map(|((_, _, name, number), _)| format!("{name}:{number}"));
+    let next_marker =
+        rows.last().filter(|_| more).map(|((_, _, name, number), _)| format!("{name}:{number}"));
     let shown = |((_, _, name, _), row): (_, VersionRow)| {
         let function = at(cx, name);
         Configuration::listed(&function.name, function.arn_of(&row.label()), row)
@@ -215,14 +220,18 @@ pub(super) fn delete(cx: &mut Cx<'_>, input: Named) -> Result<(), Fault> {
             Err(faults::parameter("$LATEST version cannot be deleted without deleting the function."))
         }
         (Some(_), Qualifier::Version(number)) => delete_version(cx, &function, number),
-        (Some(_), Qualifier::Alias(_)) => Err(faults::parameter("Deletion of aliases is not currently supported.")),
+        (Some(_), Qualifier::Alias(_)) => {
+            Err(faults::parameter("Deletion of aliases is not currently supported."))
+        }
     }
 }
 
 fn delete_version(cx: &mut Cx<'_>, function: &Function, number: u64) -> Result<(), Fault> {
     let row = lookup::numbered(cx, function, number)?;
     let aliases = ALIASES.scan(cx.tx, Scan::prefix(&function.key(), SWEEP))?;
-    let holders = aliases.into_iter().filter(|(_, alias)| alias.version == number || alias.weights.contains_key(&number));
+    let holders = aliases
+        .into_iter()
+        .filter(|(_, alias)| alias.version == number || alias.weights.contains_key(&number));
     let holders: Vec<String> = holders.map(|((.., name), _)| name).collect();
     if !holders.is_empty() {
         return Err(faults::conflict(format!(

@@ -1,13 +1,13 @@
 //! Invoke and InvokeAsync.
 //!
-//! A synchronous invocation is handed to the binary with the version to run; an asynchronous one is a delivery row
-//! in this transaction, so the 202 comes after it is durable.
+//! A synchronous invocation is handed to the binary with the version to run; an asynchronous one is a
+//! delivery row in this transaction, so the 202 comes after it is durable.
 
 use super::names::{self, Function};
 use super::{check, faults, resolve};
+use crate::Cx;
 use crate::fabric::{Delivery, Target};
 use crate::operation::{Content, Invoke, Reply};
-use crate::Cx;
 use bytes::Bytes;
 use mayfly_kernel::Fault;
 use mayfly_kernel::function::Invocation;
@@ -41,7 +41,8 @@ pub(super) fn invoke(cx: &mut Cx<'_>, input: Input, call: &Call) -> Result<Reply
     check::one_of(log_type, "logType", &["None", "Tail"])?;
     let function = names::function(cx, &input.function_name, input.qualifier.as_deref())?;
     let limits = cx.limits;
-    let limit = if invocation_type == "Event" { limits.async_event_bytes } else { limits.invoke_request_bytes };
+    let limit =
+        if invocation_type == "Event" { limits.async_event_bytes } else { limits.invoke_request_bytes };
     let event = event(&call.body, limit)?;
     let version = resolve::runnable(cx, &function)?;
     match invocation_type {

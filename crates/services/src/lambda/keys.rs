@@ -1,7 +1,9 @@
-//! Lambda's maps. Every key begins with account and region; a qualifier is empty where the whole function is meant.
+//! Lambda's maps. Every key begins with account and region; a qualifier is empty where the whole function is
+//! meant.
 
 use super::model::{
-    AliasRow, AsyncRow, FunctionRow, LayerHeadRow, LayerRow, PolicyRow, TagsRow, UrlIdRow, UrlRow, UsageRow, VersionRow,
+    AliasRow, AsyncRow, FunctionRow, LayerHeadRow, LayerRow, PolicyRow, TagsRow, UrlIdRow, UrlRow, UsageRow,
+    VersionRow,
 };
 use crate::spaces;
 use mayfly_store::Map;

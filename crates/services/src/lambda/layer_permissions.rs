@@ -1,4 +1,5 @@
-//! The resource policy of a layer version. It is kept and shown; until there are other accounts, nobody is asked by it.
+//! The resource policy of a layer version. It is kept and shown; until there are other accounts, nobody is
+//! asked by it.
 
 use super::keys::{LAYER_POLICIES, LAYERS};
 use super::layers::{self, Layer};

@@ -13,7 +13,8 @@ use serde::{Deserialize, Serialize};
 const PAGE: usize = 50;
 /// How far back the newest version that fits a filter is looked for.
 const NEWEST: usize = 50;
-const NAME_PATTERN: &str = "(arn:[a-zA-Z0-9-]+:lambda:[a-zA-Z0-9-]+:\\d{12}:layer:[a-zA-Z0-9-_]+)|[a-zA-Z0-9-_]+";
+const NAME_PATTERN: &str =
+    "(arn:[a-zA-Z0-9-]+:lambda:[a-zA-Z0-9-]+:\\d{12}:layer:[a-zA-Z0-9-_]+)|[a-zA-Z0-9-_]+";
 const ARN_PATTERN: &str = "arn:[a-zA-Z0-9-]+:lambda:[a-zA-Z0-9-]+:\\d{12}:layer:[a-zA-Z0-9-_]+:[0-9]+";
 
 /// A layer of the caller's account and region.
@@ -89,7 +90,8 @@ pub(super) fn uses(cx: &mut Cx<'_>, arns: &[String]) -> Result<Vec<LayerUse>, Fa
         let name = layer.arn().to_string();
         if let Some((_, other)) = uses.iter().find(|(other, _)| *other == name) {
             return Err(faults::parameter(format!(
-                "Two different versions of the same layer are not allowed to be referenced in the same function. \
+                "Two different versions of the same layer are not allowed to be referenced in the same \
+                 function. \
                  {} and {text} are versions of the same layer.",
                 other.arn
             )));
@@ -195,7 +197,11 @@ pub(super) fn publish_source(cx: &mut Cx<'_>, input: Publish) -> Result<Option<P
     input.content.source(cx).map(Some)
 }
 
-pub(super) fn publish(cx: &mut Cx<'_>, input: Publish, package: Option<&Package>) -> Result<LayerVersion, Fault> {
+pub(super) fn publish(
+    cx: &mut Cx<'_>,
+    input: Publish,
+    package: Option<&Package>,
+) -> Result<LayerVersion, Fault> {
     let layer = checked(cx, &input)?;
     let package = code::staged(package)?;
     let limit = cx.limits.package_unpacked_bytes;
@@ -360,7 +366,9 @@ pub(super) fn list_versions(cx: &mut Cx<'_>, input: ListVersions) -> Result<Vers
     rows.truncate(limit);
     let next_marker = rows.last().filter(|_| more).map(|((.., number), _)| number.to_string());
     let (runtime, architecture) = (&input.compatible_runtime, &input.compatible_architecture);
-    let fitting = rows.into_iter().filter(|(_, row)| fits(runtime, &row.runtimes) && fits(architecture, &row.architectures));
+    let fitting = rows
+        .into_iter()
+        .filter(|(_, row)| fits(runtime, &row.runtimes) && fits(architecture, &row.architectures));
     let layer_versions = fitting.map(|((.., number), row)| Summary::new(&layer, number, row)).collect();
     Ok(Versions { layer_versions, next_marker })
 }

@@ -1,8 +1,9 @@
-//! How versions come, change, become ready and go: the rules that every operation on code or configuration shares.
+//! How versions come, change, become ready and go: the rules that every operation on code or configuration
+//! shares.
 //!
 //! A function that has to be compiled first (`wasm`) is `Pending` until that is done, and turns changes away
-//! meanwhile. All others can be invoked at once; what is done ahead for them (unpacking, finding the interpreter)
-//! shows in `LastUpdateStatus`, and a newer change simply overtakes it.
+//! meanwhile. All others can be invoked at once; what is done ahead for them (unpacking, finding the
+//! interpreter) shows in `LastUpdateStatus`, and a newer change simply overtakes it.
 
 use super::keys::VERSIONS;
 use super::model::{State, Update, VersionRow};

@@ -1,14 +1,14 @@
 //! Lambda: functions, their versions and aliases, layers, who may invoke them, and invoking.
 //!
-//! A version is a row with everything that running it takes; its package lies beside the store under the hash of
-//! its bytes, and is held by every version and layer that uses it. Running is not done here: a synchronous
-//! invocation leaves as a value for the binary, an asynchronous one as a delivery row, and what comes back from
-//! the fabric is settled here ([`settled`]). Making a version ready ahead of its first invocation is a delivery
-//! too, and [`prepared`] is its end.
+//! A version is a row with everything that running it takes; its package lies beside the store under the hash
+//! of its bytes, and is held by every version and layer that uses it. Running is not done here: a synchronous
+//! invocation leaves as a value for the binary, an asynchronous one as a delivery row, and what comes back
+//! from the fabric is settled here ([`settled`]). Making a version ready ahead of its first invocation is a
+//! delivery too, and [`prepared`] is its end.
 //!
-//! Deliberately absent: container images, VPCs and file systems, code signing, provisioned concurrency and SnapStart
-//! (instances start in milliseconds), event source mappings (they come with queues and streams), response streaming
-//! through the Invoke API (function URLs stream), runtime management.
+//! Deliberately absent: container images, VPCs and file systems, code signing, provisioned concurrency and
+//! SnapStart (instances start in milliseconds), event source mappings (they come with queues and streams),
+//! response streaming through the Invoke API (function URLs stream), runtime management.
 //!
 //! | space | key | record |
 //! |---|---|---|
@@ -63,67 +63,158 @@ pub use urls::{Cors, UrlAuth, UrlTarget, url_target};
 use crate::Service;
 
 pub fn service() -> Service {
-    let functions = with_functions(Service::rest_json("lambda"));
-    let invoking = with_invoking(functions);
-    with_layers(invoking)
-        .rest("GetAccountSettings", "GET /2016-08-19/account-settings", account::get_settings)
-        .rest("TagResource", "POST /2017-03-31/tags/{Resource} 204", tags::tag)
-        .rest("UntagResource", "DELETE /2017-03-31/tags/{Resource} 204", tags::untag)
-        .rest("ListTags", "GET /2017-03-31/tags/{Resource}", tags::list)
+    let parts = [with_functions, with_versions, with_invoking, with_urls, with_layers];
+    let account = Service::rest_json("lambda").rest(
+        "GetAccountSettings",
+        "GET /2016-08-19/account-settings",
+        account::get_settings,
+    );
+    parts.into_iter().fold(account, |service, add| add(service))
 }
 
-#[rustfmt::skip]
 fn with_functions(service: Service) -> Service {
     service
-        .staged("CreateFunction", "POST /2015-03-31/functions 201", functions::create_source, functions::create)
+        .staged(
+            "CreateFunction",
+            "POST /2015-03-31/functions 201",
+            functions::create_source,
+            functions::create,
+        )
         .rest("GetFunction", "GET /2015-03-31/functions/{FunctionName}", functions::get)
         .rest("ListFunctions", "GET /2015-03-31/functions", functions::list)
         .rest("DeleteFunction", "DELETE /2015-03-31/functions/{FunctionName} 204", functions::delete)
-        .staged("UpdateFunctionCode", "PUT /2015-03-31/functions/{FunctionName}/code", code::update_source, code::update)
-        .rest("GetFunctionConfiguration", "GET /2015-03-31/functions/{FunctionName}/configuration", configuration::get)
-        .rest("UpdateFunctionConfiguration", "PUT /2015-03-31/functions/{FunctionName}/configuration", configuration::update)
+        .staged(
+            "UpdateFunctionCode",
+            "PUT /2015-03-31/functions/{FunctionName}/code",
+            code::update_source,
+            code::update,
+        )
+        .rest(
+            "GetFunctionConfiguration",
+            "GET /2015-03-31/functions/{FunctionName}/configuration",
+            configuration::get,
+        )
+        .rest(
+            "UpdateFunctionConfiguration",
+            "PUT /2015-03-31/functions/{FunctionName}/configuration",
+            configuration::update,
+        )
+        .rest(
+            "PutFunctionConcurrency",
+            "PUT /2017-10-31/functions/{FunctionName}/concurrency",
+            account::put_concurrency,
+        )
+        .rest(
+            "GetFunctionConcurrency",
+            "GET /2019-09-30/functions/{FunctionName}/concurrency",
+            account::get_concurrency,
+        )
+        .rest(
+            "DeleteFunctionConcurrency",
+            "DELETE /2017-10-31/functions/{FunctionName}/concurrency 204",
+            account::delete_concurrency,
+        )
+}
+
+fn with_versions(service: Service) -> Service {
+    service
         .rest("PublishVersion", "POST /2015-03-31/functions/{FunctionName}/versions 201", versions::publish)
         .rest("ListVersionsByFunction", "GET /2015-03-31/functions/{FunctionName}/versions", versions::list)
         .rest("CreateAlias", "POST /2015-03-31/functions/{FunctionName}/aliases 201", aliases::create)
         .rest("GetAlias", "GET /2015-03-31/functions/{FunctionName}/aliases/{Name}", aliases::get)
         .rest("ListAliases", "GET /2015-03-31/functions/{FunctionName}/aliases", aliases::list)
         .rest("UpdateAlias", "PUT /2015-03-31/functions/{FunctionName}/aliases/{Name}", aliases::update)
-        .rest("DeleteAlias", "DELETE /2015-03-31/functions/{FunctionName}/aliases/{Name} 204", aliases::delete)
-        .rest("PutFunctionConcurrency", "PUT /2017-10-31/functions/{FunctionName}/concurrency", account::put_concurrency)
-        .rest("GetFunctionConcurrency", "GET /2019-09-30/functions/{FunctionName}/concurrency", account::get_concurrency)
-        .rest("DeleteFunctionConcurrency", "DELETE /2017-10-31/functions/{FunctionName}/concurrency 204", account::delete_concurrency)
+        .rest(
+            "DeleteAlias",
+            "DELETE /2015-03-31/functions/{FunctionName}/aliases/{Name} 204",
+            aliases::delete,
+        )
+        .rest("TagResource", "POST /2017-03-31/tags/{Resource} 204", tags::tag)
+        .rest("UntagResource", "DELETE /2017-03-31/tags/{Resource} 204", tags::untag)
+        .rest("ListTags", "GET /2017-03-31/tags/{Resource}", tags::list)
 }
 
-#[rustfmt::skip]
 fn with_invoking(service: Service) -> Service {
     service
         .payload("Invoke", "POST /2015-03-31/functions/{FunctionName}/invocations", invoke::invoke)
-        .payload("InvokeAsync", "POST /2014-11-13/functions/{FunctionName}/invoke-async 202", invoke::invoke_async)
+        .payload(
+            "InvokeAsync",
+            "POST /2014-11-13/functions/{FunctionName}/invoke-async 202",
+            invoke::invoke_async,
+        )
         .rest("AddPermission", "POST /2015-03-31/functions/{FunctionName}/policy 201", permissions::add)
         .rest("GetPolicy", "GET /2015-03-31/functions/{FunctionName}/policy", permissions::get)
-        .rest("RemovePermission", "DELETE /2015-03-31/functions/{FunctionName}/policy/{StatementId} 204", permissions::remove)
+        .rest(
+            "RemovePermission",
+            "DELETE /2015-03-31/functions/{FunctionName}/policy/{StatementId} 204",
+            permissions::remove,
+        )
+        .rest(
+            "PutFunctionEventInvokeConfig",
+            "PUT /2019-09-25/functions/{FunctionName}/event-invoke-config",
+            async_config::put,
+        )
+        .rest(
+            "UpdateFunctionEventInvokeConfig",
+            "POST /2019-09-25/functions/{FunctionName}/event-invoke-config",
+            async_config::update,
+        )
+        .rest(
+            "GetFunctionEventInvokeConfig",
+            "GET /2019-09-25/functions/{FunctionName}/event-invoke-config",
+            async_config::get,
+        )
+        .rest(
+            "DeleteFunctionEventInvokeConfig",
+            "DELETE /2019-09-25/functions/{FunctionName}/event-invoke-config 204",
+            async_config::delete,
+        )
+        .rest(
+            "ListFunctionEventInvokeConfigs",
+            "GET /2019-09-25/functions/{FunctionName}/event-invoke-config/list",
+            async_config::list,
+        )
+}
+
+fn with_urls(service: Service) -> Service {
+    service
         .rest("CreateFunctionUrlConfig", "POST /2021-10-31/functions/{FunctionName}/url 201", urls::create)
         .rest("GetFunctionUrlConfig", "GET /2021-10-31/functions/{FunctionName}/url", urls::get)
         .rest("UpdateFunctionUrlConfig", "PUT /2021-10-31/functions/{FunctionName}/url", urls::update)
         .rest("DeleteFunctionUrlConfig", "DELETE /2021-10-31/functions/{FunctionName}/url 204", urls::delete)
         .rest("ListFunctionUrlConfigs", "GET /2021-10-31/functions/{FunctionName}/urls", urls::list)
-        .rest("PutFunctionEventInvokeConfig", "PUT /2019-09-25/functions/{FunctionName}/event-invoke-config", async_config::put)
-        .rest("UpdateFunctionEventInvokeConfig", "POST /2019-09-25/functions/{FunctionName}/event-invoke-config", async_config::update)
-        .rest("GetFunctionEventInvokeConfig", "GET /2019-09-25/functions/{FunctionName}/event-invoke-config", async_config::get)
-        .rest("DeleteFunctionEventInvokeConfig", "DELETE /2019-09-25/functions/{FunctionName}/event-invoke-config 204", async_config::delete)
-        .rest("ListFunctionEventInvokeConfigs", "GET /2019-09-25/functions/{FunctionName}/event-invoke-config/list", async_config::list)
 }
 
-#[rustfmt::skip]
 fn with_layers(service: Service) -> Service {
     service
-        .staged("PublishLayerVersion", "POST /2018-10-31/layers/{LayerName}/versions 201", layers::publish_source, layers::publish)
+        .staged(
+            "PublishLayerVersion",
+            "POST /2018-10-31/layers/{LayerName}/versions 201",
+            layers::publish_source,
+            layers::publish,
+        )
         .rest("GetLayerVersion", "GET /2018-10-31/layers/{LayerName}/versions/{VersionNumber}", layers::get)
         .rest("GetLayerVersionByArn", "GET /2018-10-31/layers?find=LayerVersion", layers::get_by_arn)
         .rest("ListLayerVersions", "GET /2018-10-31/layers/{LayerName}/versions", layers::list_versions)
         .rest("ListLayers", "GET /2018-10-31/layers", layers::list)
-        .rest("DeleteLayerVersion", "DELETE /2018-10-31/layers/{LayerName}/versions/{VersionNumber} 204", layers::delete)
-        .rest("AddLayerVersionPermission", "POST /2018-10-31/layers/{LayerName}/versions/{VersionNumber}/policy 201", layer_permissions::add)
-        .rest("GetLayerVersionPolicy", "GET /2018-10-31/layers/{LayerName}/versions/{VersionNumber}/policy", layer_permissions::get)
-        .rest("RemoveLayerVersionPermission", "DELETE /2018-10-31/layers/{LayerName}/versions/{VersionNumber}/policy/{StatementId} 204", layer_permissions::remove)
+        .rest(
+            "DeleteLayerVersion",
+            "DELETE /2018-10-31/layers/{LayerName}/versions/{VersionNumber} 204",
+            layers::delete,
+        )
+        .rest(
+            "AddLayerVersionPermission",
+            "POST /2018-10-31/layers/{LayerName}/versions/{VersionNumber}/policy 201",
+            layer_permissions::add,
+        )
+        .rest(
+            "GetLayerVersionPolicy",
+            "GET /2018-10-31/layers/{LayerName}/versions/{VersionNumber}/policy",
+            layer_permissions::get,
+        )
+        .rest(
+            "RemoveLayerVersionPermission",
+            "DELETE /2018-10-31/layers/{LayerName}/versions/{VersionNumber}/policy/{StatementId} 204",
+            layer_permissions::remove,
+        )
 }

@@ -295,7 +295,8 @@ impl VersionRow {
     }
 
     pub(super) fn unpacked_bytes(&self) -> u64 {
-        self.package.unpacked_bytes + self.layers.iter().map(|layer| layer.package.unpacked_bytes).sum::<u64>()
+        self.package.unpacked_bytes
+            + self.layers.iter().map(|layer| layer.package.unpacked_bytes).sum::<u64>()
     }
 
     /// The bodies beside the store that this version needs, with their sizes.
@@ -305,7 +306,12 @@ impl VersionRow {
     }
 
     /// In the words that the runtime understands.
-    pub(super) fn to_kernel(&self, function: &Arn, name: &str, reserved: Option<u32>) -> Result<Version, Fault> {
+    pub(super) fn to_kernel(
+        &self,
+        function: &Arn,
+        name: &str,
+        reserved: Option<u32>,
+    ) -> Result<Version, Fault> {
         Ok(Version {
             id: self.id(),
             function: function.clone(),

@@ -1,4 +1,5 @@
-//! The forms in which callers name a function: its name, a partial or whole ARN, each with a qualifier or without.
+//! The forms in which callers name a function: its name, a partial or whole ARN, each with a qualifier or
+//! without.
 
 use super::keys::{FunctionKey, NumberedKey, QualifiedKey};
 use super::model::VersionRow;
@@ -6,7 +7,10 @@ use super::{check, faults};
 use crate::Cx;
 use mayfly_kernel::{Arn, Fault};
 
-const PATTERN: &str = r"(arn:(aws[a-zA-Z-]*)?:lambda:)?([a-z]{2}((-gov)|(-iso([a-z]?)))?-[a-z]+-\d{1}:)?(\d{12}:)?(function:)?([a-zA-Z0-9-_]+)(:(\$LATEST|[a-zA-Z0-9-_]+))?";
+const PATTERN: &str = concat!(
+    r"(arn:(aws[a-zA-Z-]*)?:lambda:)?([a-z]{2}((-gov)|(-iso([a-z]?)))?-[a-z]+-\d{1}:)?(\d{12}:)?(functio",
+    r"n:)?([a-zA-Z0-9-_]+)(:(\$LATEST|[a-zA-Z0-9-_]+))?",
+);
 const NAME_MAX: usize = 64;
 const REFERENCE_MAX: usize = 170;
 
@@ -81,7 +85,8 @@ fn is_qualifier(text: &str) -> bool {
 
 fn is_region(text: &str) -> bool {
     let mut parts = text.split('-');
-    let letters = |part: Option<&str>| part.is_some_and(|p| !p.is_empty() && p.bytes().all(|b| b.is_ascii_lowercase()));
+    let letters =
+        |part: Option<&str>| part.is_some_and(|p| !p.is_empty() && p.bytes().all(|b| b.is_ascii_lowercase()));
     let count = text.split('-').count();
     (3..=4).contains(&count)
         && text.as_bytes().get(2) == Some(&b'-')
@@ -184,7 +189,11 @@ mod tests {
             "arn:aws:lambda:us-east-1:000000000000:function:thumb",
         ] {
             assert_eq!(read(reference), Some((ours.clone(), None)), "{reference}");
-            assert_eq!(read(&format!("{reference}:prod")), Some((ours.clone(), Some("prod".into()))), "{reference}");
+            assert_eq!(
+                read(&format!("{reference}:prod")),
+                Some((ours.clone(), Some("prod".into()))),
+                "{reference}"
+            );
             let latest = format!("{reference}:$LATEST");
             assert_eq!(read(&latest), Some((ours.clone(), Some("$LATEST".into()))), "{reference}");
         }
@@ -194,8 +203,17 @@ mod tests {
 
     #[test]
     fn other_text_is_no_function() {
-        for reference in ["", "a b", "a:b:c", "a/b", "a:", ":a", "arn:aws:s3:::a", "arn:aws:lambda:us-east-1:1:layer:a", "a.b"]
-        {
+        for reference in [
+            "",
+            "a b",
+            "a:b:c",
+            "a/b",
+            "a:",
+            ":a",
+            "arn:aws:s3:::a",
+            "arn:aws:lambda:us-east-1:1:layer:a",
+            "a.b",
+        ] {
             assert_eq!(read(reference), None, "{reference}");
         }
     }

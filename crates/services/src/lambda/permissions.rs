@@ -1,4 +1,5 @@
-//! A function's resource policy: AddPermission, GetPolicy, RemovePermission, and whether it lets a service in.
+//! A function's resource policy: AddPermission, GetPolicy, RemovePermission, and whether it lets a service
+//! in.
 
 use super::configuration::check_revision;
 use super::keys::{ALIASES, POLICIES, VERSIONS};
@@ -69,7 +70,9 @@ fn statement(function: &Function, input: &Add) -> Result<Statement, Fault> {
         return Err(faults::pattern(&input.statement_id, "statementId", "([a-zA-Z0-9-_]+)"));
     }
     let verb = input.action.strip_prefix("lambda:");
-    let verb = verb.is_some_and(|verb| verb == "*" || (!verb.is_empty() && verb.bytes().all(|b| b.is_ascii_alphabetic())));
+    let verb = verb.is_some_and(|verb| {
+        verb == "*" || (!verb.is_empty() && verb.bytes().all(|b| b.is_ascii_alphabetic()))
+    });
     if !verb && input.action != "*" {
         return Err(faults::pattern(&input.action, "action", "(lambda:[*]|lambda:[a-zA-Z]+|[*])"));
     }
@@ -82,7 +85,8 @@ fn statement(function: &Function, input: &Add) -> Result<Statement, Fault> {
     if let Some(arn) = &input.source_arn
         && arn.parse::<Arn>().is_err()
     {
-        let pattern = r"arn:(aws[a-zA-Z0-9-]*):([a-zA-Z0-9\-])+:([a-z]{2}(-gov)?-[a-z]+-\d{1})?:(\d{12})?:(.*)";
+        let pattern =
+            r"arn:(aws[a-zA-Z0-9-]*):([a-zA-Z0-9\-])+:([a-z]{2}(-gov)?-[a-z]+-\d{1})?:(\d{12})?:(.*)";
         return Err(faults::pattern(arn, "sourceArn", pattern));
     }
     if let Some(account) = &input.source_account
@@ -121,9 +125,9 @@ fn principal(text: &str) -> Result<Principal, Fault> {
     }
     match text.parse::<Arn>() {
         Ok(arn) if arn.service == "iam" => Ok(Principal::Aws { aws: text.into() }),
-        Ok(_) | Err(_) => {
-            Err(faults::parameter("The provided principal was invalid. Please check the principal and try again."))
-        }
+        Ok(_) | Err(_) => Err(faults::parameter(
+            "The provided principal was invalid. Please check the principal and try again.",
+        )),
     }
 }
 
@@ -137,10 +141,13 @@ impl Owner {
     fn read(cx: &Cx<'_>, function: &Function) -> Result<Owner, Fault> {
         lookup::function(cx, function)?;
         match function.meaning() {
-            Qualifier::Version(number) => Ok(Owner::Version(Box::new(lookup::numbered(cx, function, number)?))),
+            Qualifier::Version(number) => {
+                Ok(Owner::Version(Box::new(lookup::numbered(cx, function, number)?)))
+            }
             Qualifier::Alias(name) => {
                 let row = lookup::alias(cx, function, &name)?;
-                let missing = || faults::not_found(format!("Cannot find alias arn: {}", function.named_arn()));
+                let missing =
+                    || faults::not_found(format!("Cannot find alias arn: {}", function.named_arn()));
                 Ok(Owner::Alias(name, row.ok_or_else(missing)?))
             }
         }
@@ -226,8 +233,8 @@ pub(super) fn remove(cx: &mut Cx<'_>, input: Remove) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Whether the function's policy lets a service invoke it on behalf of `source_arn`. The ARN's qualifier decides
-/// which policy is meant.
+/// Whether the function's policy lets a service invoke it on behalf of `source_arn`. The ARN's qualifier
+/// decides which policy is meant.
 pub fn permits(cx: &mut Cx<'_>, function: &Arn, principal: &str, source_arn: &str) -> Result<bool, Fault> {
     // Buckets have no account in their ARN; they are of the account that acts.
     let owner = source_arn.parse::<Arn>().map(|arn| arn.account).unwrap_or_default();

@@ -88,7 +88,8 @@ fn arn_like(pattern: &str, arn: &str) -> bool {
         && glob(&pattern.resource, &arn.resource)
 }
 
-/// `*` stands for any text, `?` for any one byte. Steps back to the last star only, so it is never exponential.
+/// `*` stands for any text, `?` for any one byte. Steps back to the last star only, so it is never
+/// exponential.
 fn glob(pattern: &str, text: &str) -> bool {
     let (pattern, text) = (pattern.as_bytes(), text.as_bytes());
     let (mut p, mut t, mut star) = (0, 0, None);
@@ -148,7 +149,10 @@ mod tests {
         assert!(allows(&[by_arn("arn:aws:s3:::pho*")], BUCKET));
         assert!(!allows(&[by_arn("arn:aws:s3:::other")], BUCKET));
         assert!(!allows(&[by_arn("arn:aws:*")], BUCKET), "a star stays in its part");
-        let both = statement(&[("ArnLike", "AWS:SourceArn", "*"), ("StringEquals", "AWS:SourceAccount", "111111111111")]);
+        let both = statement(&[
+            ("ArnLike", "AWS:SourceArn", "*"),
+            ("StringEquals", "AWS:SourceAccount", "111111111111"),
+        ]);
         assert!(!allows(&[both], BUCKET));
         assert!(!allows(&[statement(&[])], Request { service: Some("events.amazonaws.com"), ..BUCKET }));
         assert!(!allows(&[statement(&[])], Request { action: "lambda:InvokeFunctionUrl", ..BUCKET }));

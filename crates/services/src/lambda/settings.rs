@@ -122,7 +122,10 @@ impl Absent {
     fn refuse(&self) -> Result<(), Fault> {
         let vpc = self.vpc_config.as_ref();
         let asked = [
-            ("VpcConfig", vpc.is_some_and(|vpc| !vpc.subnet_ids.is_empty() || !vpc.security_group_ids.is_empty())),
+            (
+                "VpcConfig",
+                vpc.is_some_and(|vpc| !vpc.subnet_ids.is_empty() || !vpc.security_group_ids.is_empty()),
+            ),
             ("FileSystemConfigs", self.file_system_configs.as_ref().is_some_and(|list| !list.is_empty())),
             ("ImageConfig", self.image_config.is_some()),
             ("KMSKeyArn", self.kms_key_arn.as_ref().is_some_and(|arn| !arn.is_empty())),
@@ -277,14 +280,18 @@ fn check_environment(variables: &BTreeMap<String, String>, limit: u64) -> Result
         return Err(Fault::new(
             400,
             "ValidationException",
-            "1 validation error detected: Value at 'environment.variables' failed to satisfy constraint: Map keys \
-             must satisfy constraint: [Member must satisfy regular expression pattern: [a-zA-Z]([a-zA-Z0-9_])+]",
+            "1 validation error detected: Value at 'environment.variables' failed to satisfy constraint: \
+             Map keys \
+             must satisfy constraint: [Member must satisfy regular expression pattern: \
+             [a-zA-Z]([a-zA-Z0-9_])+]",
         ));
     }
-    let reserved: Vec<&str> = variables.keys().map(String::as_str).filter(|name| RESERVED.contains(name)).collect();
+    let reserved: Vec<&str> =
+        variables.keys().map(String::as_str).filter(|name| RESERVED.contains(name)).collect();
     let refuse = |why: String| {
         faults::parameter(format!(
-            "Lambda was unable to configure your environment variables because the environment variables you have \
+            "Lambda was unable to configure your environment variables because the environment variables \
+             you have \
              provided {why}"
         ))
     };
@@ -295,7 +302,8 @@ fn check_environment(variables: &BTreeMap<String, String>, limit: u64) -> Result
             reserved.join(", ")
         )));
     }
-    let measured = serde_json::to_string(variables).map_err(|e| Fault::internal("measure an environment", e))?;
+    let measured =
+        serde_json::to_string(variables).map_err(|e| Fault::internal("measure an environment", e))?;
     if measured.len() as u64 > limit {
         return Err(refuse(format!("exceeded the {}KB limit. String measured: {measured}", limit / 1024)));
     }

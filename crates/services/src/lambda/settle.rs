@@ -1,8 +1,8 @@
 //! What follows from an asynchronous invocation: another attempt, a word to a destination, or the end.
 //!
-//! A function that failed is tried again, by default twice, after one and after two minutes. What could not even
-//! start (throttled, no room, nothing to run it with) does not count as an attempt and comes back until the event
-//! is too old. Whoever gives up tells the destination in the same transaction.
+//! A function that failed is tried again, by default twice, after one and after two minutes. What could not
+//! even start (throttled, no room, nothing to run it with) does not count as an attempt and comes back until
+//! the event is too old. Whoever gives up tells the destination in the same transaction.
 
 use super::model::AsyncRow;
 use super::names::Function;
@@ -97,8 +97,8 @@ impl Flight<'_> {
         at.since(self.record.enqueued()) > max_age
     }
 
-    /// Tells the destination for failures. Without one, or if the event was also to go to a dead-letter target,
-    /// the delivery is kept as dead: nothing accepted is lost.
+    /// Tells the destination for failures. Without one, or if the event was also to go to a dead-letter
+    /// target, the delivery is kept as dead: nothing accepted is lost.
     fn give_up(
         &self,
         cx: &mut Cx<'_>,
@@ -135,7 +135,9 @@ impl Flight<'_> {
         }
         let depth = self.record.depth + 1;
         if depth > cx.limits.delivery_depth {
-            return Ok(Some(format!("the destination {destination} would be more than delivery_depth events away")));
+            return Ok(Some(format!(
+                "the destination {destination} would be more than delivery_depth events away"
+            )));
         }
         let payload = self.invocation_record(cx, condition, response)?;
         if payload.len() as u64 > cx.limits.async_event_bytes {
@@ -176,7 +178,9 @@ impl Flight<'_> {
                 executed_version: executed,
                 function_error: response.is_err().then_some("Unhandled"),
             }),
-            response_payload: response.map(|response| json(response.unwrap_or_else(|error| error))).transpose()?,
+            response_payload: response
+                .map(|response| json(response.unwrap_or_else(|error| error)))
+                .transpose()?,
         };
         serde_json::to_vec(&document).map_err(|e| Fault::internal("write an invocation record", e))
     }
@@ -187,7 +191,8 @@ fn json(bytes: &[u8]) -> Result<Box<RawValue>, Fault> {
     if let Ok(value) = serde_json::from_slice::<Box<RawValue>>(bytes) {
         return Ok(value);
     }
-    serde_json::value::to_raw_value(&String::from_utf8_lossy(bytes)).map_err(|e| Fault::internal("write JSON", e))
+    serde_json::value::to_raw_value(&String::from_utf8_lossy(bytes))
+        .map_err(|e| Fault::internal("write JSON", e))
 }
 
 /// The document that destinations get, as AWS describes it under "Capturing records of Lambda asynchronous

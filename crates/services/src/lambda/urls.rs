@@ -88,7 +88,8 @@ pub enum UrlAuth {
     Anyone,
     /// Signed calls of the account.
     Iam,
-    /// Nobody: the auth type is `NONE`, but no policy statement allows the public. Lambda answers 403 `Forbidden`.
+    /// Nobody: the auth type is `NONE`, but no policy statement allows the public. Lambda answers 403
+    /// `Forbidden`.
     Nobody,
 }
 

@@ -130,7 +130,8 @@ fn what_could_not_start_comes_back_ever_later_until_it_is_too_old() {
 fn what_cannot_be_delivered_is_kept_as_dead() {
     let cloud = Cloud::with_function();
     let queue = "arn:aws:sqs:us-east-1:000000000000:q";
-    let config = json!({ "MaximumRetryAttempts": 0, "DestinationConfig": { "OnSuccess": { "Destination": queue } } });
+    let config =
+        json!({ "MaximumRetryAttempts": 0, "DestinationConfig": { "OnSuccess": { "Destination": queue } } });
     cloud.ok(&format!("PUT {CONFIG}"), &config);
     cloud.settle(&send(&cloud, "{}"), &outcome(Ok("1")));
     cloud.ok(
@@ -145,7 +146,8 @@ fn what_cannot_be_delivered_is_kept_as_dead() {
     cloud.ok("DELETE /2015-03-31/functions/f", &Value::Null);
     assert_eq!(cloud.runs(&orphan), None);
     cloud.settle(&orphan, &Err(NotRun::Gone));
-    let reasons: Vec<String> = dead(cloud.0.store(), 10).unwrap().into_iter().map(|record| record.last_error).collect();
+    let reasons: Vec<String> =
+        dead(cloud.0.store(), 10).unwrap().into_iter().map(|record| record.last_error).collect();
     assert_eq!(
         reasons,
         [
@@ -189,7 +191,10 @@ fn a_configuration_is_checked_shown_and_forgotten() {
         )
     );
     let got = cloud.get(CONFIG);
-    assert_eq!((&got["FunctionArn"], &got["LastModified"]), (&json!(format!("{ARN}:$LATEST")), &json!(1_767_225_600)));
+    assert_eq!(
+        (&got["FunctionArn"], &got["LastModified"]),
+        (&json!(format!("{ARN}:$LATEST")), &json!(1_767_225_600))
+    );
     assert_eq!(cloud.get(&format!("{CONFIG}/list"))["FunctionEventInvokeConfigs"][0], got);
     cloud.ok(&format!("DELETE {CONFIG}"), &Value::Null);
     assert_eq!(
@@ -200,7 +205,10 @@ fn a_configuration_is_checked_shown_and_forgotten() {
         )
     );
     assert_eq!(
-        cloud.refusal("PUT /2019-09-25/functions/g/event-invoke-config", &json!({ "MaximumRetryAttempts": 1 })),
+        cloud.refusal(
+            "PUT /2019-09-25/functions/g/event-invoke-config",
+            &json!({ "MaximumRetryAttempts": 1 })
+        ),
         invalid("ResourceNotFoundException", "The function doesn't exist.")
     );
 }

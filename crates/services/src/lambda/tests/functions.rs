@@ -30,7 +30,7 @@ fn a_new_function_is_shown_as_aws_shows_it() {
             "Timeout": 3,
             "MemorySize": 128,
             "LastModified": "2026-01-01T00:00:00.000+0000",
-            "CodeSha256": "p5PelLbutj5hHm3t5S1eKlwo+8EAwrSKS9FCx6bBwXg=",
+            "CodeSha256": "p5N7ZLjKpY8Dchu2us9ceMsjX+vg5wsbhM2ZVBRhoI4=",
             "Version": "$LATEST",
             "TracingConfig": { "Mode": "PassThrough" },
             "State": "Active",
@@ -81,7 +81,10 @@ fn settings_that_break_a_rule_are_refused_in_awss_words() {
         broken(
             "nobody",
             "role",
-            r"Member must satisfy regular expression pattern: arn:(aws[a-zA-Z-]*)?:iam::\d{12}:role/?[a-zA-Z_0-9+=,.@\-_/]+"
+            concat!(
+                r"Member must satisfy regular expression pattern: arn:(aws[a-zA-Z-]*)?:iam::\d{12}:role/?[a-",
+                r"zA-Z_0-9+=,.@\-_/]+",
+            )
         )
     );
     assert_eq!(
@@ -103,7 +106,8 @@ fn settings_that_break_a_rule_are_refused_in_awss_words() {
     );
     assert_eq!(
         refused(json!({ "Role": null })).1,
-        "1 validation error detected: Value null at 'role' failed to satisfy constraint: Member must not be null"
+        "1 validation error detected: Value null at 'role' failed to satisfy constraint: Member must not \
+         be null"
     );
     assert_eq!(
         refused(json!({ "Handler": null })),
@@ -117,22 +121,35 @@ fn settings_that_break_a_rule_are_refused_in_awss_words() {
         invalid(
             PARAMETER,
             "Value cobol at 'runtime' failed to satisfy constraint: Member must satisfy enum value set: \
-             [python3.*, nodejs*.x, java*, provided, provided.al2, provided.al2023, web, wasm] or be a valid ARN"
+             [python3.*, nodejs*.x, java*, provided, provided.al2, provided.al2023, web, wasm] or be a \
+             valid ARN"
         )
     );
-    assert_eq!(refused(json!({ "Code": {} })), invalid(PARAMETER, "Please provide a source for function code."));
+    assert_eq!(
+        refused(json!({ "Code": {} })),
+        invalid(PARAMETER, "Please provide a source for function code.")
+    );
     assert_eq!(
         refused(json!({ "Code": { "ZipFile": "" } })),
         invalid(PARAMETER, "Uploaded file must be a non-empty zip")
     );
     assert_eq!(refused(json!({ "PackageType": "Image" })).0, "NotImplemented");
-    assert_eq!(refused(json!({ "VpcConfig": { "SubnetIds": ["subnet-1"], "SecurityGroupIds": [] } })).0, "NotImplemented");
+    assert_eq!(
+        refused(json!({ "VpcConfig": { "SubnetIds": ["subnet-1"], "SecurityGroupIds": [] } })).0,
+        "NotImplemented"
+    );
     assert_eq!(
         refused(json!({ "FunctionName": "a b" })).1,
-        r"1 validation error detected: Value 'a b' at 'functionName' failed to satisfy constraint: Member must satisfy regular expression pattern: (arn:(aws[a-zA-Z-]*)?:lambda:)?([a-z]{2}((-gov)|(-iso([a-z]?)))?-[a-z]+-\d{1}:)?(\d{12}:)?(function:)?([a-zA-Z0-9-_]+)(:(\$LATEST|[a-zA-Z0-9-_]+))?"
+        concat!(
+            r"1 validation error detected: Value 'a b' at 'functionName' failed to satisfy constraint: M",
+            r"ember must satisfy regular expression pattern: (arn:(aws[a-zA-Z-]*)?:lambda:)?([a-z]{2}((-",
+            r"gov)|(-iso([a-z]?)))?-[a-z]+-\d{1}:)?(\d{12}:)?(function:)?([a-zA-Z0-9-_]+)(:(\$LATEST|[a-",
+            r"zA-Z0-9-_]+))?",
+        )
     );
     // What tools send to say "nothing" asks for nothing.
-    let empty = json!({ "VpcConfig": { "SubnetIds": [], "SecurityGroupIds": [] }, "FileSystemConfigs": [], "KMSKeyArn": "" });
+    let vpc = json!({ "SubnetIds": [], "SecurityGroupIds": [] });
+    let empty = json!({ "VpcConfig": vpc, "FileSystemConfigs": [], "KMSKeyArn": "" });
     cloud.ok(&create(), &with(function("f"), empty));
 }
 
@@ -145,17 +162,22 @@ fn the_environment_has_rules_of_its_own() {
     };
     assert_eq!(
         refused(json!({ "AWS_REGION": "x", "AWS_SESSION_TOKEN": "y", "FINE": "z" })),
-        "Lambda was unable to configure your environment variables because the environment variables you have \
+        "Lambda was unable to configure your environment variables because the environment variables you \
+         have \
          provided contains reserved keys that are currently not supported for modification. \
          Reserved keys used in this request: AWS_REGION, AWS_SESSION_TOKEN"
     );
     assert!(refused(json!({ "A-B": "x" })).contains("Map keys must satisfy constraint"));
-    assert!(refused(json!({ "A": "x" })).contains("Map keys must satisfy constraint"), "at least two characters");
+    assert!(
+        refused(json!({ "A": "x" })).contains("Map keys must satisfy constraint"),
+        "at least two characters"
+    );
     let large = "x".repeat(4096);
     assert_eq!(
         refused(json!({ "LARGE": large })),
         format!(
-            "Lambda was unable to configure your environment variables because the environment variables you have \
+            "Lambda was unable to configure your environment variables because the environment variables \
+             you have \
              provided exceeded the 4KB limit. String measured: {{\"LARGE\":\"{large}\"}}"
         )
     );
@@ -180,7 +202,10 @@ fn a_function_is_found_under_every_form_of_its_name() {
     assert_eq!(refused("f?Qualifier=prod"), missing(format!("{ARN}:prod")));
     assert_eq!(
         refused("f:1?Qualifier=2"),
-        invalid(PARAMETER, "The derived qualifier from the function name does not match the specified qualifier.")
+        invalid(
+            PARAMETER,
+            "The derived qualifier from the function name does not match the specified qualifier."
+        )
     );
     assert_eq!(
         refused("arn:aws:lambda:eu-west-1:000000000000:function:f"),
@@ -203,7 +228,8 @@ fn a_revision_that_is_not_the_latest_changes_nothing() {
     let shown = cloud.ok(&format!("PUT {path}"), &json!({ "Timeout": 5, "RevisionId": revision }));
     assert_eq!((&shown["Timeout"], &shown["Handler"]), (&json!(5), &json!("app.handler")));
     assert_ne!(shown["RevisionId"], revision);
-    let again = cloud.fault(&format!("PUT {FUNCTIONS}/f/code"), &json!({ "ZipFile": zip("x"), "RevisionId": revision }));
+    let again = cloud
+        .fault(&format!("PUT {FUNCTIONS}/f/code"), &json!({ "ZipFile": zip("x"), "RevisionId": revision }));
     assert_eq!(again.code, "PreconditionFailedException");
 }
 
@@ -215,7 +241,8 @@ fn a_component_is_pending_until_it_is_compiled() {
     assert_eq!((&shown["State"], &shown["StateReasonCode"]), (&json!("Pending"), &json!("Creating")));
     let pending = invalid(
         "ResourceConflictException",
-        "The operation cannot be performed at this time. The function is currently in the following state: Pending",
+        "The operation cannot be performed at this time. The function is currently in the following \
+         state: Pending",
     );
     assert_eq!(cloud.refusal(&format!("POST {FUNCTIONS}/f/invocations"), &json!({})), pending);
     assert_eq!(cloud.refusal(&format!("PUT {FUNCTIONS}/f/configuration"), &json!({ "Timeout": 9 })), pending);
@@ -223,7 +250,10 @@ fn a_component_is_pending_until_it_is_compiled() {
 
     cloud.prepare(&Err("app.wasm is not a component".into()));
     let failed = cloud.get(&format!("{FUNCTIONS}/f/configuration"));
-    assert_eq!((&failed["State"], &failed["StateReason"]), (&json!("Failed"), &json!("app.wasm is not a component")));
+    assert_eq!(
+        (&failed["State"], &failed["StateReason"]),
+        (&json!("Failed"), &json!("app.wasm is not a component"))
+    );
     let fault = cloud.fault(&format!("POST {FUNCTIONS}/f/invocations"), &json!({}));
     assert!(fault.message.ends_with("Failed"), "{fault}");
 
@@ -235,7 +265,9 @@ fn a_component_is_pending_until_it_is_compiled() {
         cloud.refusal(&format!("PUT {FUNCTIONS}/f/configuration"), &json!({ "Timeout": 9 })),
         invalid(
             "ResourceConflictException",
-            format!("The operation cannot be performed at this time. An update is in progress for resource: {ARN}")
+            format!(
+                "The operation cannot be performed at this time. An update is in progress for resource: {ARN}"
+            )
         )
     );
     cloud.prepare(&Err("worse".into()));
@@ -275,13 +307,19 @@ fn a_version_is_published_once_per_change() {
             )
         )
     );
-    let updated = cloud.ok(&format!("PUT {FUNCTIONS}/f/code"), &json!({ "ZipFile": zip("2"), "Publish": true }));
+    let updated =
+        cloud.ok(&format!("PUT {FUNCTIONS}/f/code"), &json!({ "ZipFile": zip("2"), "Publish": true }));
     assert_eq!((&updated["Version"], &updated["FunctionArn"]), (&json!("2"), &json!(format!("{ARN}:2"))));
     assert_eq!(cloud.get(&format!("{FUNCTIONS}/f/configuration?Qualifier=1"))["CodeSha256"], sha);
 
     let listed = cloud.get(&format!("{FUNCTIONS}/f/versions?MaxItems=2"));
     let versions = |listed: &Value| -> Vec<String> {
-        listed["Versions"].as_array().unwrap().iter().map(|v| v["Version"].as_str().unwrap().to_owned()).collect()
+        listed["Versions"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|v| v["Version"].as_str().unwrap().to_owned())
+            .collect()
     };
     assert_eq!(versions(&listed), ["$LATEST", "1"]);
     assert_eq!(listed["Versions"][0].get("State"), None, "lists leave the state out");
@@ -302,7 +340,12 @@ fn functions_are_listed_page_by_page() {
         cloud.ok(&create(), &with(function(name), json!({ "Publish": name == "b" })));
     }
     let names = |listed: &Value| -> Vec<String> {
-        listed["Functions"].as_array().unwrap().iter().map(|f| f["FunctionName"].as_str().unwrap().to_owned()).collect()
+        listed["Functions"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|f| f["FunctionName"].as_str().unwrap().to_owned())
+            .collect()
     };
     let page = cloud.get(&format!("{FUNCTIONS}?MaxItems=2"));
     assert_eq!(names(&page), ["a", "b"]);
@@ -312,7 +355,8 @@ fn functions_are_listed_page_by_page() {
     let all = cloud.get(&format!("{FUNCTIONS}?FunctionVersion=ALL"));
     assert_eq!(names(&all), ["a", "b", "b", "c"]);
     let page = cloud.get(&format!("{FUNCTIONS}?FunctionVersion=ALL&MaxItems=2"));
-    let rest = cloud.get(&format!("{FUNCTIONS}?FunctionVersion=ALL&Marker={}", page["NextMarker"].as_str().unwrap()));
+    let rest = cloud
+        .get(&format!("{FUNCTIONS}?FunctionVersion=ALL&Marker={}", page["NextMarker"].as_str().unwrap()));
     assert_eq!(rest["Functions"][0]["Version"], "1");
     assert_eq!(
         cloud.refusal(&format!("GET {FUNCTIONS}?MaxItems=0"), &Value::Null).1,
@@ -359,15 +403,15 @@ fn an_alias_points_shares_and_guards_its_versions() {
     );
     assert_eq!(
         cloud.refusal(&update, &weights(json!({ "2": 2.0 }))).1,
-        "1 validation error detected: Value '{2=2.0}' at 'routingConfig.additionalVersionWeights' failed to satisfy \
+        "1 validation error detected: Value '{2=2.0}' at 'routingConfig.additionalVersionWeights' failed \
+         to satisfy \
          constraint: Map value must satisfy constraint: [Member must have value less than or equal to 1.0, \
          Member must have value greater than or equal to 0.0, Member must not be null]"
     );
     let shared = cloud.ok(&update, &weights(json!({ "2": 0.25 })));
     assert_eq!(shared["RoutingConfig"]["AdditionalVersionWeights"], json!({ "2": 0.25 }));
-    let second = (0..1000).filter(|_| {
-        cloud.0.run(|cx| crate::lambda::resolve(cx, "f:prod", None)).label == "2"
-    });
+    let second =
+        (0..1000).filter(|_| cloud.0.run(|cx| crate::lambda::resolve(cx, "f:prod", None)).label == "2");
     let second = second.count();
     assert!((200..300).contains(&second), "a quarter of a thousand: {second}");
 
@@ -411,7 +455,7 @@ fn a_deleted_function_leaves_nothing_but_garbage() {
     assert_eq!(settings()["AccountUsage"], json!({ "TotalCodeSize": 0, "FunctionCount": 0 }));
     assert_eq!(settings()["AccountLimit"]["UnreservedConcurrentExecutions"], 1000);
     let garbage = crate::blobs::garbage(cloud.0.store(), 10).unwrap();
-    assert_eq!(garbage, ["package-a7937a94b6eeb63e611e6dede52d5e2a5c28fbc100c2b48a4bd142c7a6c1c178"]);
+    assert_eq!(garbage, ["package-a7937b64b8caa58f03721bb6bacf5c78cb235febe0e70b1b84cd99541461a08e"]);
     assert_eq!(cloud.fault(&format!("DELETE {FUNCTIONS}/f"), &Value::Null).code, "ResourceNotFoundException");
 
     // The same name starts afresh, and the same bytes are held again.
@@ -430,18 +474,24 @@ fn concurrency_is_reserved_as_far_as_the_account_reaches() {
         cloud.refusal(&format!("PUT {path}"), &json!({ "ReservedConcurrentExecutions": 901 })),
         invalid(
             PARAMETER,
-            "Specified ReservedConcurrentExecutions for function decreases account's UnreservedConcurrentExecution \
+            "Specified ReservedConcurrentExecutions for function decreases account's \
+             UnreservedConcurrentExecution \
              below its minimum value of [100]."
         )
     );
     cloud.ok(&format!("PUT {path}"), &json!({ "ReservedConcurrentExecutions": 900 }));
     cloud.ok(&format!("PUT {path}"), &json!({ "ReservedConcurrentExecutions": 899 }));
-    assert_eq!(cloud.get(&format!("{FUNCTIONS}/f"))["Concurrency"], json!({ "ReservedConcurrentExecutions": 899 }));
+    assert_eq!(
+        cloud.get(&format!("{FUNCTIONS}/f"))["Concurrency"],
+        json!({ "ReservedConcurrentExecutions": 899 })
+    );
     let version = cloud.0.run(|cx| crate::lambda::resolve(cx, "f", None));
     assert_eq!(version.reserved_concurrency, Some(899));
     cloud.ok(&format!("DELETE {path}"), &Value::Null);
     assert_eq!(cloud.get("/2019-09-30/functions/f/concurrency"), json!({}));
-    assert!(cloud.fault(&format!("PUT {path}?"), &json!({})).message.contains("reservedConcurrentExecutions"));
+    assert!(
+        cloud.fault(&format!("PUT {path}?"), &json!({})).message.contains("reservedConcurrentExecutions")
+    );
 }
 
 #[test]

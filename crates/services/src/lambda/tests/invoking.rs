@@ -42,7 +42,10 @@ fn an_event_is_written_down_before_the_202() {
     assert_eq!(due.len(), 1);
     assert_eq!((due[0].id.as_str(), &due[0].payload[..]), ("request", &b"[1]"[..]));
     assert_eq!(cloud.runs(&due[0]).as_deref(), Some("$LATEST"));
-    assert_eq!(cloud.send("POST /2014-11-13/functions/f/invoke-async", &json!({})).unwrap().reply.status, 202);
+    assert_eq!(
+        cloud.send("POST /2014-11-13/functions/f/invoke-async", &json!({})).unwrap().reply.status,
+        202
+    );
     assert_eq!(cloud.claim_due().len(), 1);
 }
 
@@ -83,11 +86,16 @@ fn a_function_url_leads_to_its_version() {
     let path = "/2021-10-31/functions/f/url";
     let refused = |input: Value| cloud.refusal(&format!("POST {path}"), &input);
     assert!(refused(json!({ "AuthType": "MAYBE" })).1.contains("[NONE, AWS_IAM]"));
-    assert!(refused(json!({ "AuthType": "NONE", "Cors": { "AllowMethods": ["BREW"] } })).1.contains("cors.allowMethods"));
+    assert!(
+        refused(json!({ "AuthType": "NONE", "Cors": { "AllowMethods": ["BREW"] } }))
+            .1
+            .contains("cors.allowMethods")
+    );
     let cors = json!({ "AllowOrigins": ["*"], "AllowMethods": ["GET"], "MaxAge": 60 });
     let made = cloud.ok(&format!("POST {path}"), &json!({ "AuthType": "NONE", "Cors": cors }));
     let url = made["FunctionUrl"].as_str().unwrap();
-    let id = url.strip_prefix("http://").unwrap().strip_suffix(".lambda-url.localhost:4566/").unwrap().to_owned();
+    let id =
+        url.strip_prefix("http://").unwrap().strip_suffix(".lambda-url.localhost:4566/").unwrap().to_owned();
     assert_eq!((&made["Cors"], &made["InvokeMode"]), (&cors, &json!("BUFFERED")));
     assert_eq!(
         refused(json!({ "AuthType": "NONE" })),
@@ -102,7 +110,10 @@ fn a_function_url_leads_to_its_version() {
     let target = |id: &str| cloud.0.run(|cx| crate::lambda::url_target(cx, id));
     assert_eq!(target(&id).unwrap().auth, crate::lambda::UrlAuth::Nobody, "the public has no permission");
     let statement = json!({
-        "StatementId": "public", "Action": "lambda:InvokeFunctionUrl", "Principal": "*", "FunctionUrlAuthType": "NONE"
+        "StatementId": "public",
+        "Action": "lambda:InvokeFunctionUrl",
+        "Principal": "*",
+        "FunctionUrlAuthType": "NONE",
     });
     cloud.ok("POST /2015-03-31/functions/f/policy", &statement);
     let found = target(&id).unwrap();
@@ -149,10 +160,16 @@ fn an_alias_has_a_url_of_its_own() {
 fn what_mayfly_lacks_is_not_in_the_table() {
     let service = crate::lambda::service();
     let names: Vec<&str> = service.operations.iter().map(|operation| operation.name).collect();
-    for name in ["PutRuntimeManagementConfig", "CreateEventSourceMapping", "PutProvisionedConcurrencyConfig"] {
+    for name in ["PutRuntimeManagementConfig", "CreateEventSourceMapping", "PutProvisionedConcurrencyConfig"]
+    {
         assert!(!names.contains(&name), "{name}");
     }
     assert_eq!(names.len(), 45);
     let cloud = Cloud::new();
-    assert_eq!(cloud.fault("POST /2015-03-31/functions", &super::with(function("f"), json!({ "TenancyConfig": {} }))).status, 501);
+    assert_eq!(
+        cloud
+            .fault("POST /2015-03-31/functions", &super::with(function("f"), json!({ "TenancyConfig": {} })))
+            .status,
+        501
+    );
 }

@@ -19,14 +19,18 @@ fn a_layer_grows_by_versions_that_never_change() {
     let first = publish(&cloud, "tools", "one");
     assert_eq!(first["LayerArn"], format!("{LAYER}:tools"));
     assert_eq!(first["LayerVersionArn"], format!("{LAYER}:tools:1"));
-    assert_eq!((&first["Content"]["CodeSize"], &first["CompatibleRuntimes"]), (&json!(3), &json!(["python3.12"])));
+    assert_eq!(
+        (&first["Content"]["CodeSize"], &first["CompatibleRuntimes"]),
+        (&json!(3), &json!(["python3.12"]))
+    );
     assert_eq!(first.get("LicenseInfo"), None);
     publish(&cloud, "tools", "two");
     publish(&cloud, "other", "three");
     assert_eq!(cloud.get(&format!("{LAYERS}/tools/versions/1")), first);
     assert_eq!(cloud.get(&format!("{LAYERS}?find=LayerVersion&Arn={LAYER}:tools:1")), first);
     let versions = cloud.get(&format!("{LAYERS}/tools/versions"));
-    let numbers: Vec<&Value> = versions["LayerVersions"].as_array().unwrap().iter().map(|v| &v["Version"]).collect();
+    let numbers: Vec<&Value> =
+        versions["LayerVersions"].as_array().unwrap().iter().map(|v| &v["Version"]).collect();
     assert_eq!(numbers, [2, 1]);
     let page = cloud.get(&format!("{LAYERS}/tools/versions?MaxItems=1"));
     let rest = cloud.get(&format!("{LAYERS}/tools/versions?Marker={}", page["NextMarker"].as_str().unwrap()));
@@ -60,7 +64,10 @@ fn a_function_keeps_its_layers_and_their_order() {
     let layers = |names: Value| with(function("f"), json!({ "Layers": names }));
     let refused = |names: Value| cloud.refusal("POST /2015-03-31/functions", &layers(names)).1;
     let (a1, a2, b1) = (format!("{LAYER}:a:1"), format!("{LAYER}:a:2"), format!("{LAYER}:b:1"));
-    assert_eq!(refused(json!([format!("{LAYER}:c:1")])), format!("Layer version {LAYER}:c:1 does not exist."));
+    assert_eq!(
+        refused(json!([format!("{LAYER}:c:1")])),
+        format!("Layer version {LAYER}:c:1 does not exist.")
+    );
     assert_eq!(
         refused(json!([a1, a2])),
         format!(

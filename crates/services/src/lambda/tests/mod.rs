@@ -72,7 +72,9 @@ impl Cloud {
     /// Ends all preparations that are due in the same way, as the fabric's driver does.
     fn prepare(&self, result: &Result<Vec<String>, String>) {
         for record in self.claim_due() {
-            let Target::Prepare { function, version } = record.target().unwrap() else { panic!("an event is due") };
+            let Target::Prepare { function, version } = record.target().unwrap() else {
+                panic!("an event is due")
+            };
             self.0.run(|cx| {
                 prepared(cx, &function, &version, result)?;
                 crate::fabric::settle(cx, record.clone(), crate::fabric::Verdict::Done)

@@ -64,7 +64,8 @@ fn a_policy_is_a_document_that_grows_and_shrinks() {
 #[test]
 fn a_bad_statement_is_refused() {
     let cloud = Cloud::with_function();
-    let refused = |members: Value| cloud.refusal(&format!("POST {POLICY}"), &super::with(bucket("s3"), members)).1;
+    let refused =
+        |members: Value| cloud.refusal(&format!("POST {POLICY}"), &super::with(bucket("s3"), members)).1;
     assert_eq!(
         refused(json!({ "Principal": "somebody" })),
         "The provided principal was invalid. Please check the principal and try again."
@@ -78,7 +79,8 @@ fn a_bad_statement_is_refused() {
         "We currently do not support adding policies for $LATEST."
     );
     let long = |n: usize| json!({ "StatementId": format!("s{n}"), "EventSourceToken": "x".repeat(200) });
-    let mut full = (0..100).map(|n| cloud.send(&format!("POST {POLICY}"), &super::with(bucket("s"), long(n))));
+    let mut full =
+        (0..100).map(|n| cloud.send(&format!("POST {POLICY}"), &super::with(bucket("s"), long(n))));
     let fault = full.find_map(Result::err).expect("it gets full");
     assert_eq!(fault.code, "PolicyLengthExceededException");
     assert!(fault.message.ends_with("is bigger than the limit (20480)."), "{fault}");
@@ -109,6 +111,14 @@ fn only_whom_the_policy_names_is_let_in() {
         "SourceArn": "arn:aws:execute-api:us-east-1:000000000000:abc/*/*",
     });
     cloud.ok(&format!("POST {POLICY}"), &gateway);
-    assert!(permits(ARN, "apigateway.amazonaws.com", "arn:aws:execute-api:us-east-1:000000000000:abc/$default/$default"));
-    assert!(!permits(ARN, "apigateway.amazonaws.com", "arn:aws:execute-api:us-east-1:000000000000:xyz/$default/$default"));
+    assert!(permits(
+        ARN,
+        "apigateway.amazonaws.com",
+        "arn:aws:execute-api:us-east-1:000000000000:abc/$default/$default"
+    ));
+    assert!(!permits(
+        ARN,
+        "apigateway.amazonaws.com",
+        "arn:aws:execute-api:us-east-1:000000000000:xyz/$default/$default"
+    ));
 }
