@@ -387,9 +387,8 @@ async fn compiled_code_is_enough_to_run() {
 fn packages_that_are_no_function_are_told_why() {
     let module = |text: &str| wat::parse_str(text).unwrap();
     let start = module(r#"(module (memory (export "memory") 1) (func (export "_start")))"#);
-    let foreign = module(
-        r#"(module (import "env" "f" (func)) (memory (export "memory") 1) (func (export "_start")))"#,
-    );
+    let foreign =
+        module(r#"(module (import "env" "f" (func)) (memory (export "memory") 1) (func (export "_start")))"#);
     let cases: [(&[(&str, &[u8])], &str, &str); 7] = [
         (&[("a.txt", b"")], "", "the package holds no .wasm or .wat file"),
         (&[("a.wasm", &start), ("b/c.wat", b"")], "", "several modules (a.wasm, b/c.wat)"),

@@ -70,7 +70,8 @@ fn header_variables(headers: &HeaderMap) -> impl Iterator<Item = (String, String
 }
 
 fn forwarded_for(headers: &HeaderMap) -> String {
-    let first = headers.get("x-forwarded-for").and_then(|v| v.to_str().ok()).and_then(|v| v.split(',').next());
+    let first =
+        headers.get("x-forwarded-for").and_then(|v| v.to_str().ok()).and_then(|v| v.split(',').next());
     first.unwrap_or_default().trim().to_owned()
 }
 

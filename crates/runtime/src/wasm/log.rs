@@ -115,8 +115,9 @@ mod tests {
     fn lines_of(writes: &[&[u8]]) -> Vec<String> {
         let seen = Arc::new(Mutex::new(Vec::new()));
         let keep = Arc::clone(&seen);
-        let stream =
-            LogStream::new(Arc::new(move |line| keep.lock().push(String::from_utf8_lossy(line).into_owned())));
+        let stream = LogStream::new(Arc::new(move |line| {
+            keep.lock().push(String::from_utf8_lossy(line).into_owned())
+        }));
         for write in writes {
             stream.clone().write(bytes::Bytes::copy_from_slice(write)).unwrap();
         }

@@ -129,9 +129,12 @@ impl Programs {
         // module's description. Nothing changes it while it is mapped: a newer one replaces the name, not the bytes.
         #[expect(unsafe_code, reason = "mapping machine code is what compiling ahead of time is for")]
         let component = unsafe { Component::deserialize_file(&self.engine, file) };
-        let program = component.map_err(|error| error.to_string()).and_then(|component| self.link(&component));
+        let program =
+            component.map_err(|error| error.to_string()).and_then(|component| self.link(&component));
         program
-            .inspect_err(|error| tracing::warn!(file = %file.display(), %error, "compiled code is made again"))
+            .inspect_err(
+                |error| tracing::warn!(file = %file.display(), %error, "compiled code is made again"),
+            )
             .ok()
     }
 
@@ -201,7 +204,9 @@ fn is_command(engine: &wasmtime::Engine, component: &Component) -> bool {
 
 fn checksum_holds(file: &Path) -> io::Result<bool> {
     let mut file = File::open(file)?;
-    let Some(code_bytes) = file.metadata()?.len().checked_sub(CHECKSUM_BYTES as u64) else { return Ok(false) };
+    let Some(code_bytes) = file.metadata()?.len().checked_sub(CHECKSUM_BYTES as u64) else {
+        return Ok(false);
+    };
     let mut hasher = Sha256::new();
     let mut left = code_bytes;
     let mut chunk = vec![0; 256 * 1024];

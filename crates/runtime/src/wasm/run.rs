@@ -114,9 +114,8 @@ fn handler_entry(
     if request.uri().authority().is_none() {
         request.headers_mut().entry(HOST).or_insert(HeaderValue::from_static("localhost"));
     }
-    let request = request.map(|body| {
-        body.map_err(|error| wasmtime_wasi_http::Error::InternalError(Some(error.to_string())))
-    });
+    let request = request
+        .map(|body| body.map_err(|error| wasmtime_wasi_http::Error::InternalError(Some(error.to_string()))));
     let (answer, head) = oneshot::channel();
     let mut http = store.data_mut().http();
     let request = http.new_incoming_request(Scheme::Http, request)?;
@@ -128,9 +127,9 @@ fn handler_head(
     head: Result<HandlerHead, oneshot::error::RecvError>,
 ) -> Result<Option<Response<Body>>, Error> {
     match head {
-        Ok(Ok(response)) => {
-            Ok(Some(response.map(|body| body.map_err(|error| -> BoxError { Box::new(error) }).boxed_unsync())))
-        }
+        Ok(Ok(response)) => Ok(Some(
+            response.map(|body| body.map_err(|error| -> BoxError { Box::new(error) }).boxed_unsync()),
+        )),
         Ok(Err(code)) => Err(Error::BadResponse(format!("the function answered with an error: {code:?}"))),
         Err(_) => Ok(None),
     }
@@ -157,10 +156,8 @@ impl Running {
             Ok(Err(error)) => failure(&error, limits.refused),
             Err(_) => Some(Error::Timeout),
         };
-        let finished = Finished {
-            memory_bytes: limits.memory as u64,
-            trap: failure.as_ref().map(Error::to_string),
-        };
+        let finished =
+            Finished { memory_bytes: limits.memory as u64, trap: failure.as_ref().map(Error::to_string) };
         if let Some(failure) = failure {
             tracing::debug!(request_id, error = %failure, "guest failed");
             let _ = fate.set(failure);
