@@ -2,8 +2,9 @@
 //! shares.
 //!
 //! A function that has to be compiled first (`wasm`) is `Pending` until that is done, and turns changes away
-//! meanwhile. All others can be invoked at once; what is done ahead for them (unpacking, finding the
-//! interpreter) shows in `LastUpdateStatus`, and a newer change simply overtakes it.
+//! meanwhile; while a change to it is compiled, and if that fails, what it was before goes on serving. All
+//! others can be invoked at once; what is done ahead for them (unpacking, finding the interpreter) shows in
+//! `LastUpdateStatus`, and a newer change simply overtakes it.
 
 use super::keys::VERSIONS;
 use super::model::{State, Update, VersionRow};
@@ -41,6 +42,7 @@ pub(super) fn finish_update(
     row.generation += 1;
     row.revision_id = cx.ids.uuid();
     row.modified_ms = cx.now.ms();
+    row.previous = None;
     (row.state_reason, row.state_reason_code) = Default::default();
     if old.state() == State::Failed {
         // It has never been ready, so this is its creation again.
@@ -50,14 +52,44 @@ pub(super) fn finish_update(
         row.update_reason = CREATING.0.into();
         row.update_reason_code = CREATING.1.into();
     }
-    if row.blobs() != old.blobs() {
-        hold(cx, &row)?;
-        release(cx, old)?;
-    }
+    hold(cx, &row)?;
+    row.previous = supersede(cx, old.clone(), &row)?;
     VERSIONS.put(cx.tx, &function.version_key(0), &row);
     prepare(cx, function, &row)?;
     cx.signal(Signal::Retire(function.arn()));
     Ok(row)
+}
+
+/// What goes on serving until the update is compiled: the last version that was, if there is one. All else of
+/// `old` is let go.
+fn supersede(
+    cx: &mut Cx<'_>,
+    mut old: VersionRow,
+    new: &VersionRow,
+) -> Result<Option<Box<VersionRow>>, Fault> {
+    let earlier = old.previous.take();
+    let serves = compiles(new) && old.state() == State::Active;
+    if serves && old.update() == Update::Successful {
+        return Ok(Some(Box::new(old)));
+    }
+    release(cx, &old)?;
+    match earlier {
+        Some(earlier) if !serves => release(cx, &earlier).map(|()| None),
+        earlier => Ok(earlier),
+    }
+}
+
+/// The update is compiled: what served meanwhile is of no use any more.
+pub(super) fn forget_previous(
+    cx: &mut Cx<'_>,
+    function: &Function,
+    row: &mut VersionRow,
+) -> Result<(), Fault> {
+    if let Some(previous) = row.previous.take() {
+        release(cx, &previous)?;
+        cx.signal(Signal::Retire(function.arn()));
+    }
+    Ok(())
 }
 
 /// Writes a version that did not exist before.
@@ -95,6 +127,12 @@ pub(super) fn publish(
     let mut row = latest.clone();
     row.number = number;
     row.revision_id = cx.ids.uuid();
+    row.previous = None;
+    if row.update() == Update::Failed {
+        row.set_state(State::Failed);
+        row.state_reason.clone_from(&row.update_reason);
+        row.state_reason_code.clone_from(&row.update_reason_code);
+    }
     row.set_update(Update::Unspecified);
     (row.update_reason, row.update_reason_code) = Default::default();
     if let Some(description) = description {
@@ -111,6 +149,9 @@ pub(super) fn publish(
 /// Removes a version.
 pub(super) fn delete(cx: &mut Cx<'_>, function: &Function, row: &VersionRow) -> Result<(), Fault> {
     VERSIONS.delete(cx.tx, &function.version_key(row.number));
+    if let Some(previous) = &row.previous {
+        release(cx, previous)?;
+    }
     release(cx, row)
 }
 

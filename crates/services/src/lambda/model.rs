@@ -94,6 +94,9 @@ pub(super) struct VersionRow {
     pub(super) update_reason: String,
     #[prost(string, tag = "26")]
     pub(super) update_reason_code: String,
+    /// What `$LATEST` was before an update that has to be compiled first. It serves until that has succeeded.
+    #[prost(message, optional, boxed, tag = "27")]
+    pub(super) previous: Option<Box<VersionRow>>,
 }
 
 /// A deployment package, which lies beside the store.

@@ -2,7 +2,7 @@
 
 use super::keys::VERSIONS;
 use super::model::{State, Update};
-use super::resolve;
+use super::{lifecycle, resolve};
 use crate::Cx;
 use mayfly_kernel::{Arn, Fault};
 
@@ -28,6 +28,7 @@ pub fn prepared(
                 row.set_update(Update::Successful);
                 (row.update_reason, row.update_reason_code) = Default::default();
             }
+            lifecycle::forget_previous(cx, &function, &mut row)?;
         }
         Err(reason) => {
             let code = if row.runtime == "wasm" { "InvalidZipFileException" } else { "InvalidRuntime" };

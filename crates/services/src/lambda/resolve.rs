@@ -46,7 +46,10 @@ pub(super) fn runnable(cx: &Cx<'_>, function: &Function) -> Result<Version, Faul
         }
     };
     let stored = FUNCTIONS.get(cx.tx, &function.key())?.ok_or_else(missing)?;
-    let row = VERSIONS.get(cx.tx, &function.version_key(number))?.ok_or_else(missing)?;
+    let mut row = VERSIONS.get(cx.tx, &function.version_key(number))?.ok_or_else(missing)?;
+    if let Some(previous) = row.previous.take() {
+        row = *previous;
+    }
     match row.state() {
         State::Pending => Err(faults::in_state("Pending")),
         State::Failed => Err(faults::in_state("Failed")),

@@ -100,9 +100,19 @@ fn settings_that_break_a_rule_are_refused_in_awss_words() {
              [Member must satisfy enum value set: [x86_64, arm64], Member must not be null]"
         )
     );
+}
+
+#[test]
+fn what_is_missing_or_not_offered_is_said() {
+    let cloud = Cloud::new();
+    let refused = |members: Value| cloud.refusal(&create(), &with(function("f"), members));
     assert_eq!(
         refused(json!({ "PackageType": "Tar" })),
-        broken("Tar", "packageType", "Member must satisfy enum value set: [Zip, Image]")
+        invalid(
+            VALIDATION,
+            "1 validation error detected: Value 'Tar' at 'packageType' failed to satisfy constraint: \
+             Member must satisfy enum value set: [Zip, Image]"
+        )
     );
     assert_eq!(
         refused(json!({ "Role": null })).1,
@@ -274,6 +284,35 @@ fn a_component_is_pending_until_it_is_compiled() {
     let shown = cloud.get(&format!("{FUNCTIONS}/f/configuration"));
     assert_eq!((&shown["State"], &shown["LastUpdateStatus"]), (&json!("Active"), &json!("Failed")));
     assert_eq!(shown["LastUpdateStatusReason"], "worse");
+}
+
+#[test]
+fn a_component_goes_on_serving_until_its_update_is_compiled() {
+    let cloud = Cloud::new();
+    cloud.ok(&create(), &with(function("f"), json!({ "Runtime": "wasm", "Handler": null })));
+    cloud.prepare(&Ok(Vec::new()));
+    let runs = || cloud.0.run(|cx| crate::lambda::resolve(cx, "f", None)).id;
+    let used = || cloud.get("/2016-08-19/account-settings")["AccountUsage"]["TotalCodeSize"].clone();
+    let update = |content: &str| {
+        cloud.ok(&format!("PUT {FUNCTIONS}/f/code"), &json!({ "ZipFile": zip(content) }));
+    };
+    let first = runs();
+    update("broken");
+    assert_eq!((runs(), used()), (first.clone(), json!(5 + 6)));
+    cloud.prepare(&Err("not a component".into()));
+    assert_eq!(runs(), first, "a failed update changes nothing for callers");
+    let failed = cloud.ok(&format!("POST {FUNCTIONS}/f/versions"), &json!({}));
+    assert_eq!((&failed["State"], &failed["StateReason"]), (&json!("Failed"), &json!("not a component")));
+    cloud.ok(&format!("DELETE {FUNCTIONS}/f?Qualifier=1"), &Value::Null);
+
+    update("mended");
+    assert_eq!((runs(), used()), (first.clone(), json!(5 + 6)));
+    cloud.prepare(&Ok(Vec::new()));
+    assert_ne!(runs(), first);
+    assert_eq!((used(), crate::blobs::garbage(cloud.0.store(), 10).unwrap().len()), (json!(6), 2));
+    update("last");
+    cloud.ok(&format!("DELETE {FUNCTIONS}/f"), &Value::Null);
+    assert_eq!((used(), crate::blobs::garbage(cloud.0.store(), 10).unwrap().len()), (json!(0), 4));
 }
 
 #[test]

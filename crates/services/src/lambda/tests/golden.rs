@@ -116,6 +116,7 @@ fn a_version_keeps_its_bytes() {
         update: Update::Failed.into(),
         update_reason: "y".into(),
         update_reason_code: "z".into(),
+        previous: Some(Box::new(VersionRow::default())),
     };
     let golden = concat!(
         "080112017518022201742a01723201683a01644003480450055a060a016b120176620f0a0161120a",
