@@ -6,13 +6,21 @@
 //! lives in `launcher::sys` alone.
 
 pub mod body;
+mod clients;
 mod doctor;
 mod host;
+mod instance;
+mod interpreters;
 mod launcher;
 mod layers;
+mod logs;
 mod package;
 mod platform;
+mod pool;
+mod runtime_api;
+mod sandbox;
 pub mod wasm;
+mod web;
 
 pub use body::{Body, BoxError};
 pub use doctor::{Check, doctor};

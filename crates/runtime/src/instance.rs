@@ -1,0 +1,286 @@
+//! One instance: a sandbox that has loaded one version, and the conversation with it.
+//!
+//! An instance has one invocation at a time. Whatever goes wrong during one (time, memory, an exit) ends the instance;
+//! only one that answered is used again.
+
+use crate::interpreters::Start;
+use crate::launcher::protocol::{Bind, Exit, Spec};
+use crate::launcher::{PLATFORM_PORT, RUNTIME_API_PORT};
+use crate::logs::{Drained, Log, LogPipe};
+use crate::platform::Platform;
+use crate::pool::Slot;
+use crate::runtime_api::{Api, Call, Work};
+use crate::sandbox::{Doors, End, Launcher, Sandbox};
+use mayfly_kernel::function::{FunctionError, Version};
+use mayfly_kernel::{Limits, Time};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+/// The port of web functions, `$PORT`.
+pub(crate) const WEB_PORT: u16 = 8080;
+const MIB: u64 = 1024 * 1024;
+const PROCESSES: u32 = 1024;
+/// How often an instance's memory is looked at while it works.
+const WATCH_MEMORY: Duration = Duration::from_millis(50);
+
+pub(crate) struct Instance {
+    version: Arc<Version>,
+    pub(crate) sandbox: Sandbox,
+    api: Api,
+    calls: mpsc::Receiver<Call>,
+    /// The runtime waits for an event on this.
+    waiting: Option<oneshot::Sender<Work>>,
+    pub(crate) log: Arc<Log>,
+    pipe: Arc<LogPipe>,
+    /// End with the instance.
+    _tasks: JoinSet<()>,
+    _slot: Slot,
+}
+
+/// What an instance is made of.
+pub(crate) struct Parts {
+    pub(crate) version: Arc<Version>,
+    pub(crate) start: Start,
+    pub(crate) code: PathBuf,
+    pub(crate) layers: Vec<PathBuf>,
+    pub(crate) log: Arc<Log>,
+    pub(crate) slot: Slot,
+}
+
+/// How an attempt at an answer ended without one. The instance is of no use any more.
+pub(crate) enum Broken {
+    Timeout,
+    Ended(End),
+    OutOfMemory,
+    InitError(FunctionError),
+}
+
+impl Instance {
+    /// Makes the sandbox and starts the runtime; does not wait for it.
+    pub(crate) async fn make(
+        parts: Parts,
+        launcher: &Launcher,
+        platform: &Arc<dyn Platform>,
+        limits: &Limits,
+        region: &str,
+    ) -> Result<Instance, String> {
+        let Parts { version, start, code, layers, log, slot } = parts;
+        let mut binds = start.binds;
+        binds.push(Bind { source: code, target: "/var/task".into() });
+        let opt = match <[PathBuf; 1]>::try_from(layers) {
+            Ok([only]) => {
+                binds.push(Bind { source: only, target: "/opt".into() });
+                Vec::new()
+            }
+            Err(layers) => layers,
+        };
+        let (memory, temporary) = (u64::from(version.memory_mib) * MIB, u64::from(version.ephemeral_mib) * MIB);
+        let spec = Spec {
+            id: launcher.next_id(),
+            command: start.command,
+            environment: environment(&version, platform.as_ref(), log.stream(), region),
+            binds,
+            opt,
+            tmp_bytes: temporary,
+            memory_bytes: memory + temporary,
+            max_processes: PROCESSES,
+        };
+        let (sandbox, doors) = launcher.spawn(spec).await.map_err(|error| error.to_string())?;
+        let Doors { runtime_api, platform: door, log: output } = doors;
+        let (api, calls) = Api::new(limits.invoke_response_bytes);
+        let pipe = Arc::new(LogPipe::new(output, log.clone()).map_err(|error| error.to_string())?);
+        let mut tasks = JoinSet::new();
+        tasks.spawn(api.clone().serve(runtime_api));
+        tasks.spawn(welcome(door, platform.clone(), version.clone()));
+        tasks.spawn(pipe.clone().run());
+        Ok(Instance { version, sandbox, api, calls, waiting: None, log, pipe, _tasks: tasks, _slot: slot })
+    }
+
+    pub(crate) fn version(&self) -> &Version {
+        &self.version
+    }
+
+    pub(crate) fn is_alive(&self) -> bool {
+        self.sandbox.is_alive()
+    }
+
+    /// Waits until the runtime asks for its first event.
+    pub(crate) async fn initialise(&mut self, within: Duration) -> Result<(), Broken> {
+        let deadline = Instant::now() + within;
+        while self.waiting.is_none() {
+            match self.call(deadline).await? {
+                Call::Next(sender) => self.waiting = Some(sender),
+                Call::InitError(error) => return Err(Broken::InitError(error)),
+                Call::Response(_) | Call::TooLarge(_) | Call::Error(_) => {}
+            }
+        }
+        self.sandbox.limit_cpu(self.version.memory_mib);
+        Ok(())
+    }
+
+    /// Waits until a web function accepts connections.
+    pub(crate) async fn initialise_web(&mut self, within: Duration) -> Result<(), Broken> {
+        let deadline = Instant::now() + within;
+        let mut pause = Duration::from_millis(1);
+        while self.sandbox.connect(WEB_PORT).await.is_err() {
+            tokio::select! {
+                end = self.sandbox.ended() => return Err(Broken::Ended(end)),
+                () = tokio::time::sleep_until(deadline) => return Err(Broken::Timeout),
+                () = tokio::time::sleep(pause) => pause = (pause * 2).min(Duration::from_millis(20)),
+            }
+        }
+        self.sandbox.limit_cpu(self.version.memory_mib);
+        Ok(())
+    }
+
+    /// One event and its answer.
+    pub(crate) async fn handle(
+        &mut self,
+        work: Work,
+        within: Duration,
+    ) -> Result<Result<Vec<u8>, FunctionError>, Broken> {
+        let deadline = Instant::now() + within;
+        self.api.expect(&work.request_id);
+        let mut work = Some(work);
+        if let Some(sender) = self.waiting.take() {
+            // A runtime that gave up waiting has ended, or asks again.
+            work = work.and_then(|work| sender.send(work).err());
+        }
+        loop {
+            match self.call(deadline).await? {
+                Call::Next(sender) => match work.take() {
+                    Some(event) => work = sender.send(event).err(),
+                    None => self.waiting = Some(sender),
+                },
+                Call::Response(bytes) => return Ok(Ok(bytes.to_vec())),
+                Call::TooLarge(length) => return Ok(Err(too_large(length))),
+                Call::Error(error) => return Ok(Err(error)),
+                Call::InitError(error) => return Err(Broken::InitError(error)),
+            }
+        }
+    }
+
+    /// The next thing the runtime does, as long as it has time and memory.
+    async fn call(&mut self, deadline: Instant) -> Result<Call, Broken> {
+        let limit = u64::from(self.version.memory_mib) * MIB;
+        let mut watch = tokio::time::interval(WATCH_MEMORY);
+        loop {
+            tokio::select! {
+                biased;
+                call = self.calls.recv() => {
+                    return call.ok_or(Broken::Ended(End::Exited(Exit::Signal(libc::SIGKILL))));
+                }
+                end = self.sandbox.ended() => return Err(Broken::Ended(end)),
+                () = tokio::time::sleep_until(deadline) => return Err(Broken::Timeout),
+                _ = watch.tick() => {
+                    if self.sandbox.exceeds(limit) {
+                        return Err(Broken::OutOfMemory);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Takes in what has been printed so far, so that what is said next comes after it.
+    pub(crate) fn catch_up(&self) {
+        while matches!(self.pipe.drain(), Ok(Drained::More)) {}
+    }
+
+    pub(crate) fn memory_peak(&self) -> u64 {
+        self.sandbox.memory_peak()
+    }
+}
+
+/// Hands every connection to the platform's endpoint over.
+async fn welcome(door: TcpListener, platform: Arc<dyn Platform>, version: Arc<Version>) {
+    while let Ok((connection, _)) = door.accept().await {
+        platform.serve(version.clone(), connection);
+    }
+}
+
+fn too_large(length: u64) -> FunctionError {
+    let text = format!(
+        "Response payload size ({length} bytes) exceeded maximum allowed payload size (6291556 bytes)."
+    );
+    error("Function.ResponseSizeTooLarge", &text)
+}
+
+/// An error that the platform reports in the function's stead.
+pub(crate) fn error(kind: &str, text: &str) -> FunctionError {
+    let payload = serde_json::json!({ "errorType": kind, "errorMessage": text });
+    FunctionError { error_type: kind.into(), payload: payload.to_string().into_bytes() }
+}
+
+/// What a broken invocation is told as, and the line that the log gets.
+pub(crate) fn explain(broken: &Broken, id: &str, version: &Version, now: Time) -> (FunctionError, String) {
+    let stamp = jiff::Timestamp::from_millisecond(i64::try_from(now.ms()).unwrap_or(0)).unwrap_or_default();
+    let line = |what: &str| format!("{stamp:.3} {id} {what}");
+    let say = |kind: &str, what: &str| (error(kind, &format!("RequestId: {id} Error: {what}")), line(what));
+    let exited = |what: &str| say("Runtime.ExitError", &format!("Runtime exited {what}"));
+    match broken {
+        Broken::Timeout => {
+            let (whole, rest) = (version.timeout_ms / 1000, version.timeout_ms % 1000 / 10);
+            say("Sandbox.Timedout", &format!("Task timed out after {whole}.{rest:02} seconds"))
+        }
+        Broken::OutOfMemory | Broken::Ended(End::OutOfMemory) => {
+            let (error, _) = exited("with error: signal: killed");
+            (error, line(&format!("Runtime ran out of memory: {} MB", version.memory_mib)))
+        }
+        Broken::Ended(End::Exited(Exit::Status(0))) => exited("without providing a reason"),
+        Broken::Ended(End::Exited(Exit::Status(status))) => exited(&format!("with error: exit status {status}")),
+        Broken::Ended(End::Exited(Exit::Signal(libc::SIGKILL))) => exited("with error: signal: killed"),
+        Broken::Ended(End::Exited(Exit::Signal(signal))) => exited(&format!("with error: signal: {signal}")),
+        Broken::Ended(End::NotExecutable(failure)) => {
+            say("Runtime.InvalidEntrypoint", &format!("Couldn't start the entry point: {failure}"))
+        }
+        Broken::InitError(error) => (error.clone(), line(&format!("Init failed: {}", error.error_type))),
+    }
+}
+
+fn environment(
+    version: &Version,
+    platform: &dyn Platform,
+    stream: &str,
+    region: &str,
+) -> Vec<(String, String)> {
+    let credentials = platform.credentials(version);
+    let mut all = version.environment.clone();
+    // A function may choose these for itself.
+    let defaults = [
+        ("PATH", "/usr/local/bin:/usr/bin:/bin:/opt/bin"),
+        ("LD_LIBRARY_PATH", "/var/task:/var/task/lib:/opt/lib"),
+        ("LANG", "C.UTF-8"),
+        ("TZ", ":UTC"),
+        ("HOME", "/tmp"),
+    ];
+    for (name, value) in defaults {
+        all.entry(name.into()).or_insert_with(|| value.into());
+    }
+    let fixed = [
+        ("AWS_LAMBDA_RUNTIME_API", format!("127.0.0.1:{RUNTIME_API_PORT}")),
+        ("AWS_ENDPOINT_URL", format!("http://127.0.0.1:{PLATFORM_PORT}")),
+        ("AWS_LAMBDA_FUNCTION_NAME", version.name.clone()),
+        ("AWS_LAMBDA_FUNCTION_VERSION", version.label.clone()),
+        ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", version.memory_mib.to_string()),
+        ("AWS_LAMBDA_LOG_GROUP_NAME", version.log_group.clone()),
+        ("AWS_LAMBDA_LOG_STREAM_NAME", stream.to_owned()),
+        ("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand".to_owned()),
+        ("AWS_EXECUTION_ENV", format!("AWS_Lambda_{}", version.runtime)),
+        ("AWS_REGION", region.to_owned()),
+        ("AWS_DEFAULT_REGION", region.to_owned()),
+        ("AWS_ACCESS_KEY_ID", credentials.access_key),
+        ("AWS_SECRET_ACCESS_KEY", credentials.secret_key),
+        ("AWS_SESSION_TOKEN", credentials.session_token),
+        ("LAMBDA_TASK_ROOT", "/var/task".to_owned()),
+        ("LAMBDA_RUNTIME_DIR", "/var/runtime".to_owned()),
+        ("_HANDLER", version.handler.clone()),
+        ("PORT", WEB_PORT.to_string()),
+    ];
+    all.extend(fixed.map(|(name, value)| (name.to_owned(), value)));
+    all.into_iter().collect()
+}

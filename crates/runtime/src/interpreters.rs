@@ -1,0 +1,260 @@
+//! The interpreters of this machine, and how each runtime is started.
+//!
+//! A managed runtime uses what is installed: the exact version if it is there, otherwise the nearest, with a warning.
+//! An interpreter is asked for its own place, because what the search path finds may be a version manager's wrapper.
+
+use crate::launcher::protocol::Bind;
+use mayfly_kernel::function::{Runtime, Version};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+/// The clients inside the sandbox, as they are mounted.
+const CLIENT: &str = "/var/runtime";
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Interpreter {
+    pub(crate) version: (u32, u32),
+    pub(crate) program: PathBuf,
+    /// The folder that holds it and its library.
+    prefix: PathBuf,
+}
+
+/// What to run in the sandbox, and what it needs of the host.
+#[derive(Clone, Debug)]
+pub(crate) struct Start {
+    pub(crate) command: Vec<String>,
+    pub(crate) binds: Vec<Bind>,
+    pub(crate) warning: Option<String>,
+}
+
+/// All that were found, looked up once.
+pub(crate) struct Interpreters {
+    runtimes_dir: PathBuf,
+    python: OnceLock<Vec<Interpreter>>,
+    node: OnceLock<Vec<Interpreter>>,
+    java: OnceLock<Vec<Interpreter>>,
+}
+
+impl Interpreters {
+    pub(crate) fn new(runtimes_dir: PathBuf) -> Interpreters {
+        let (python, node, java) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
+        Interpreters { runtimes_dir, python, node, java }
+    }
+
+    pub(crate) fn python(&self) -> &[Interpreter] {
+        self.python.get_or_init(|| {
+            let names = (8..20).rev().map(|minor| format!("python3.{minor}")).chain(["python3".to_owned()]);
+            let script = "import sys,os;print('%d.%d'%sys.version_info[:2]);print(os.path.realpath(sys.executable));\
+                          print(sys.base_prefix)";
+            let mut found = Vec::new();
+            for program in names.filter_map(|name| which(&name)) {
+                add(&mut found, ask(&program, &["-I", "-c", script]));
+            }
+            found
+        })
+    }
+
+    pub(crate) fn node(&self) -> &[Interpreter] {
+        self.node.get_or_init(|| {
+            let script = "console.log(process.versions.node+'\\n'+process.execPath+'\\n'+\
+                          require('path').dirname(require('path').dirname(process.execPath)))";
+            let names = (16..40).rev().map(|major| format!("node{major}")).chain(["node".into(), "nodejs".into()]);
+            let mut found = Vec::new();
+            for program in names.filter_map(|name| which(&name)) {
+                // Of Node only the major version matters.
+                let node = ask(&program, &["-e", script]);
+                add(&mut found, node.map(|node| Interpreter { version: (node.version.0, 0), ..node }));
+            }
+            found
+        })
+    }
+
+    pub(crate) fn java(&self) -> &[Interpreter] {
+        self.java.get_or_init(|| {
+            let Some(program) = which("java").and_then(|java| java.canonicalize().ok()) else { return Vec::new() };
+            let Some(home) = program.parent().and_then(Path::parent).map(Path::to_owned) else { return Vec::new() };
+            let release = std::fs::read_to_string(home.join("release")).unwrap_or_default();
+            let version = release.lines().find_map(|line| line.strip_prefix("JAVA_VERSION=\""));
+            let version = version.and_then(|text| number(text.split(['.', '"']).next()?));
+            let found = |major| Interpreter { version: (major, 0), program, prefix: home };
+            version.map(found).into_iter().collect()
+        })
+    }
+
+    /// How a version's instance is started; an error in words if this machine cannot.
+    pub(crate) fn start(&self, version: &Version, code: &Path) -> Result<Start, String> {
+        match &version.runtime {
+            Runtime::Python(wanted) => {
+                let (found, warning) = nearest("Python", self.python(), wanted)?;
+                Ok(self.client("python", found, warning, |program| {
+                    vec![program, "-S".into(), "-B".into(), format!("{CLIENT}/bootstrap.py")]
+                }))
+            }
+            Runtime::Node(wanted) => {
+                let (found, warning) = nearest("Node.js", self.node(), wanted)?;
+                Ok(self.client("node", found, warning, |program| vec![program, format!("{CLIENT}/bootstrap.cjs")]))
+            }
+            Runtime::Java(wanted) => {
+                let (found, warning) = nearest("Java", self.java(), wanted)?;
+                self.compile_java(found)?;
+                let heap = format!("-Xmx{}m", version.memory_mib * 3 / 4);
+                let path = format!("{CLIENT}/build:/var/task:/var/task/lib/*:/opt/java/lib/*");
+                Ok(self.client("java", found, warning, |program| {
+                    let fast = ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xshare:auto"].map(String::from);
+                    let mut command = vec![program, heap];
+                    command.extend(fast);
+                    command.extend(["-cp".into(), path, "mayfly.Bootstrap".into()]);
+                    command
+                }))
+            }
+            Runtime::Provided(_) => {
+                let own = if code.join("bootstrap").exists() { "/var/task/bootstrap" } else { "/opt/bootstrap" };
+                Ok(Start { command: vec![own.into()], binds: Vec::new(), warning: None })
+            }
+            Runtime::Web => Ok(self.web(version, code)),
+            Runtime::Wasm => Err("a Wasm function has no process".into()),
+        }
+    }
+
+    fn client(
+        &self,
+        language: &str,
+        interpreter: &Interpreter,
+        warning: Option<String>,
+        command: impl FnOnce(String) -> Vec<String>,
+    ) -> Start {
+        let mut binds = vec![Bind { source: self.runtimes_dir.join(language), target: CLIENT.into() }];
+        binds.extend(outside(interpreter));
+        Start { command: command(interpreter.program.display().to_string()), binds, warning }
+    }
+
+    /// A web function is its `bootstrap` or `run.sh`, else its handler as a command line.
+    fn web(&self, version: &Version, code: &Path) -> Start {
+        for name in ["bootstrap", "run.sh"] {
+            if code.join(name).exists() {
+                return Start { command: vec![format!("/var/task/{name}")], binds: Vec::new(), warning: None };
+            }
+        }
+        let mut command: Vec<String> = version.handler.split_whitespace().map(String::from).collect();
+        let known = match command.first().map(String::as_str) {
+            Some("node") => self.node().first(),
+            Some("python3" | "python") => self.python().first(),
+            Some("java") => self.java().first(),
+            Some(_) | None => None,
+        };
+        if let (Some(found), Some(program)) = (known, command.first_mut()) {
+            *program = found.program.display().to_string();
+        }
+        Start { command, binds: known.and_then(outside).into_iter().collect(), warning: None }
+    }
+
+    /// The Java client is compiled by this machine's compiler, once.
+    fn compile_java(&self, java: &Interpreter) -> Result<(), String> {
+        let folder = self.runtimes_dir.join("java");
+        if folder.join("build/mayfly/Bootstrap.class").exists() {
+            return Ok(());
+        }
+        let compiler = java.prefix.join("bin/javac");
+        let mut sources = Vec::new();
+        collect(&folder.join("src"), &mut sources).map_err(|error| error.to_string())?;
+        let fresh = folder.join("build.new");
+        let done = Command::new(&compiler).arg("-d").arg(&fresh).args(&sources).output();
+        let done = done.map_err(|error| format!("Java functions need a JDK: {}: {error}", compiler.display()))?;
+        if !done.status.success() {
+            return Err(format!("javac: {}", String::from_utf8_lossy(&done.stderr)));
+        }
+        std::fs::rename(&fresh, folder.join("build")).map_err(|error| error.to_string())
+    }
+}
+
+fn collect(folder: &Path, into: &mut Vec<PathBuf>) -> std::io::Result<()> {
+    for entry in std::fs::read_dir(folder)?.flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            collect(&path, into)?;
+        } else if path.extension().is_some_and(|extension| extension == "java") {
+            into.push(path);
+        }
+    }
+    Ok(())
+}
+
+/// An interpreter that is not among the system's own folders has to be brought along.
+fn outside(interpreter: &Interpreter) -> Option<Bind> {
+    let system = ["/usr", "/bin", "/lib"].iter().any(|folder| interpreter.prefix.starts_with(folder));
+    (!system).then(|| Bind { source: interpreter.prefix.clone(), target: interpreter.prefix.clone() })
+}
+
+fn nearest<'a>(
+    language: &str,
+    found: &'a [Interpreter],
+    wanted: &str,
+) -> Result<(&'a Interpreter, Option<String>), String> {
+    let parse = |text: &str| -> Option<(u32, u32)> {
+        let (major, minor) = text.split_once('.').unwrap_or((text, "0"));
+        Some((number(major)?, number(minor)?))
+    };
+    let version = parse(wanted).unwrap_or_default();
+    let distance = |one: &&Interpreter| {
+        let (major, minor) = one.version;
+        // Newer is nearer than older at the same distance.
+        (major.abs_diff(version.0), minor.abs_diff(version.1), one.version < version)
+    };
+    let Some(best) = found.iter().min_by_key(distance) else {
+        return Err(format!("{language} {wanted} is not installed on this machine, nor any other {language}"));
+    };
+    let (major, minor) = best.version;
+    let warning = (best.version != version).then(|| {
+        let minor = if language == "Python" { format!(".{minor}") } else { String::new() };
+        format!("{language} {wanted} is not installed on this machine; {language} {major}{minor} is used")
+    });
+    Ok((best, warning))
+}
+
+fn number(text: &str) -> Option<u32> {
+    text.parse().ok()
+}
+
+fn add(found: &mut Vec<Interpreter>, one: Option<Interpreter>) {
+    if let Some(one) = one
+        && !found.iter().any(|other| other.version == one.version)
+    {
+        found.push(one);
+    }
+}
+
+/// Version, program and prefix, one on each line.
+fn ask(program: &Path, args: &[&str]) -> Option<Interpreter> {
+    let output = Command::new(program).args(args).stdin(std::process::Stdio::null()).output().ok()?;
+    let text = String::from_utf8(output.stdout).ok().filter(|_| output.status.success())?;
+    let mut lines = text.lines();
+    let version = lines.next()?;
+    let (major, rest) = version.split_once('.')?;
+    let minor = rest.split('.').next()?;
+    let program = PathBuf::from(lines.next()?);
+    Some(Interpreter { version: (number(major)?, number(minor)?), program, prefix: lines.next()?.into() })
+}
+
+/// The program of this name on the search path.
+fn which(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path).map(|folder| folder.join(name)).find(|program| program.is_file())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_version_stands_in_with_a_warning() {
+        let python = |minor| Interpreter { version: (3, minor), program: "p".into(), prefix: "/usr".into() };
+        let found = [python(9), python(11)];
+        assert_eq!(nearest("Python", &found, "3.11").unwrap(), (&found[1], None));
+        let (best, warning) = nearest("Python", &found, "3.13").unwrap();
+        assert_eq!(best.version, (3, 11));
+        assert!(warning.unwrap().contains("Python 3.11 is used"));
+        assert_eq!(nearest("Python", &found, "3.10").unwrap().0.version, (3, 11));
+        assert!(nearest("Python", &[], "3.10").is_err());
+    }
+}

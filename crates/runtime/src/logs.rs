@@ -1,0 +1,160 @@
+//! An instance's log: what it prints and what the platform says about it, as lines, in the order in which they happened.
+
+use crate::platform::Platform;
+use mayfly_kernel::Clock;
+use mayfly_kernel::function::Version;
+use parking_lot::Mutex;
+use rustix::fd::OwnedFd;
+use std::io;
+use std::sync::Arc;
+use tokio::io::unix::AsyncFd;
+
+/// A longer line is cut into several.
+const LINE_BYTES: usize = 256 * 1024;
+/// What a caller may see of an invocation's log.
+const TAIL_BYTES: usize = 4096;
+/// A pipe holds no more than this, so what was printed before an invocation's end is all within it.
+const PIPE_BYTES: usize = 64 * 1024;
+
+/// Where an instance's lines go.
+pub(crate) struct Log {
+    platform: Arc<dyn Platform>,
+    clock: Arc<dyn Clock>,
+    version: Arc<Version>,
+    stream: String,
+    lines: Mutex<Lines>,
+}
+
+#[derive(Default)]
+struct Lines {
+    /// The beginning of a line whose end has not come yet.
+    partial: Vec<u8>,
+    tail: Vec<u8>,
+}
+
+impl Log {
+    pub(crate) fn new(
+        platform: Arc<dyn Platform>,
+        clock: Arc<dyn Clock>,
+        version: Arc<Version>,
+        stream: String,
+    ) -> Log {
+        Log { platform, clock, version, stream, lines: Mutex::default() }
+    }
+
+    pub(crate) fn stream(&self) -> &str {
+        &self.stream
+    }
+
+    /// A line of the platform's own.
+    pub(crate) fn say(&self, line: &str) {
+        let mut lines = self.lines.lock();
+        self.finish_line(&mut lines);
+        self.emit(&mut lines, line.as_bytes());
+    }
+
+    /// Takes in what the function printed.
+    pub(crate) fn take_in(&self, mut bytes: &[u8]) {
+        let mut lines = self.lines.lock();
+        while let Some(end) = bytes.iter().position(|byte| *byte == b'\n') {
+            let (line, rest) = bytes.split_at(end);
+            bytes = &rest[1..];
+            if lines.partial.is_empty() {
+                self.emit(&mut lines, line);
+            } else {
+                lines.partial.extend_from_slice(line);
+                self.finish_line(&mut lines);
+            }
+        }
+        lines.partial.extend_from_slice(bytes);
+        if lines.partial.len() >= LINE_BYTES {
+            self.finish_line(&mut lines);
+        }
+    }
+
+    /// Begins a new tail: the log of one invocation.
+    pub(crate) fn begin_tail(&self) {
+        self.lines.lock().tail.clear();
+    }
+
+    /// The last 4 KiB since [`Log::begin_tail`].
+    pub(crate) fn tail(&self) -> Vec<u8> {
+        let lines = self.lines.lock();
+        lines.tail[lines.tail.len().saturating_sub(TAIL_BYTES)..].to_vec()
+    }
+
+    fn finish_line(&self, lines: &mut Lines) {
+        if !lines.partial.is_empty() {
+            let line = std::mem::take(&mut lines.partial);
+            self.emit(lines, &line);
+        }
+    }
+
+    /// A carriage return within a line is a line break of the same event: so a traceback stays together.
+    fn emit(&self, lines: &mut Lines, line: &[u8]) {
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        let line: Vec<u8> = line.iter().map(|byte| if *byte == b'\r' { b'\n' } else { *byte }).collect();
+        let line = line.as_slice();
+        for part in line.chunks(LINE_BYTES).chain(line.is_empty().then_some(line)) {
+            self.platform.log(&self.version, &self.stream, self.clock.now(), part);
+        }
+        lines.tail.extend_from_slice(&line[line.len().saturating_sub(TAIL_BYTES)..]);
+        lines.tail.push(b'\n');
+        if lines.tail.len() > 4 * TAIL_BYTES {
+            let surplus = lines.tail.len() - TAIL_BYTES;
+            lines.tail.drain(..surplus);
+        }
+    }
+}
+
+/// The reading end of a sandbox's standard output and error.
+pub(crate) struct LogPipe {
+    pipe: AsyncFd<OwnedFd>,
+    pub(crate) log: Arc<Log>,
+    /// One reader at a time, or lines would be torn.
+    reading: Mutex<()>,
+}
+
+impl LogPipe {
+    pub(crate) fn new(pipe: OwnedFd, log: Arc<Log>) -> io::Result<LogPipe> {
+        Ok(LogPipe { pipe: AsyncFd::new(pipe)?, log, reading: Mutex::new(()) })
+    }
+
+    /// Reads until the sandbox is gone.
+    pub(crate) async fn run(self: Arc<LogPipe>) {
+        while let Ok(mut ready) = self.pipe.readable().await {
+            match self.drain() {
+                Ok(Drained::Empty) => ready.clear_ready(),
+                Ok(Drained::More) => tokio::task::yield_now().await,
+                Ok(Drained::Closed) | Err(_) => return,
+            }
+        }
+    }
+
+    /// Takes in what has been printed by now. What a function printed before it answered is in the pipe when the
+    /// answer arrives, so that an end line written after this follows it.
+    pub(crate) fn drain(&self) -> io::Result<Drained> {
+        let _one = self.reading.lock();
+        let mut buffer = [0_u8; 16 * 1024];
+        let mut taken = 0;
+        while taken < PIPE_BYTES {
+            match rustix::io::read(self.pipe.get_ref(), &mut buffer) {
+                Ok(0) => return Ok(Drained::Closed),
+                Ok(count) => {
+                    self.log.take_in(&buffer[..count]);
+                    taken += count;
+                }
+                Err(rustix::io::Errno::AGAIN) => return Ok(Drained::Empty),
+                Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(Drained::More)
+    }
+}
+
+pub(crate) enum Drained {
+    Empty,
+    More,
+    Closed,
+}

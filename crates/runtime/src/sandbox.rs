@@ -1,0 +1,426 @@
+//! Sandboxes as the server holds them: the link to the launcher, and what each sandbox hands over.
+//!
+//! A [`Sandbox`] that is dropped is killed. If the launcher dies, its sandboxes die with it (their first processes ask
+//! the kernel for that), and the next spawn starts a new launcher.
+
+use crate::host::LauncherCommand;
+use crate::launcher::protocol::{
+    ControlGroup, Event, Exit, Failure, GroupVersion, Reply, Request, Spec, WANT_SOCKET, receive, send,
+};
+use crate::layers::Layers;
+use parking_lot::Mutex;
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType, socketpair};
+use rustix::pipe::{PipeFlags, pipe_with};
+use std::collections::HashMap;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
+
+/// Building a sandbox takes milliseconds; one that takes this long will never stand.
+const BUILD_LIMIT: Duration = Duration::from_secs(10);
+
+/// The launcher, whichever process that is at the moment.
+pub(crate) struct Launcher {
+    command: LauncherCommand,
+    /// An empty folder that roots are built on.
+    root: PathBuf,
+    ids: AtomicU64,
+    link: tokio::sync::Mutex<Arc<Link>>,
+}
+
+/// A running launcher process.
+struct Link {
+    layers: Layers,
+    outbox: mpsc::UnboundedSender<(Request, Vec<OwnedFd>)>,
+    waiting: Mutex<HashMap<u64, Waiting>>,
+    /// Told to end the conversation; it then waits for the process.
+    stop: Notify,
+    conversation: Mutex<Option<JoinHandle<()>>>,
+}
+
+struct Waiting {
+    spawned: Option<oneshot::Sender<Result<Spawned, Failure>>>,
+    life: watch::Sender<Life>,
+}
+
+struct Spawned {
+    pid: i32,
+    group: Option<ControlGroup>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Life {
+    Running,
+    Gone { out_of_memory: bool, memory_peak: u64 },
+}
+
+/// Why there is no sandbox.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SpawnError {
+    #[error("cannot {0}")]
+    Failed(Failure),
+    #[error("the launcher is gone")]
+    LauncherGone,
+    #[error("the sandbox did not stand in time")]
+    Timeout,
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+/// How a sandbox ended by itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    Exited(Exit),
+    NotExecutable(Failure),
+    OutOfMemory,
+}
+
+pub(crate) struct Sandbox {
+    id: u64,
+    pid: i32,
+    control: AsyncFd<OwnedFd>,
+    /// An event that came while another was awaited.
+    put_by: Mutex<Option<Event>>,
+    group: Option<ControlGroup>,
+    life: watch::Receiver<Life>,
+    link: Arc<Link>,
+}
+
+/// What comes out of a new sandbox.
+pub(crate) struct Doors {
+    pub runtime_api: TcpListener,
+    pub platform: TcpListener,
+    /// Standard output and error; not blocking.
+    pub log: OwnedFd,
+}
+
+impl Launcher {
+    pub(crate) async fn start(command: LauncherCommand, root: PathBuf) -> io::Result<Launcher> {
+        let link = tokio::sync::Mutex::new(Link::start(&command, &root).await?);
+        Ok(Launcher { command, root, ids: AtomicU64::new(1), link })
+    }
+
+    pub(crate) async fn layers(&self) -> Layers {
+        self.link.lock().await.layers.clone()
+    }
+
+    pub(crate) fn next_id(&self) -> u64 {
+        self.ids.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Makes the sandbox and starts its command.
+    pub(crate) async fn spawn(&self, spec: Spec) -> Result<(Sandbox, Doors), SpawnError> {
+        let link = self.link().await?;
+        tokio::time::timeout(BUILD_LIMIT, link.spawn(spec)).await.map_err(|_| SpawnError::Timeout)?
+    }
+
+    /// Ends the launcher, and with it every sandbox; comes back when nothing of them is left.
+    pub(crate) async fn stop(&self) {
+        let link = self.link.lock().await;
+        link.stop.notify_one();
+        let conversation = link.conversation.lock().take();
+        if let Some(conversation) = conversation {
+            let _ = conversation.await;
+        }
+    }
+
+    /// The launcher that lives, or a new one.
+    async fn link(&self) -> io::Result<Arc<Link>> {
+        let mut link = self.link.lock().await;
+        if link.outbox.is_closed() {
+            tracing::warn!("the launcher was gone; starting another");
+            *link = Link::start(&self.command, &self.root).await?;
+        }
+        Ok(link.clone())
+    }
+}
+
+impl Link {
+    async fn start(command: &LauncherCommand, root: &PathBuf) -> io::Result<Arc<Link>> {
+        let (ours, theirs) = pair()?;
+        let mut child = tokio::process::Command::new(&command.program)
+            .args(&command.args)
+            .arg(root)
+            .env_clear()
+            .stdin(Stdio::from(theirs))
+            .stdout(Stdio::null())
+            .spawn()?;
+        let socket = asynchronous(ours)?;
+        let Some((Reply::Ready { layers }, _)) = next::<Reply>(&socket).await? else {
+            let status = child.wait().await?;
+            return Err(io::Error::other(format!("the launcher ended at once: {status}")));
+        };
+        let (outbox, inbox) = mpsc::unbounded_channel();
+        let link = Arc::new(Link {
+            layers,
+            outbox,
+            waiting: Mutex::default(),
+            stop: Notify::new(),
+            conversation: Mutex::default(),
+        });
+        let conversation = tokio::spawn(converse(Arc::downgrade(&link), socket, inbox, child));
+        *link.conversation.lock() = Some(conversation);
+        Ok(link)
+    }
+
+    async fn spawn(self: Arc<Link>, spec: Spec) -> Result<(Sandbox, Doors), SpawnError> {
+        let id = spec.id;
+        let (log, log_inside) = pipe_with(PipeFlags::CLOEXEC).map_err(io::Error::from)?;
+        rustix::io::ioctl_fionbio(&log, true).map_err(io::Error::from)?;
+        let (control, control_inside) = pair()?;
+        let control = asynchronous(control)?;
+        let (spawned_sender, spawned) = oneshot::channel();
+        let (life_sender, life) = watch::channel(Life::Running);
+        self.waiting.lock().insert(id, Waiting { spawned: Some(spawned_sender), life: life_sender });
+        let request = (Request::Spawn(Box::new(spec)), vec![log_inside, control_inside]);
+        self.outbox.send(request).map_err(|_| SpawnError::LauncherGone)?;
+        let Spawned { pid, group } =
+            spawned.await.map_err(|_| SpawnError::LauncherGone)?.map_err(SpawnError::Failed)?;
+        // From here on a drop kills what was made.
+        let sandbox = Sandbox { id, pid, control, put_by: Mutex::new(None), group, life, link: self };
+        match next::<Event>(&sandbox.control).await? {
+            Some((Event::Ready, descriptors)) => {
+                let Ok([runtime_api, platform]) = <[OwnedFd; 2]>::try_from(descriptors) else {
+                    return Err(SpawnError::Io(io::Error::from(io::ErrorKind::InvalidData)));
+                };
+                let doors =
+                    Doors { runtime_api: listener(runtime_api)?, platform: listener(platform)?, log };
+                Ok((sandbox, doors))
+            }
+            Some((Event::Failed(failure), _)) => Err(SpawnError::Failed(failure)),
+            Some(_) => Err(SpawnError::Io(io::Error::from(io::ErrorKind::InvalidData))),
+            None => Err(SpawnError::LauncherGone),
+        }
+    }
+
+    fn take_in(&self, reply: Reply) {
+        let mut waiting = self.waiting.lock();
+        match reply {
+            Reply::Ready { .. } => {}
+            Reply::Spawned { id, pid, control_group } => {
+                if let Some(sender) = waiting.get_mut(&id).and_then(|one| one.spawned.take()) {
+                    let spawned = Spawned { pid, group: control_group };
+                    if sender.send(Ok(spawned)).is_err() {
+                        let _ = self.outbox.send((Request::Kill { id }, Vec::new()));
+                    }
+                }
+            }
+            Reply::Failed { id, failure } => {
+                if let Some(sender) = waiting.remove(&id).and_then(|one| one.spawned) {
+                    let _ = sender.send(Err(failure));
+                }
+            }
+            Reply::Gone { id, out_of_memory, memory_peak } => {
+                if let Some(one) = waiting.remove(&id) {
+                    one.life.send_replace(Life::Gone { out_of_memory, memory_peak });
+                }
+            }
+        }
+    }
+}
+
+/// Carries messages both ways until the launcher or the server is done.
+async fn converse(
+    link: std::sync::Weak<Link>,
+    socket: AsyncFd<OwnedFd>,
+    mut inbox: mpsc::UnboundedReceiver<(Request, Vec<OwnedFd>)>,
+    mut child: tokio::process::Child,
+) {
+    loop {
+        let stopped = async {
+            match link.upgrade() {
+                Some(link) => link.stop.notified().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = stopped => break,
+            outgoing = inbox.recv() => {
+                let Some((request, descriptors)) = outgoing else { break };
+                let borrowed: Vec<_> = descriptors.iter().map(AsFd::as_fd).collect();
+                let sent = socket.async_io(Interest::WRITABLE, |socket| send(socket, &request, &borrowed)).await;
+                if let Err(error) = sent {
+                    tracing::warn!(%error, "cannot speak to the launcher");
+                    // Too long a message is one spawn's fault; any other error is the end of the link.
+                    let Request::Spawn(spec) = request else { break };
+                    if error.kind() != io::ErrorKind::InvalidInput {
+                        break;
+                    }
+                    if let Some(link) = link.upgrade() {
+                        let failure = Failure::new("send the specification", &error);
+                        link.take_in(Reply::Failed { id: spec.id, failure });
+                    }
+                }
+            }
+            incoming = next::<Reply>(&socket) => {
+                let (Ok(Some((reply, _))), Some(link)) = (incoming, link.upgrade()) else { break };
+                link.take_in(reply);
+            }
+        }
+    }
+    inbox.close();
+    if let Some(link) = link.upgrade() {
+        // Whoever waits for one of these learns that nothing will come.
+        link.waiting.lock().clear();
+    }
+    drop(socket);
+    let _ = child.wait().await;
+}
+
+impl Sandbox {
+    /// Resolves when nothing runs in the sandbox any more, with how it came to that.
+    pub(crate) async fn ended(&self) -> End {
+        let mut life = self.life.clone();
+        let gone = life.wait_for(|life| *life != Life::Running).await.map(|life| *life);
+        if matches!(gone, Ok(Life::Gone { out_of_memory: true, .. })) {
+            return End::OutOfMemory;
+        }
+        let mut event = self.put_by.lock().take();
+        while event.is_none() {
+            match receive::<Event>(self.control.get_ref()) {
+                Ok(Some((one @ (Event::Exited(_) | Event::NotExecutable(_)), _))) => event = Some(one),
+                Ok(Some(_)) => {}
+                Ok(None) | Err(_) => break,
+            }
+        }
+        match event {
+            Some(Event::Exited(exit)) => End::Exited(exit),
+            Some(Event::NotExecutable(failure)) => End::NotExecutable(failure),
+            // Killed from outside before it could say anything.
+            _ => End::Exited(Exit::Signal(libc::SIGKILL)),
+        }
+    }
+
+    /// Whether the sandbox still stands, as far as is known.
+    pub(crate) fn is_alive(&self) -> bool {
+        self.life.has_changed().is_ok() && *self.life.borrow() == Life::Running
+    }
+
+    /// Connects to a port inside the sandbox: the sandbox gives a socket of its network, we connect it.
+    pub(crate) async fn connect(&self, port: u16) -> io::Result<TcpStream> {
+        self.control
+            .async_io(Interest::WRITABLE, |control| {
+                Ok(rustix::net::send(control, WANT_SOCKET, SendFlags::NOSIGNAL)?)
+            })
+            .await?;
+        let descriptors = loop {
+            match next::<Event>(&self.control).await? {
+                Some((Event::Socket, descriptors)) => break descriptors,
+                Some((event, _)) => *self.put_by.lock() = Some(event),
+                None => return Err(io::Error::from(io::ErrorKind::NotConnected)),
+            }
+        };
+        let Ok([socket]) = <[OwnedFd; 1]>::try_from(descriptors) else {
+            return Err(io::Error::from(io::ErrorKind::InvalidData));
+        };
+        let socket = TcpSocket::from_std_stream(std::net::TcpStream::from(socket));
+        let stream = socket.connect(SocketAddr::from((Ipv4Addr::LOCALHOST, port))).await?;
+        stream.set_nodelay(true)?;
+        Ok(stream)
+    }
+
+    /// The most memory that the sandbox has held, in bytes.
+    pub(crate) fn memory_peak(&self) -> u64 {
+        if let Life::Gone { memory_peak, .. } = *self.life.borrow() {
+            return memory_peak;
+        }
+        let Some((version, folder)) = self.memory() else { return resident_peak(self.pid) };
+        let file = match version {
+            GroupVersion::V1 => "memory.max_usage_in_bytes",
+            GroupVersion::V2 => "memory.peak",
+        };
+        read_number(&folder.join(file)).unwrap_or(0)
+    }
+
+    /// What the processes hold now, files of `/tmp` and cached files not counted.
+    /// Reads the costly figure only when the cheap one, which counts those too, is above `limit`.
+    pub(crate) fn exceeds(&self, limit: u64) -> bool {
+        let Some((version, folder)) = self.memory() else { return false };
+        let (total, own) = match version {
+            GroupVersion::V1 => ("memory.usage_in_bytes", "total_rss "),
+            GroupVersion::V2 => ("memory.current", "anon "),
+        };
+        if read_number(&folder.join(total)).unwrap_or(0) <= limit {
+            return false;
+        }
+        let stat = std::fs::read_to_string(folder.join("memory.stat")).unwrap_or_default();
+        let held = stat.lines().find_map(|line| line.strip_prefix(own)?.parse::<u64>().ok());
+        held.unwrap_or(0) > limit
+    }
+
+    /// Gives the sandbox its share of processor time. Before this it may use what is free, so that it starts fast.
+    pub(crate) fn limit_cpu(&self, memory_mib: u32) {
+        /// So much memory comes with one whole processor, as on AWS.
+        const MIB_PER_CPU: u64 = 1769;
+        const PERIOD_US: u64 = 100_000;
+        let quota = (PERIOD_US * u64::from(memory_mib) / MIB_PER_CPU).max(1000);
+        let Some(ControlGroup { version, cpu: Some(folder), .. }) = &self.group else { return };
+        let written = match version {
+            GroupVersion::V1 => std::fs::write(folder.join("cpu.cfs_quota_us"), quota.to_string()),
+            GroupVersion::V2 => std::fs::write(folder.join("cpu.max"), format!("{quota} {PERIOD_US}")),
+        };
+        if let Err(error) = written {
+            tracing::warn!(%error, "cannot limit an instance's processor time");
+        }
+    }
+
+    pub(crate) fn kill(&self) {
+        let _ = self.link.outbox.send((Request::Kill { id: self.id }, Vec::new()));
+    }
+
+    fn memory(&self) -> Option<(GroupVersion, &PathBuf)> {
+        let group = self.group.as_ref()?;
+        group.memory.as_ref().map(|folder| (group.version, folder))
+    }
+}
+
+impl Drop for Sandbox {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// Without a control group: the command's own peak, from the child of the first process.
+fn resident_peak(pid: i32) -> u64 {
+    let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    let Some(child) = children.split_whitespace().next() else { return 0 };
+    let status = std::fs::read_to_string(format!("/proc/{child}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kib = line.and_then(|rest| rest.trim().trim_end_matches(" kB").parse::<u64>().ok());
+    kib.unwrap_or(0) * 1024
+}
+
+fn read_number(path: &std::path::Path) -> Option<u64> {
+    std::fs::read_to_string(path).ok()?.trim().parse().ok()
+}
+
+fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
+    Ok(socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?)
+}
+
+fn asynchronous(socket: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+    rustix::io::ioctl_fionbio(&socket, true)?;
+    AsyncFd::new(socket)
+}
+
+async fn next<T: serde::de::DeserializeOwned>(
+    socket: &AsyncFd<OwnedFd>,
+) -> io::Result<Option<(T, Vec<OwnedFd>)>> {
+    socket.async_io(Interest::READABLE, |socket| receive(socket)).await
+}
+
+fn listener(socket: OwnedFd) -> io::Result<TcpListener> {
+    let listener = std::net::TcpListener::from(socket);
+    listener.set_nonblocking(true)?;
+    TcpListener::from_std(listener)
+}
