@@ -133,7 +133,7 @@ fn write_root_key(data: &Path, root: &RootKey, endpoint: &str, region: &str) -> 
 
 fn host_config(config: &Config) -> anyhow::Result<HostConfig> {
     let require = config.require.iter().map(|name| {
-        name.parse::<Layer>().ok().with_context(|| format!("`require` names an unknown isolation layer: {name}"))
+        Layer::ALL.into_iter().find(|layer| layer.name() == name).with_context(|| format!("`require` names an unknown isolation layer: {name}"))
     });
     Ok(HostConfig {
         cache_dir: config.data.join("cache"),

@@ -352,7 +352,8 @@ async fn upload(
     finished
 }
 
-/// The checksums that the client names, in a header, a trailer or as its choice; CRC-64/NVME if it names none.
+/// The checksums that the client names, in a header, a trailer or as its choice; and CRC-64/NVME, which an upload
+/// in parts that chose none keeps of each part, whatever the part itself names.
 fn wanted_checksums(call: &Call) -> Vec<Algorithm> {
     let named = |name: &str| Algorithm::ALL.iter().copied().find(|algorithm| algorithm.header() == Some(name));
     let mut wanted: Vec<Algorithm> = call.headers.keys().filter_map(|name| named(name.as_str())).collect();
@@ -362,9 +363,7 @@ fn wanted_checksums(call: &Call) -> Vec<Algorithm> {
     for header in ["x-amz-sdk-checksum-algorithm", "x-amz-checksum-algorithm"] {
         wanted.extend(call.header(header).and_then(Algorithm::parse));
     }
-    if wanted.is_empty() {
-        wanted.push(Algorithm::Crc64Nvme);
-    }
+    wanted.push(Algorithm::Crc64Nvme);
     wanted
 }
 
@@ -393,7 +392,8 @@ fn cors(
 ) -> Option<Vec<(&'static str, String)>> {
     let bucket = path.trim_start_matches('/').split('/').next().unwrap_or_default();
     let rules = cloud.runner.view(&auth::anonymous(cloud), request_id, |cx| s3::cors_for(cx, bucket)).ok()?;
-    s3::cors::respond(&rules, origin, method, asked)
+    let asked: Vec<&str> = asked.split(',').map(str::trim).filter(|name| !name.is_empty()).collect();
+    s3::cors::respond(&rules, origin, method, &asked)
 }
 
 fn allow_origin(cloud: &Arc<Cloud>, exchange: &Exchange<'_>, origin: &str, response: &mut Response) {

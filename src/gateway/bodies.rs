@@ -3,7 +3,7 @@
 use super::auth::Payload;
 use crate::cloud::Cloud;
 use bytes::{Bytes, BytesMut};
-use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use futures_util::{StreamExt, TryStreamExt as _, stream};
 use http_body_util::{BodyExt as _, StreamBody};
 use hyper::body::{Frame, Incoming};
 use mayfly_kernel::Fault;
@@ -181,12 +181,15 @@ pub(super) fn send(cloud: &Arc<Cloud>, pieces: Vec<Piece>) -> Body {
             async move {
                 match piece {
                     Piece::Inline(bytes) => Ok(stream::iter([Ok(bytes)]).boxed()),
-                    Piece::Blob { id, range } => cloud.blobs.read(&id, range).await.map(StreamExt::boxed),
+                    Piece::Blob { id, range } => {
+                        let opened = cloud.blobs.read(&id, range).await;
+                        opened.map(StreamExt::boxed).map_err(std::io::Error::other)
+                    }
                 }
             }
         })
         .try_flatten()
         .map_ok(Frame::data)
         .map_err(Into::into);
-    BodyExt::boxed_unsync(StreamBody::new(frames))
+    StreamBody::new(frames).boxed_unsync()
 }

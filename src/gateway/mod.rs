@@ -50,7 +50,7 @@ pub(crate) async fn serve(cloud: Arc<Cloud>, listener: TcpListener, stop: watch:
         let Ok(place) = places.clone().acquire_owned().await else { return };
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
-            _ = stopping.wait_for(|stop| *stop) => return,
+            () = stopped(&mut stopping) => return,
         };
         match accepted {
             Ok((stream, _)) => {
@@ -69,6 +69,11 @@ pub(crate) async fn serve(cloud: Arc<Cloud>, listener: TcpListener, stop: watch:
     }
 }
 
+/// Resolves when the process is to stop; also when nobody is left to say so.
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    let _ = stop.wait_for(|stop| *stop).await;
+}
+
 /// Serves one connection to its end. On a stop, the request under way is finished first.
 pub(crate) async fn connection(cloud: Arc<Cloud>, stream: TcpStream, peer: Peer, mut stop: watch::Receiver<bool>) {
     let _ = stream.set_nodelay(true);
@@ -83,7 +88,7 @@ pub(crate) async fn connection(cloud: Arc<Cloud>, stream: TcpStream, peer: Peer,
     let mut connection = std::pin::pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
-        _ = stop.wait_for(|stop| *stop) => {
+        () = stopped(&mut stop) => {
             connection.as_mut().graceful_shutdown();
             connection.await
         }

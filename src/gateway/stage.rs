@@ -56,8 +56,9 @@ async fn fetch(cloud: &Cloud, pieces: Vec<Piece>) -> Result<Bytes, Fault> {
         match piece {
             Piece::Inline(bytes) => gathered.extend_from_slice(&bytes),
             Piece::Blob { id, range } => {
-                                let mut stream = Box::pin(cloud.blobs.read(&id, range).await?);
-                while let Some(bytes) = stream.try_next().await? {
+                                let broken = |error: std::io::Error| Fault::internal("read a package", error);
+                let mut stream = Box::pin(cloud.blobs.read(&id, range).await?);
+                while let Some(bytes) = stream.try_next().await.map_err(broken)? {
                     gathered.extend_from_slice(&bytes);
                 }
             }

@@ -1,7 +1,7 @@
 //! The host: takes invocations and requests, finds or makes an instance for each, and reports what came of it.
 
 use crate::body::{self, Body};
-use crate::instance::{Broken, Instance, Parts, error, explain};
+use crate::instance::{Broken, Instance, Parts, error, explain, too_large};
 use crate::interpreters::Interpreters;
 use crate::layers::{Layer, Layers};
 use crate::logs::Log;
@@ -229,11 +229,18 @@ impl Host {
 
     async fn result_of(&self, response: http::Response<Body>) -> Result<Vec<u8>, FunctionError> {
         let status = response.status();
-        let limit = usize::try_from(self.inner.limits.invoke_response_bytes).unwrap_or(usize::MAX);
-        let gathered = http_body_util::Limited::new(response.into_body(), limit).collect().await;
-        let bytes = gathered.map_err(|cause| error("Function.ResponseInvalid", &cause.to_string()))?.to_bytes();
+        let (mut body, mut bytes) = (response.into_body(), Vec::new());
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|cause| error("Function.ResponseInvalid", &cause.to_string()))?;
+            if let Ok(data) = frame.into_data() {
+                bytes.extend_from_slice(&data);
+            }
+            if bytes.len() as u64 > self.inner.limits.invoke_response_bytes {
+                return Err(too_large(bytes.len() as u64));
+            }
+        }
         match status.is_server_error() {
-            false => Ok(bytes.to_vec()),
+            false => Ok(bytes),
             true => {
                 let text = String::from_utf8_lossy(&bytes);
                 Err(error("Function.HttpError", &format!("the function answered {status}: {text}")))

@@ -203,7 +203,7 @@ async fn welcome(door: TcpListener, platform: Arc<dyn Platform>, version: Arc<Ve
     }
 }
 
-fn too_large(length: u64) -> FunctionError {
+pub(crate) fn too_large(length: u64) -> FunctionError {
     let text = format!(
         "Response payload size ({length} bytes) exceeded maximum allowed payload size (6291556 bytes)."
     );
