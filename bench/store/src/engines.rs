@@ -2,7 +2,7 @@
 
 use futures_util::future::BoxFuture;
 use mayfly_store::{Durability, LocalOptions, Order, Store};
-use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
+use redb::{Database, ReadableDatabase, TableDefinition};
 use std::ops::Bound;
 use std::path::Path;
 use std::sync::Arc;
@@ -48,7 +48,7 @@ impl Engine for Mayfly {
             }
         }
         let ticket = tx.commit(Durability::Durable);
-        Box::pin(async move { drop(ticket.await.unwrap()) })
+        Box::pin(async move { _ = ticket.await.unwrap() })
     }
 
     fn get(&self, key: &[u8]) -> bool {
@@ -58,6 +58,12 @@ impl Engine for Mayfly {
     fn scan(&self, start: &[u8], limit: usize) -> Vec<Key> {
         let rows = self.0.view().range(Bound::Included(start), Bound::Unbounded, Order::Forward, limit);
         rows.unwrap().into_iter().map(|(key, _)| key.to_vec()).collect()
+    }
+
+    fn settle(&self) {
+        while self.0.stats().memory_table_bytes > LocalOptions::default().memory_table_bytes as u64 {
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
     }
 }
 
@@ -77,7 +83,7 @@ impl Committer {
                 }
                 let (rows, done): (Vec<Rows>, Vec<_>) = waiting.into_iter().unzip();
                 commit(rows);
-                done.into_iter().for_each(|done| drop(done.send(())));
+                done.into_iter().for_each(|done| _ = done.send(()));
             }
         });
         Committer(send)

@@ -59,22 +59,18 @@ pub(crate) struct TableCursor<'a> {
 }
 
 impl<'a> TableCursor<'a> {
+    /// Small at first: of many layers, most have few of the rows that a short scan returns.
+    const CHUNK_MIN: usize = 8;
     const CHUNK_MAX: usize = 512;
 
-    pub(crate) fn new(
-        table: &'a Table,
-        version: Version,
-        range: &KeyRange,
-        order: Order,
-        limit: usize,
-    ) -> Self {
+    pub(crate) fn new(table: &'a Table, version: Version, range: &KeyRange, order: Order) -> Self {
         TableCursor {
             table,
             version,
             order,
             done: range.is_empty(),
             rest: range.clone(),
-            chunk: limit.clamp(8, Self::CHUNK_MAX),
+            chunk: Self::CHUNK_MIN,
             buffer: VecDeque::new(),
         }
     }

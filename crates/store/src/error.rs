@@ -15,7 +15,7 @@ pub enum Error {
     /// Blobs only: a missing key is `None`.
     #[error("there is no blob {0}")]
     NoBlob(String),
-    #[error("{0:?} is not a blob id: 8 to 64 of a-z, 0-9 and -")]
+    #[error("{0:?} is not a blob id: 8 to 96 of a-z, 0-9 and -")]
     BadBlobId(String),
 }
 

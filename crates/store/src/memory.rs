@@ -117,7 +117,7 @@ impl Snapshot for MemorySnapshot {
         limit: usize,
         overlay: &Writes,
     ) -> Result<Vec<(Bytes, Bytes)>, Error> {
-        let table = TableCursor::new(&self.0.layers, self.0.version, range, order, limit);
+        let table = TableCursor::new(&self.0.layers, self.0.version, range, order);
         merge(vec![Box::new(OverlayCursor::new(overlay, range, order)), Box::new(table)], order, limit)
     }
 }

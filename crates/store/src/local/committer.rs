@@ -26,7 +26,7 @@ const RELAXED_SYNC: Duration = Duration::from_millis(75);
 /// How many writes may lie between a transaction's begin and its commit, over the whole store.
 const HISTORY_ROWS: usize = 256 * 1024;
 /// A table with this many deleted rows is flushed once scans have stepped over them this often, on average.
-const DELETED_ROWS_MIN: usize = 4096;
+const DELETED_ROWS_MIN: usize = 1024;
 const STEPS_PER_DELETED_ROW: u64 = 64;
 
 /// A commit in the queue.

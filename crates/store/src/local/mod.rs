@@ -286,7 +286,7 @@ impl Snapshot for LocalSnapshot {
         overlay: &Writes,
     ) -> Result<Vec<(Bytes, Bytes)>, Error> {
         let layers = &self.0.layers;
-        let table = |table, version| TableCursor::new(table, version, range, order, limit);
+        let table = |table, version| TableCursor::new(table, version, range, order);
         let mut cursors: Vec<Box<dyn Cursor + '_>> = vec![
             Box::new(OverlayCursor::new(overlay, range, order)),
             Box::new(table(&layers.active, self.0.version)),
