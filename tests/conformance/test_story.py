@@ -26,7 +26,7 @@ def handler(event, context):
 
 
 def test_a_python_function_is_created_invoked_and_deleted(functions, logs):
-    made = create(functions, "py", {"app.py": PYTHON}, Environment={"Variables": {"A": "b"}}, Timeout=5)
+    made = create(functions, "py", {"app.py": PYTHON}, Environment={"Variables": {"GREETING": "hi"}}, Timeout=5)
     assert made["FunctionArn"] == "arn:aws:lambda:us-east-1:000000000000:function:py"
     answer, result = invoke(functions, "py", {"x": 1}, LogType="Tail")
     assert (answer["StatusCode"], result["event"], result["calls"]) == (200, {"x": 1}, 1)
@@ -40,7 +40,10 @@ def test_a_python_function_is_created_invoked_and_deleted(functions, logs):
     assert any("handler" in line for line in error["stackTrace"])
 
     def lines():
-        found = logs.filter_log_events(logGroupName="/aws/lambda/py")["events"]
+        try:
+            found = logs.filter_log_events(logGroupName="/aws/lambda/py")["events"]
+        except logs.exceptions.ResourceNotFoundException:
+            return None
         text = "".join(event["message"] for event in found)
         return text if text.count("REPORT") >= 3 else None
 
@@ -126,8 +129,8 @@ def boto3_files():
         root = pathlib.Path(module.__file__).parent
         for path in root.rglob("*"):
             inside = path.relative_to(root.parent)
-            keep = "data" not in inside.parts or inside.parts[2] in ("s3", "endpoints.json", "partitions.json",
-                "sdk-default-configuration.json", "_retry.json") or inside.parts[0] == "boto3"
+            models = inside.parts[:2] == ("botocore", "data") and len(inside.parts) > 3 and inside.parts[2] != "s3"
+            keep = not models
             if path.is_file() and path.suffix != ".pyc" and keep:
                 files[str(inside)] = path.read_bytes()
     return files
@@ -181,7 +184,7 @@ def test_the_aws_cli_works_unmodified(cloud, tmp_path):
     aws("lambda", "create-function", "--function-name", "cli", "--runtime", "python3.11", "--handler", "app.handler",
         "--role", mayfly.ROLE, "--zip-file", f"fileb://{tmp_path}/app.zip")
     aws("lambda", "wait", "function-active-v2", "--function-name", "cli")
-    aws("lambda", "invoke", "--function-name", "cli", "--payload", "eyJhIjoxfQ==", str(tmp_path / "out.json"))
+    aws("lambda", "invoke", "--function-name", "cli", "--payload", '{"a": 1}', str(tmp_path / "out.json"))
     assert json.loads((tmp_path / "out.json").read_text())["event"] == {"a": 1}
     big = tmp_path / "big.bin"
     big.write_bytes(bytes(range(256)) * 4 * 1024 * 20)
@@ -198,9 +201,9 @@ def test_the_javascript_sdk_works_unmodified(cloud, tmp_path):
 import { S3Client, CreateBucketCommand, PutObjectCommand, GetObjectCommand } from "@aws-sdk/client-s3"
 import { LambdaClient, ListFunctionsCommand } from "@aws-sdk/client-lambda"
 const s3 = new S3Client({ forcePathStyle: true })
-await s3.send(new CreateBucketCommand({ Bucket: "js" }))
-await s3.send(new PutObjectCommand({ Bucket: "js", Key: "a b/ü", Body: "from js", Metadata: { who: "me" } }))
-const got = await s3.send(new GetObjectCommand({ Bucket: "js", Key: "a b/ü" }))
+await s3.send(new CreateBucketCommand({ Bucket: "js-bucket" }))
+await s3.send(new PutObjectCommand({ Bucket: "js-bucket", Key: "a b/ü", Body: "from js", Metadata: { who: "me" } }))
+const got = await s3.send(new GetObjectCommand({ Bucket: "js-bucket", Key: "a b/ü" }))
 const listed = await new LambdaClient({}).send(new ListFunctionsCommand({}))
 console.log(JSON.stringify({ body: await got.Body.transformToString(), who: got.Metadata.who, functions: Array.isArray(listed.Functions) }))
 """
@@ -228,7 +231,8 @@ def test_bad_signatures_and_bad_input_get_the_documented_faults(cloud, functions
     assert caught.value.response["Error"]["Code"] == "InvalidParameterValueException"
     url = objects.generate_presigned_url("get_object", Params={"Bucket": "none", "Key": "k"}, ExpiresIn=60)
     with pytest.raises(urllib.error.HTTPError) as caught:
-        urllib.request.urlopen(url.replace("X-Amz-Signature=", "X-Amz-Signature=0"))
+        at = url.index("X-Amz-Signature=") + len("X-Amz-Signature=")
+        urllib.request.urlopen(url[:at] + ("0" if url[at] != "0" else "1") + url[at + 1 :])
     assert caught.value.code == 403
     sqs = cloud.client("sqs")
     with pytest.raises(botocore.exceptions.ClientError) as caught:
