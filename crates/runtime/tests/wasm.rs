@@ -1,5 +1,7 @@
 //! The Wasm family through its own door: packages of hand-written guests (tests/wasm), compiled and run.
 
+#![expect(clippy::unwrap_used, reason = "the helpers of tests fail as tests do")]
+
 use bytes::Bytes;
 use http_body_util::BodyExt as _;
 use mayfly_kernel::Arn;
@@ -209,6 +211,19 @@ async fn what_a_command_prints_is_its_answer_and_each_run_is_fresh() {
     assert_eq!(error, Some(Error::BadResponse("the header block has no end".into())));
 }
 
+#[tokio::test]
+async fn the_example_says_hello() {
+    let module = include_bytes!("../../../examples/wasm-hello/hello.wat");
+    let bench = Bench::new(1, &[("hello.wat", module), ("template.yaml", b"Resources: {}")]);
+    for (path, answer) in [
+        ("/hello", "Hello, world!\n"),
+        ("/hello?name=you&more=1", "Hello, you!\n"),
+        ("/hello?name=", "Hello, !\n"),
+    ] {
+        assert_eq!(bench.get(path).await.unwrap(), (200, answer.into()));
+    }
+}
+
 /// A body of `total` bytes in frames of 64 KiB that counts what has been taken of it.
 fn counted(total: usize, taken: &Arc<AtomicUsize>) -> Body {
     let taken = Arc::clone(taken);
@@ -389,7 +404,8 @@ fn packages_that_are_no_function_are_told_why() {
     let start = module(r#"(module (memory (export "memory") 1) (func (export "_start")))"#);
     let foreign =
         module(r#"(module (import "env" "f" (func)) (memory (export "memory") 1) (func (export "_start")))"#);
-    let cases: [(&[(&str, &[u8])], &str, &str); 7] = [
+    type Case<'a> = (&'a [(&'a str, &'a [u8])], &'a str, &'a str);
+    let cases: [Case<'_>; 7] = [
         (&[("a.txt", b"")], "", "the package holds no .wasm or .wat file"),
         (&[("a.wasm", &start), ("b/c.wat", b"")], "", "several modules (a.wasm, b/c.wat)"),
         (&[("a.wasm", b"\0asm\x01\0\0\0\x01\x05")], "", "a.wasm is not valid WebAssembly"),

@@ -122,8 +122,7 @@ mod tests {
             stream.clone().write(bytes::Bytes::copy_from_slice(write)).unwrap();
         }
         drop(stream);
-        let lines = seen.lock().clone();
-        lines
+        std::mem::take(&mut seen.lock())
     }
 
     #[test]

@@ -46,7 +46,7 @@ pub(super) async fn fetch(
     let (finish, finished) = oneshot::channel();
     let run = |store, entry| {
         let running = Running { program: Arc::clone(&program), store, entry };
-        ticker.watch(running.to_end(call.timeout, Arc::clone(&fate), finish, call.request_id.clone()))
+        ticker.watch(running.run_out(call.timeout, Arc::clone(&fate), finish, call.request_id.clone()))
     };
     let response = match &*program {
         Program::Handler(_) => {
@@ -142,7 +142,7 @@ struct Running {
 }
 
 impl Running {
-    async fn to_end(
+    async fn run_out(
         mut self,
         timeout: Duration,
         fate: Fate,
