@@ -45,7 +45,8 @@ pub(crate) async fn start(config: Config) -> anyhow::Result<Running> {
     let blobs = Blobs::local(&data.join("blobs")).context("open the blob directory")?;
 
     // The port is taken before anything runs, so that a second server on it fails without side effects.
-    let listener = TcpListener::bind(config.listen).await.with_context(|| format!("listen on {}", config.listen))?;
+    let listener =
+        TcpListener::bind(config.listen).await.with_context(|| format!("listen on {}", config.listen))?;
     let address = listener.local_addr().context("the listening address")?;
     let authority = config.authority.clone().unwrap_or_else(|| address.to_string());
 
@@ -54,8 +55,7 @@ pub(crate) async fn start(config: Config) -> anyhow::Result<Running> {
     let endpoint = format!("http://{authority}");
     write_root_key(data, keyring.root(), &endpoint, &config.region)?;
 
-    let site =
-        Site { account: config.account.clone(), region: config.region.clone(), authority, tls: false };
+    let site = Site { account: config.account.clone(), region: config.region.clone(), authority, tls: false };
     let clock = Arc::new(SystemClock);
     let limits = Arc::new(config.limits.clone());
     let runner = Runner::new(store, clock.clone(), ids, limits, site);
@@ -133,7 +133,10 @@ fn write_root_key(data: &Path, root: &RootKey, endpoint: &str, region: &str) -> 
 
 fn host_config(config: &Config) -> anyhow::Result<HostConfig> {
     let require = config.require.iter().map(|name| {
-        Layer::ALL.into_iter().find(|layer| layer.name() == name).with_context(|| format!("`require` names an unknown isolation layer: {name}"))
+        Layer::ALL
+            .into_iter()
+            .find(|layer| layer.name() == name)
+            .with_context(|| format!("`require` names an unknown isolation layer: {name}"))
     });
     Ok(HostConfig {
         cache_dir: config.data.join("cache"),

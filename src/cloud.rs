@@ -29,7 +29,16 @@ pub(crate) struct Cloud {
 impl Cloud {
     pub(crate) fn new(runner: Runner, keyring: Keyring, blobs: Blobs, lanes: Lanes) -> Cloud {
         let catalogue = mayfly_services::catalogue();
-        Cloud { runner, catalogue, keyring, blobs, lanes, garbage: Notify::new(), packages: RwLock::new(()), host: OnceLock::new() }
+        Cloud {
+            runner,
+            catalogue,
+            keyring,
+            blobs,
+            lanes,
+            garbage: Notify::new(),
+            packages: RwLock::new(()),
+            host: OnceLock::new(),
+        }
     }
 
     /// The runtime and the cloud need each other, so the runtime comes second.

@@ -64,7 +64,8 @@ async fn patrol(cloud: &Cloud, caller: &Caller) -> Result<(), Fault> {
     for shard in 0..=u8::MAX {
         for blob in cloud.blobs.list_older_than(shard, cutoff).await? {
             let _nobody_stages = cloud.packages.write().await;
-            if !blobs::is_known(cloud.runner.store(), &blob.id)? && cloud.blobs.delete(&blob.id).await.is_ok() {
+            if !blobs::is_known(cloud.runner.store(), &blob.id)? && cloud.blobs.delete(&blob.id).await.is_ok()
+            {
                 orphans += 1;
             }
         }

@@ -43,7 +43,11 @@ pub(crate) struct Mailbox(mpsc::UnboundedReceiver<Note>);
 enum Note {
     Due(String, Time),
     /// A claim of this lane took so many; if fewer than wanted, the next falls due then.
-    Claimed { lane: String, taken: usize, next: Option<Time> },
+    Claimed {
+        lane: String,
+        taken: usize,
+        next: Option<Time>,
+    },
     Settled(String),
 }
 

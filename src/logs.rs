@@ -70,11 +70,15 @@ impl LogSink {
     pub(crate) async fn flush(&self, cloud: &Cloud) {
         let buffer = std::mem::take(&mut *self.0.buffer.lock());
         if buffer.dropped > 0 {
-            warn!(lines = buffer.dropped, "log lines were dropped: functions print faster than the disk writes");
+            warn!(
+                lines = buffer.dropped,
+                "log lines were dropped: functions print faster than the disk writes"
+            );
         }
         for (place, lines) in buffer.lines {
             let caller = Caller::service("logs.mayfly", &place.account, &place.region);
-            let write = cloud.transact_relaxed(&caller, |cx| logs::append(cx, &place.group, &place.stream, &lines));
+            let write =
+                cloud.transact_relaxed(&caller, |cx| logs::append(cx, &place.group, &place.stream, &lines));
             if let Err(fault) = write.await {
                 warn!(%fault, group = place.group, lines = lines.len(), "cannot write log lines");
             }

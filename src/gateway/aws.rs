@@ -34,7 +34,12 @@ struct Exchange<'a> {
     request_id: String,
 }
 
-pub(super) async fn answer(cloud: &Arc<Cloud>, peer: &Peer, bucket: Option<String>, request: Request) -> Response {
+pub(super) async fn answer(
+    cloud: &Arc<Cloud>,
+    peer: &Peer,
+    bucket: Option<String>,
+    request: Request,
+) -> Response {
     let request_id = cloud.runner.request_id();
     let (parts, incoming) = request.into_parts();
     let path = match &bucket {
@@ -97,7 +102,9 @@ fn service<'a>(
     let catalogue = &cloud.catalogue;
     if let Some(target) = header(parts, "x-amz-target") {
         let prefix = target.rsplit_once('.').map_or(target, |(prefix, _)| prefix);
-        return catalogue.target(prefix).ok_or_else(|| Fault::not_implemented(&format!("the service {prefix}")));
+        return catalogue
+            .target(prefix)
+            .ok_or_else(|| Fault::not_implemented(&format!("the service {prefix}")));
     }
     if virtual_host {
         return catalogue.scope("s3").ok_or_else(|| Fault::not_implemented("the service s3"));
@@ -192,7 +199,9 @@ async fn query(exchange: &Exchange<'_>, incoming: Incoming) -> Result<Reply, Fau
     let action = pairs.iter().find(|(name, _)| name == "Action").map(|(_, value)| value.as_str());
     let operation = match action {
         Some(action) => named(exchange.service, action)?,
-        None => return Err(Fault::new(400, "MissingAction", "The request must contain the parameter Action")),
+        None => {
+            return Err(Fault::new(400, "MissingAction", "The request must contain the parameter Action"));
+        }
     };
     let call = call(exchange, operation.name, Vec::new(), body);
     run(exchange, operation, &caller, &call).await
@@ -283,9 +292,11 @@ async fn run(
 async fn invoked(cloud: &Cloud, invoke: Invoke) -> Result<Reply, Fault> {
     let label = invoke.version.label.clone();
     let version = Arc::new(invoke.version);
-    let outcome = cloud.host().invoke(version, invoke.invocation).await.map_err(|refusal| refused(&refusal))?;
+    let outcome =
+        cloud.host().invoke(version, invoke.invocation).await.map_err(|refusal| refused(&refusal))?;
     let tail = invoke.log_tail.then(|| base64::engine::general_purpose::STANDARD.encode(&outcome.log_tail));
-    let reply = Reply::status(200).header("x-amz-executed-version", label).header_opt("x-amz-log-result", tail);
+    let reply =
+        Reply::status(200).header("x-amz-executed-version", label).header_opt("x-amz-log-result", tail);
     Ok(match outcome.result {
         Ok(payload) => reply.body("application/json", payload),
         Err(error) => {
@@ -306,7 +317,9 @@ pub(super) fn refused(refusal: &Refusal) -> Fault {
         Refusal::AccountConcurrency => throttled("ConcurrentInvocationLimitExceeded"),
         Refusal::NodeFull => throttled("ConcurrentSnapshotCreateLimitExceeded"),
         Refusal::Unrunnable(why) => Fault::new(502, "InvalidRuntimeException", why.clone()),
-        Refusal::Draining => Fault::new(503, "ServiceException", "The server is shutting down. Please try again."),
+        Refusal::Draining => {
+            Fault::new(503, "ServiceException", "The server is shutting down. Please try again.")
+        }
     }
 }
 
@@ -341,7 +354,8 @@ async fn upload(
     };
     let received = bodies::receive(cloud, incoming, intake).await?;
     for (name, value) in received.trailers {
-        if let (Ok(name), Ok(value)) = (http::HeaderName::try_from(name), http::HeaderValue::try_from(value)) {
+        if let (Ok(name), Ok(value)) = (http::HeaderName::try_from(name), http::HeaderValue::try_from(value))
+        {
             call.headers.insert(name, value);
         }
     }
@@ -355,7 +369,8 @@ async fn upload(
 /// The checksums that the client names, in a header, a trailer or as its choice; and CRC-64/NVME, which an upload
 /// in parts that chose none keeps of each part, whatever the part itself names.
 fn wanted_checksums(call: &Call) -> Vec<Algorithm> {
-    let named = |name: &str| Algorithm::ALL.iter().copied().find(|algorithm| algorithm.header() == Some(name));
+    let named =
+        |name: &str| Algorithm::ALL.iter().copied().find(|algorithm| algorithm.header() == Some(name));
     let mut wanted: Vec<Algorithm> = call.headers.keys().filter_map(|name| named(name.as_str())).collect();
     if let Some(trailer) = call.header("x-amz-trailer") {
         wanted.extend(trailer.split(',').filter_map(|name| named(&name.trim().to_ascii_lowercase())));
@@ -375,7 +390,9 @@ fn preflight(cloud: &Arc<Cloud>, parts: &Parts, path: &str, request_id: &str) ->
     let asked = header(parts, "access-control-request-headers").unwrap_or_default();
     match cors(cloud, path, request_id, origin, method, asked) {
         Some(headers) => {
-            let reply = headers.into_iter().fold(Reply::status(200), |reply, (name, value)| reply.header(name, value));
+            let reply = headers
+                .into_iter()
+                .fold(Reply::status(200), |reply, (name, value)| reply.header(name, value));
             respond::reply(cloud, Protocol::RestXml, reply, request_id, false)
         }
         None => respond::fault(Protocol::RestXml, &denied(), request_id, path),

@@ -62,7 +62,11 @@ pub(super) struct Intake {
 ///
 /// The blob is on disk when this returns, and nothing names it yet: if the transaction that should name it fails,
 /// the caller discards it.
-pub(super) async fn receive(cloud: &Cloud, mut incoming: Incoming, intake: Intake) -> Result<Received, Fault> {
+pub(super) async fn receive(
+    cloud: &Cloud,
+    mut incoming: Incoming,
+    intake: Intake,
+) -> Result<Received, Fault> {
     let (mut decoder, declared_sha256) = match intake.payload {
         Payload::Chunked(decoder) => (Some(decoder), None),
         Payload::Sha256(hex) => (None, Some(hex)),
@@ -97,7 +101,9 @@ pub(super) async fn receive(cloud: &Cloud, mut incoming: Incoming, intake: Intak
     .await;
     let trailers = outcome?;
     let upload = sink.finish().await?;
-    let matches = |hex: &String| upload.digests.hex(Algorithm::Sha256).is_some_and(|computed| computed.eq_ignore_ascii_case(hex));
+    let matches = |hex: &String| {
+        upload.digests.hex(Algorithm::Sha256).is_some_and(|computed| computed.eq_ignore_ascii_case(hex))
+    };
     if declared_sha256.as_ref().is_some_and(|hex| !matches(hex)) {
         discard(cloud, &upload).await;
         let text = "The provided 'x-amz-content-sha256' header does not match what was computed.";

@@ -98,7 +98,9 @@ pub(super) async fn answer(cloud: &Arc<Cloud>, address: Address, request: Reques
             }
             let response = match found {
                 Found::Plain(status, text, _) => plain(status, text),
-                Found::Route(route) => call(cloud, &address, *route, &parts, path, incoming, &request_id).await,
+                Found::Route(route) => {
+                    call(cloud, &address, *route, &parts, path, incoming, &request_id).await
+                }
             };
             (response, cors)
         }
@@ -152,15 +154,18 @@ fn api(cloud: &Cloud, id: &str, method: &str, path: &str, request_id: &str) -> R
         };
         let Some(target) = hit.target else { return Ok(Found::Plain(404, "Not Found", hit.cors)) };
         let function: Arn = target.function.parse().map_err(|e| Fault::internal("read an integration", e))?;
-        let method = target.route_key.split(' ').next().unwrap_or_default().replace("ANY", "*");
-        let resource = format!("{id}/{}/{method}", hit.stage);
+        // As the permissions of SAM templates name it: `API/STAGE/METHOD/path`, and `*` for any method.
+        let route = target.route_key.replacen(' ', "", 1).replacen("ANY/", "*/", 1);
+        let resource = format!("{id}/{}/{route}", hit.stage);
         let source = Arn::new("execute-api", &hit.region, &hit.account, resource).to_string();
         if !lambda::permits(cx, &function, "apigateway.amazonaws.com", &source)? {
             return Ok(Found::Plain(500, "Internal Server Error", hit.cors));
         }
         let version = match lambda::resolve(cx, &target.function, None) {
             Ok(version) => version,
-            Err(fault) if !fault.is_server() => return Ok(Found::Plain(500, "Internal Server Error", hit.cors)),
+            Err(fault) if !fault.is_server() => {
+                return Ok(Found::Plain(500, "Internal Server Error", hit.cors));
+            }
             Err(fault) => return Err(fault),
         };
         Ok(Found::Route(Box::new(Route {
@@ -182,7 +187,9 @@ fn url(cloud: &Cloud, id: &str, request_id: &str) -> Result<Found, Fault> {
     let site = cloud.runner.site();
     let caller = Caller::service("lambda.amazonaws.com", &site.account, &site.region);
     cloud.runner.view(&caller, request_id, |cx| {
-        let Some(target) = lambda::url_target(cx, id)? else { return Ok(Found::Plain(403, "Forbidden", None)) };
+        let Some(target) = lambda::url_target(cx, id)? else {
+            return Ok(Found::Plain(403, "Forbidden", None));
+        };
         let cors = target.cors.map(cors_of);
         if target.auth != lambda::UrlAuth::Anyone {
             return Ok(Found::Plain(403, "Forbidden", cors));
@@ -356,7 +363,10 @@ mod tests {
         let by_host = address("abc.execute-api.us-east-1.localhost", "/pets").unwrap();
         assert_eq!((by_host.kind, by_host.id.as_str(), by_host.prefix.as_str()), (Kind::Api, "abc", ""));
         let by_path = address("127.0.0.1", "/_url/xyz/a/b").unwrap();
-        assert_eq!((by_path.kind, by_path.id.as_str(), by_path.prefix.as_str()), (Kind::Url, "xyz", "/_url/xyz"));
+        assert_eq!(
+            (by_path.kind, by_path.id.as_str(), by_path.prefix.as_str()),
+            (Kind::Url, "xyz", "/_url/xyz")
+        );
         assert!(address("127.0.0.1", "/bucket/key").is_none());
     }
 }

@@ -75,7 +75,12 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
 }
 
 /// Serves one connection to its end. On a stop, the request under way is finished first.
-pub(crate) async fn connection(cloud: Arc<Cloud>, stream: TcpStream, peer: Peer, mut stop: watch::Receiver<bool>) {
+pub(crate) async fn connection(
+    cloud: Arc<Cloud>,
+    stream: TcpStream,
+    peer: Peer,
+    mut stop: watch::Receiver<bool>,
+) {
     let _ = stream.set_nodelay(true);
     let head_timeout = Duration::from_secs(cloud.runner.limits().request_head_seconds);
     let service = service_fn(move |request| {
@@ -104,7 +109,9 @@ enum Door {
     /// A function's or an API's HTTP, by its id and the path that is left.
     Functions(functions::Address),
     /// An AWS API; with the bucket if the host name carries one.
-    Aws { bucket: Option<String> },
+    Aws {
+        bucket: Option<String>,
+    },
 }
 
 async fn answer(cloud: &Arc<Cloud>, peer: &Peer, request: Request) -> Response {
@@ -132,7 +139,8 @@ fn door(request: &Request) -> Door {
 /// The bucket of `BUCKET.s3.localhost`, `BUCKET.s3.REGION.localhost` and their `amazonaws.com` forms.
 fn virtual_bucket(host: &str) -> Option<String> {
     let stem = host.strip_suffix(".localhost").or_else(|| host.strip_suffix(".amazonaws.com"))?;
-    let at = stem.rfind(".s3").filter(|at| matches!(stem.as_bytes().get(at + 3), None | Some(b'.' | b'-')))?;
+    let at =
+        stem.rfind(".s3").filter(|at| matches!(stem.as_bytes().get(at + 3), None | Some(b'.' | b'-')))?;
     (at > 0).then(|| stem[..at].to_owned())
 }
 

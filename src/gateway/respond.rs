@@ -11,7 +11,13 @@ use std::sync::Arc;
 use tracing::{error, warn};
 
 /// A reply as it goes out. `head` leaves the body away but keeps its length.
-pub(super) fn reply(cloud: &Arc<Cloud>, protocol: Protocol, reply: Reply, request_id: &str, head: bool) -> Response {
+pub(super) fn reply(
+    cloud: &Arc<Cloud>,
+    protocol: Protocol,
+    reply: Reply,
+    request_id: &str,
+    head: bool,
+) -> Response {
     let mut response = http::Response::new(body::empty());
     *response.status_mut() = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let fixed = reply.headers.iter().map(|(name, value)| (*name, value));

@@ -32,7 +32,8 @@ pub(super) async fn stage(cloud: &Arc<Cloud>, source: PackageSource) -> Result<P
     let size = bytes.len() as u64;
     let id = blob_id(&digest);
     keep(cloud, &id, bytes).await?;
-    let path = cloud.blobs.path(&id).ok_or_else(|| Fault::internal("stage a package", "blobs are not local"))?;
+    let path =
+        cloud.blobs.path(&id).ok_or_else(|| Fault::internal("stage a package", "blobs are not local"))?;
     let limits = cloud.runner.limits().clone();
     let inspected = tokio::task::spawn_blocking(move || inspect_package(&path, &limits)).await;
     let inspected = inspected.map_err(|e| Fault::internal("inspect a package", e))?;
@@ -56,7 +57,7 @@ async fn fetch(cloud: &Cloud, pieces: Vec<Piece>) -> Result<Bytes, Fault> {
         match piece {
             Piece::Inline(bytes) => gathered.extend_from_slice(&bytes),
             Piece::Blob { id, range } => {
-                                let broken = |error: std::io::Error| Fault::internal("read a package", error);
+                let broken = |error: std::io::Error| Fault::internal("read a package", error);
                 let mut stream = Box::pin(cloud.blobs.read(&id, range).await?);
                 while let Some(bytes) = stream.try_next().await.map_err(broken)? {
                     gathered.extend_from_slice(&bytes);

@@ -205,7 +205,9 @@ mod tests {
 
     #[test]
     fn runtimes_read_as_they_are_written() {
-        for name in ["python3.12", "nodejs22.x", "java21", "java8.al2", "provided.al2023", "provided", "web", "wasm"] {
+        for name in
+            ["python3.12", "nodejs22.x", "java21", "java8.al2", "provided.al2023", "provided", "web", "wasm"]
+        {
             assert_eq!(name.parse::<Runtime>().unwrap().to_string(), name);
         }
         for name in ["python", "nodejs", "go1.x", "provided.al3", "pythonx", ""] {

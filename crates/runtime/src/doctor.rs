@@ -31,7 +31,8 @@ pub fn doctor() -> Vec<Check> {
         }],
     };
     checks.push(control_groups());
-    let landlock = std::fs::read_to_string("/sys/kernel/security/lsm").unwrap_or_default().contains("landlock");
+    let landlock =
+        std::fs::read_to_string("/sys/kernel/security/lsm").unwrap_or_default().contains("landlock");
     checks.push(plain("landlock", landlock, "not used yet"));
     checks.push(plain("kvm", Path::new("/dev/kvm").exists(), "not used yet: no micro-VM tier"));
     let interpreters = Interpreters::new(std::env::temp_dir());
@@ -60,9 +61,13 @@ fn probe() -> Result<Layers, String> {
 fn of_layer(layer: Layer, active: &Layers) -> Check {
     let costs = match layer {
         Layer::Namespaces => "no function with a process can run, only Wasm",
-        Layer::UserNamespace => "a function's root user would be a host user without privileges, not a private one",
+        Layer::UserNamespace => {
+            "a function's root user would be a host user without privileges, not a private one"
+        }
         Layer::Seccomp => "functions could make every system call of an unprivileged user",
-        Layer::MemoryCgroup => "memory is watched per process only; a function can push the node into swapping",
+        Layer::MemoryCgroup => {
+            "memory is watched per process only; a function can push the node into swapping"
+        }
         Layer::CpuCgroup => "a function may use more processor time than its memory buys",
         Layer::PidsCgroup => "a fork bomb is stopped by per-user limits alone",
     };

@@ -1,9 +1,10 @@
 //! The host: takes invocations and requests, finds or makes an instance for each, and reports what came of it.
 
 use crate::body::{self, Body};
+use crate::clients;
 use crate::instance::{Broken, Instance, Parts, error, explain, too_large};
 use crate::interpreters::Interpreters;
-use crate::layers::{Layer, Layers};
+use crate::layers::{self, Layer, Layers};
 use crate::logs::Log;
 use crate::package::PackageCache;
 use crate::platform::Platform;
@@ -12,7 +13,6 @@ use crate::runtime_api::Work;
 use crate::sandbox::Launcher;
 use crate::wasm;
 use crate::web::{self, NoAnswer};
-use crate::clients;
 use http_body_util::BodyExt as _;
 use mayfly_kernel::function::{FunctionError, Invocation, Outcome, Refusal, Report, Runtime, Version};
 use mayfly_kernel::ids::Ids;
@@ -112,12 +112,6 @@ struct Inner {
     invocations: AtomicU64,
 }
 
-/// Why an invocation got no instance, or a broken one.
-enum Trouble {
-    Refused(Refusal),
-    Broken(Broken),
-}
-
 /// What is known of an invocation when it ends.
 struct Course {
     queue_us: u64,
@@ -144,10 +138,9 @@ impl Host {
         let launcher = Launcher::start(config.launcher, root).await;
         let launcher = launcher.map_err(|error| StartError::Launcher(error.to_string()))?;
         let layers = launcher.layers().await;
-        let missing: Vec<&str> =
-            config.require.iter().filter(|layer| !layers.contains(layer)).map(|layer| layer.name()).collect();
+        let missing = layers::list(config.require.into_iter().filter(|layer| !layers.contains(layer)));
         if !missing.is_empty() {
-            return Err(StartError::MissingLayers { missing: missing.join(", ") });
+            return Err(StartError::MissingLayers { missing });
         }
         let pool = Pool::new(&config.limits);
         tokio::spawn(pool.clone().reap());
@@ -201,7 +194,11 @@ impl Host {
     }
 
     /// An event for a function that speaks HTTP: a CloudEvent in binary mode, the answer's body is the result.
-    async fn invoke_by_http(&self, version: Arc<Version>, invocation: Invocation) -> Result<Outcome, Refusal> {
+    async fn invoke_by_http(
+        &self,
+        version: Arc<Version>,
+        invocation: Invocation,
+    ) -> Result<Outcome, Refusal> {
         let started = self.inner.clock.now();
         let began = Instant::now();
         let request = http::Request::post("/")
@@ -367,13 +364,15 @@ impl Inner {
         let made = Instance::make(parts, &self.launcher, &self.platform, &self.limits, &self.region).await;
         let mut instance = made.map_err(Refusal::Unrunnable)?;
         // As AWS does: an initialisation that is too slow goes on, in the time of the invocation.
-        let within =
-            Duration::from_secs(self.limits.init_timeout_seconds.into()) + Duration::from_millis(version.timeout_ms);
+        let within = Duration::from_secs(self.limits.init_timeout_seconds.into())
+            + Duration::from_millis(version.timeout_ms);
         let initialised = match version.runtime {
             Runtime::Web => instance.initialise_web(within).await,
-            Runtime::Python(_) | Runtime::Node(_) | Runtime::Java(_) | Runtime::Provided(_) | Runtime::Wasm => {
-                instance.initialise(within).await
-            }
+            Runtime::Python(_)
+            | Runtime::Node(_)
+            | Runtime::Java(_)
+            | Runtime::Provided(_)
+            | Runtime::Wasm => instance.initialise(within).await,
         };
         drop(starting);
         Ok((instance, Some(micros(began.elapsed())), initialised))
@@ -405,7 +404,10 @@ impl Inner {
         let one = |digest| match self.packages.unpacked(digest) {
             Some(folder) => Ok(folder),
             None => {
-                let zip = self.platform.package(digest).map_err(|error| format!("no package {}: {error}", digest.0))?;
+                let zip = self
+                    .platform
+                    .package(digest)
+                    .map_err(|error| format!("no package {}: {error}", digest.0))?;
                 self.packages.unpack(digest, &zip).map_err(|error| error.to_string())
             }
         };

@@ -79,7 +79,8 @@ impl Instance {
             }
             Err(layers) => layers,
         };
-        let (memory, temporary) = (u64::from(version.memory_mib) * MIB, u64::from(version.ephemeral_mib) * MIB);
+        let (memory, temporary) =
+            (u64::from(version.memory_mib) * MIB, u64::from(version.ephemeral_mib) * MIB);
         let spec = Spec {
             id: launcher.next_id(),
             command: start.command,
@@ -232,7 +233,9 @@ pub(crate) fn explain(broken: &Broken, id: &str, version: &Version, now: Time) -
             (error, line(&format!("Runtime ran out of memory: {} MB", version.memory_mib)))
         }
         Broken::Ended(End::Exited(Exit::Status(0))) => exited("without providing a reason"),
-        Broken::Ended(End::Exited(Exit::Status(status))) => exited(&format!("with error: exit status {status}")),
+        Broken::Ended(End::Exited(Exit::Status(status))) => {
+            exited(&format!("with error: exit status {status}"))
+        }
         Broken::Ended(End::Exited(Exit::Signal(libc::SIGKILL))) => exited("with error: signal: killed"),
         Broken::Ended(End::Exited(Exit::Signal(signal))) => exited(&format!("with error: signal: {signal}")),
         Broken::Ended(End::NotExecutable(failure)) => {

@@ -59,7 +59,8 @@ impl Interpreters {
         self.node.get_or_init(|| {
             let script = "console.log(process.versions.node+'\\n'+process.execPath+'\\n'+\
                           require('path').dirname(require('path').dirname(process.execPath)))";
-            let names = (16..40).rev().map(|major| format!("node{major}")).chain(["node".into(), "nodejs".into()]);
+            let names =
+                (16..40).rev().map(|major| format!("node{major}")).chain(["node".into(), "nodejs".into()]);
             let mut found = Vec::new();
             for program in names.filter_map(|name| which(&name)) {
                 // Of Node only the major version matters.
@@ -72,8 +73,12 @@ impl Interpreters {
 
     pub(crate) fn java(&self) -> &[Interpreter] {
         self.java.get_or_init(|| {
-            let Some(program) = which("java").and_then(|java| java.canonicalize().ok()) else { return Vec::new() };
-            let Some(home) = program.parent().and_then(Path::parent).map(Path::to_owned) else { return Vec::new() };
+            let Some(program) = which("java").and_then(|java| java.canonicalize().ok()) else {
+                return Vec::new();
+            };
+            let Some(home) = program.parent().and_then(Path::parent).map(Path::to_owned) else {
+                return Vec::new();
+            };
             let release = std::fs::read_to_string(home.join("release")).unwrap_or_default();
             let version = release.lines().find_map(|line| line.strip_prefix("JAVA_VERSION=\""));
             let version = version.and_then(|text| number(text.split(['.', '"']).next()?));
@@ -93,7 +98,9 @@ impl Interpreters {
             }
             Runtime::Node(wanted) => {
                 let (found, warning) = nearest("Node.js", self.node(), wanted)?;
-                Ok(self.client("node", found, warning, |program| vec![program, format!("{CLIENT}/bootstrap.cjs")]))
+                Ok(self.client("node", found, warning, |program| {
+                    vec![program, format!("{CLIENT}/bootstrap.cjs")]
+                }))
             }
             Runtime::Java(wanted) => {
                 let (found, warning) = nearest("Java", self.java(), wanted)?;
@@ -101,7 +108,8 @@ impl Interpreters {
                 let heap = format!("-Xmx{}m", version.memory_mib * 3 / 4);
                 let path = format!("{CLIENT}/build:/var/task:/var/task/lib/*:/opt/java/lib/*");
                 Ok(self.client("java", found, warning, |program| {
-                    let fast = ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xshare:auto"].map(String::from);
+                    let fast =
+                        ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xshare:auto"].map(String::from);
                     let mut command = vec![program, heap];
                     command.extend(fast);
                     command.extend(["-cp".into(), path, "mayfly.Bootstrap".into()]);
@@ -109,7 +117,8 @@ impl Interpreters {
                 }))
             }
             Runtime::Provided(_) => {
-                let own = if code.join("bootstrap").exists() { "/var/task/bootstrap" } else { "/opt/bootstrap" };
+                let own =
+                    if code.join("bootstrap").exists() { "/var/task/bootstrap" } else { "/opt/bootstrap" };
                 Ok(Start { command: vec![own.into()], binds: Vec::new(), warning: None })
             }
             Runtime::Web => Ok(self.web(version, code)),
@@ -133,7 +142,11 @@ impl Interpreters {
     fn web(&self, version: &Version, code: &Path) -> Start {
         for name in ["bootstrap", "run.sh"] {
             if code.join(name).exists() {
-                return Start { command: vec![format!("/var/task/{name}")], binds: Vec::new(), warning: None };
+                return Start {
+                    command: vec![format!("/var/task/{name}")],
+                    binds: Vec::new(),
+                    warning: None,
+                };
             }
         }
         let mut command: Vec<String> = version.handler.split_whitespace().map(String::from).collect();
@@ -160,7 +173,8 @@ impl Interpreters {
         collect(&folder.join("src"), &mut sources).map_err(|error| error.to_string())?;
         let fresh = folder.join("build.new");
         let done = Command::new(&compiler).arg("-d").arg(&fresh).args(&sources).output();
-        let done = done.map_err(|error| format!("Java functions need a JDK: {}: {error}", compiler.display()))?;
+        let done =
+            done.map_err(|error| format!("Java functions need a JDK: {}: {error}", compiler.display()))?;
         if !done.status.success() {
             return Err(format!("javac: {}", String::from_utf8_lossy(&done.stderr)));
         }
@@ -202,7 +216,9 @@ fn nearest<'a>(
         (major.abs_diff(version.0), minor.abs_diff(version.1), one.version < version)
     };
     let Some(best) = found.iter().min_by_key(distance) else {
-        return Err(format!("{language} {wanted} is not installed on this machine, nor any other {language}"));
+        return Err(format!(
+            "{language} {wanted} is not installed on this machine, nor any other {language}"
+        ));
     };
     let (major, minor) = best.version;
     let warning = (best.version != version).then(|| {

@@ -3,7 +3,7 @@
 //! A [`Host`] takes invocations and HTTP requests for a [`Version`](mayfly_kernel::function::Version), finds or makes
 //! an instance, and says what came of it. It knows no store, no service and no AWS signature: what it needs of the
 //! platform is the [`Platform`] trait. This is the only crate with wasmtime, and the only one with `unsafe`, which
-//! lives in `launcher::sys` alone.
+//! lives in `launcher::sys`, `readiness` and `wasm` alone.
 
 pub mod body;
 mod clients;
@@ -17,6 +17,7 @@ mod logs;
 mod package;
 mod platform;
 mod pool;
+mod readiness;
 mod runtime_api;
 mod sandbox;
 pub mod wasm;

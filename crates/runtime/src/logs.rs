@@ -1,6 +1,7 @@
 //! An instance's log: what it prints and what the platform says about it, as lines, in the order in which they happened.
 
 use crate::platform::Platform;
+use crate::readiness::watched;
 use mayfly_kernel::Clock;
 use mayfly_kernel::function::Version;
 use parking_lot::Mutex;
@@ -117,7 +118,7 @@ pub(crate) struct LogPipe {
 
 impl LogPipe {
     pub(crate) fn new(pipe: OwnedFd, log: Arc<Log>) -> io::Result<LogPipe> {
-        Ok(LogPipe { pipe: AsyncFd::new(pipe)?, log, reading: Mutex::new(()) })
+        Ok(LogPipe { pipe: watched(pipe)?, log, reading: Mutex::new(()) })
     }
 
     /// Reads until the sandbox is gone.

@@ -133,7 +133,9 @@ fn walk(zip: &Path, limits: &Limits, into: Option<&Path>) -> Result<PackageInfo,
             continue;
         }
         let written = copy(&mut entry, target.as_deref(), left)?;
-        left = left.checked_sub(written).ok_or(PackageError::TooLarge { limit: limits.package_unpacked_bytes })?;
+        left = left
+            .checked_sub(written)
+            .ok_or(PackageError::TooLarge { limit: limits.package_unpacked_bytes })?;
     }
     if let Some(root) = into {
         // Links come last, so that no entry can be written through one.

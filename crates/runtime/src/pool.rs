@@ -139,9 +139,10 @@ impl Pool {
         if let Some(running) = state.functions.get_mut(function) {
             running.epoch += 1;
         }
-        let (stale, kept) = std::mem::take(&mut state.idle).into_iter().partition(|(_, idle): &(_, Vec<Idle>)| {
-            idle.first().is_some_and(|one| one.instance.version().function == *function)
-        });
+        let (stale, kept) =
+            std::mem::take(&mut state.idle).into_iter().partition(|(_, idle): &(_, Vec<Idle>)| {
+                idle.first().is_some_and(|one| one.instance.version().function == *function)
+            });
         state.idle = kept;
         drop(state);
         drop::<HashMap<_, _>>(stale);
@@ -164,7 +165,8 @@ impl Pool {
         let mut expired = Vec::new();
         let mut state = self.state.lock();
         for idle in state.idle.values_mut() {
-            let count = idle.iter().take_while(|one| now.duration_since(one.since) >= self.idle_limit).count();
+            let count =
+                idle.iter().take_while(|one| now.duration_since(one.since) >= self.idle_limit).count();
             expired.extend(idle.drain(..count));
         }
         state.idle.retain(|_, idle| !idle.is_empty());

@@ -64,10 +64,6 @@ impl Api {
         *self.current.lock() = Some(request_id.to_owned());
     }
 
-    pub(crate) fn response_limit(&self) -> u64 {
-        self.response_limit
-    }
-
     pub(crate) async fn serve(self, listener: TcpListener) {
         let mut connections = JoinSet::new();
         while let Ok((stream, _)) = listener.accept().await {
@@ -107,7 +103,9 @@ impl Api {
                     match gather(request.into_body(), self.response_limit).await {
                         Gathered::All(body) => Call::Response(body),
                         Gathered::TooLarge(length) => Call::TooLarge(length),
-                        Gathered::Broken => return refuse(StatusCode::BAD_REQUEST, "InvalidRequest", "Broken body"),
+                        Gathered::Broken => {
+                            return refuse(StatusCode::BAD_REQUEST, "InvalidRequest", "Broken body");
+                        }
                     }
                 };
                 self.tell(call).await

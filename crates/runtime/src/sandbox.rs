@@ -8,6 +8,7 @@ use crate::launcher::protocol::{
     ControlGroup, Event, Exit, Failure, GroupVersion, Reply, Request, Spec, WANT_SOCKET, receive, send,
 };
 use crate::layers::Layers;
+use crate::readiness::watched;
 use parking_lot::Mutex;
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType, socketpair};
@@ -193,8 +194,7 @@ impl Link {
                 let Ok([runtime_api, platform]) = <[OwnedFd; 2]>::try_from(descriptors) else {
                     return Err(SpawnError::Io(io::Error::from(io::ErrorKind::InvalidData)));
                 };
-                let doors =
-                    Doors { runtime_api: listener(runtime_api)?, platform: listener(platform)?, log };
+                let doors = Doors { runtime_api: listener(runtime_api)?, platform: listener(platform)?, log };
                 Ok((sandbox, doors))
             }
             Some((Event::Failed(failure), _)) => Err(SpawnError::Failed(failure)),
@@ -410,7 +410,7 @@ fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
 
 fn asynchronous(socket: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
     rustix::io::ioctl_fionbio(&socket, true)?;
-    AsyncFd::new(socket)
+    watched(socket)
 }
 
 async fn next<T: serde::de::DeserializeOwned>(

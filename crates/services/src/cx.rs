@@ -75,7 +75,11 @@ impl<'a> Cx<'a> {
         match &self.caller.principal {
             Principal::Root | Principal::Function(_) | Principal::Service(_) if own => Ok(()),
             Principal::Root | Principal::Function(_) | Principal::Service(_) | Principal::Anonymous => {
-                Err(Fault::new(403, "AccessDeniedException", format!("User is not authorized to access {resource}")))
+                Err(Fault::new(
+                    403,
+                    "AccessDeniedException",
+                    format!("User is not authorized to access {resource}"),
+                ))
             }
         }
     }

@@ -150,15 +150,36 @@ impl Service {
     }
 
     pub fn query(name: &'static str, xmlns: &'static str) -> Service {
-        Service { name, scope: name, protocol: Protocol::Query, target: "", xmlns: Some(xmlns), operations: Vec::new() }
+        Service {
+            name,
+            scope: name,
+            protocol: Protocol::Query,
+            target: "",
+            xmlns: Some(xmlns),
+            operations: Vec::new(),
+        }
     }
 
     pub fn rest_json(name: &'static str) -> Service {
-        Service { name, scope: name, protocol: Protocol::RestJson, target: "", xmlns: None, operations: Vec::new() }
+        Service {
+            name,
+            scope: name,
+            protocol: Protocol::RestJson,
+            target: "",
+            xmlns: None,
+            operations: Vec::new(),
+        }
     }
 
     pub fn rest_xml(name: &'static str, xmlns: &'static str) -> Service {
-        Service { name, scope: name, protocol: Protocol::RestXml, target: "", xmlns: Some(xmlns), operations: Vec::new() }
+        Service {
+            name,
+            scope: name,
+            protocol: Protocol::RestXml,
+            target: "",
+            xmlns: Some(xmlns),
+            operations: Vec::new(),
+        }
     }
 
     /// For a service whose signatures name another scope than its own name.
@@ -297,7 +318,8 @@ impl Service {
             source: Box::new(move |cx, call| source(cx, mayfly_wire::decode(protocol, call)?)),
             install: Box::new(move |cx, call, package| {
                 let output = install(cx, mayfly_wire::decode(protocol, call)?, package)?;
-                let (content_type, body) = mayfly_wire::encode(protocol, name, xmlns, &output, cx.request_id)?;
+                let (content_type, body) =
+                    mayfly_wire::encode(protocol, name, xmlns, &output, cx.request_id)?;
                 Ok(Reply::status(status).body(content_type, body))
             }),
         };

@@ -107,12 +107,7 @@ impl Runner {
         Err(contended())
     }
 
-    fn cx<'a>(
-        &'a self,
-        tx: &'a mut mayfly_store::Tx,
-        caller: &'a Caller,
-        request_id: &'a str,
-    ) -> Cx<'a> {
+    fn cx<'a>(&'a self, tx: &'a mut mayfly_store::Tx, caller: &'a Caller, request_id: &'a str) -> Cx<'a> {
         Cx::new(tx, caller, self.clock.now(), &self.ids, (&self.limits, &self.site, request_id))
     }
 }
@@ -127,7 +122,11 @@ fn must_have_asked(cx: &Cx<'_>) -> Result<(), Fault> {
 /// What the caller of a transaction that could not be written is told.
 pub fn commit_fault(failure: &CommitError) -> Fault {
     match failure {
-        CommitError::Full => Fault::new(507, "InsufficientStorage", "The server has run out of disk space; nothing was stored."),
+        CommitError::Full => Fault::new(
+            507,
+            "InsufficientStorage",
+            "The server has run out of disk space; nothing was stored.",
+        ),
         CommitError::Conflict => contended(),
         CommitError::Io(_) | CommitError::Closed => Fault::unavailable("commit", failure),
     }

@@ -33,7 +33,11 @@ pub(crate) struct Answer {
 
 impl Answer {
     pub(crate) fn json(&self) -> Value {
-        if self.body.is_empty() { Value::Null } else { serde_json::from_slice(&self.body).expect("a JSON body") }
+        if self.body.is_empty() {
+            Value::Null
+        } else {
+            serde_json::from_slice(&self.body).expect("a JSON body")
+        }
     }
 
     pub(crate) fn text(&self) -> &str {
@@ -126,7 +130,9 @@ impl Bench {
         let found = self.catalogue.service(service).expect("a service");
         let operation = found.named(name).unwrap_or_else(|| panic!("{service} has no {name}"));
         let (reply, _signals): (Reply, Vec<Signal>) = match &operation.handler {
-            Handler::View(run) => (self.runner.view(&self.caller, "request", |cx| run(cx, call))?, Vec::new()),
+            Handler::View(run) => {
+                (self.runner.view(&self.caller, "request", |cx| run(cx, call))?, Vec::new())
+            }
             Handler::Write(run) => self.runner.run_blocking(&self.caller, "request", |cx| run(cx, call))?,
             Handler::Upload { admit, finish } => {
                 self.runner.view(&self.caller, "request", |cx| admit(cx, call))?;

@@ -75,7 +75,8 @@ impl Algorithm {
 
     /// The algorithm whose header this is, in whatever case.
     pub fn of_header(header: &str) -> Option<Algorithm> {
-        let is = |algorithm: &Algorithm| algorithm.header().is_some_and(|own| own.eq_ignore_ascii_case(header));
+        let is =
+            |algorithm: &Algorithm| algorithm.header().is_some_and(|own| own.eq_ignore_ascii_case(header));
         Algorithm::ALL.into_iter().find(is)
     }
 

@@ -45,7 +45,8 @@ impl Groups {
         let home = mount_point(&mounts, "cgroup2", None)
             .and_then(|mount| own_path(&own, "").map(|path| join(&mount, &path)))
             .and_then(|base| home_v2(&base, &name));
-        let controllers = home.as_ref().map(|home| read(&home.join("cgroup.controllers"))).unwrap_or_default();
+        let controllers =
+            home.as_ref().map(|home| read(&home.join("cgroup.controllers"))).unwrap_or_default();
         let has = |name: &str| home.clone().filter(|_| controllers.split_whitespace().any(|c| c == name));
         Groups { version: GroupVersion::V2, memory: has("memory"), cpu: has("cpu"), pids: has("pids") }
     }
@@ -260,8 +261,14 @@ mod tests {
 31 29 0:27 / /sys/fs/cgroup/memory rw,relatime - cgroup cgroup rw,memory
 32 29 0:28 / /sys/fs/cgroup/unified rw,relatime - cgroup2 cgroup2 rw
 ";
-        assert_eq!(mount_point(mounts, "cgroup", Some("cpu")).unwrap(), Path::new("/sys/fs/cgroup/cpu,cpuacct"));
-        assert_eq!(mount_point(mounts, "cgroup", Some("memory")).unwrap(), Path::new("/sys/fs/cgroup/memory"));
+        assert_eq!(
+            mount_point(mounts, "cgroup", Some("cpu")).unwrap(),
+            Path::new("/sys/fs/cgroup/cpu,cpuacct")
+        );
+        assert_eq!(
+            mount_point(mounts, "cgroup", Some("memory")).unwrap(),
+            Path::new("/sys/fs/cgroup/memory")
+        );
         assert_eq!(mount_point(mounts, "cgroup2", None).unwrap(), Path::new("/sys/fs/cgroup/unified"));
         assert_eq!(mount_point(mounts, "cgroup", Some("pids")), None);
     }

@@ -19,11 +19,11 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::mount::{MountFlags, UnmountFlags, mount, mount_bind, unmount};
 use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, recv, socket_with};
-use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
 use rustix::process::{
     DumpableBehavior, Pid, Resource, Rlimit, Signal, WaitOptions, WaitStatus, set_dumpable_behavior,
     set_parent_process_death_signal, setrlimit, setsid, wait,
 };
+use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
 use std::ffi::CString;
 use std::io;
 use std::net::TcpListener;
@@ -92,7 +92,8 @@ impl Init<'_> {
         mount("tmpfs", at("tmp"), "tmpfs", harmless, Some(tmp.as_c_str()))
             .map_err(|e| Failure::new("mount /tmp", &e.into()))?;
         let sealed = harmless | MountFlags::NOEXEC | MountFlags::RDONLY;
-        mount("proc", at("proc"), "proc", sealed, None).map_err(|e| Failure::new("mount /proc", &e.into()))?;
+        mount("proc", at("proc"), "proc", sealed, None)
+            .map_err(|e| Failure::new("mount /proc", &e.into()))?;
         enter_root(root).map_err(failed("change the root".into()))
     }
 
@@ -106,7 +107,8 @@ impl Init<'_> {
             many => {
                 // The first named is the topmost.
                 let lower: Vec<_> = many.iter().rev().map(|path| path.to_string_lossy()).collect();
-                let options = CString::new(format!("lowerdir={}", lower.join(":"))).map_err(io::Error::other)?;
+                let options =
+                    CString::new(format!("lowerdir={}", lower.join(":"))).map_err(io::Error::other)?;
                 let flags = MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NODEV;
                 Ok(mount("overlay", target, "overlay", flags, Some(options.as_c_str()))?)
             }
@@ -114,9 +116,8 @@ impl Init<'_> {
     }
 
     fn unprivileged(&self) -> io::Result<()> {
-        let limit = |resource, value| {
-            setrlimit(resource, Rlimit { current: Some(value), maximum: Some(value) })
-        };
+        let limit =
+            |resource, value| setrlimit(resource, Rlimit { current: Some(value), maximum: Some(value) });
         limit(Resource::Nofile, OPEN_FILES)?;
         limit(Resource::Core, 0)?;
         if !self.launcher.layers.contains(&Layer::MemoryCgroup) {
@@ -146,8 +147,7 @@ impl Init<'_> {
         dup2_stderr(&self.launcher.null)?;
         send(&self.control, &Event::Ready, &[listeners[0].as_fd(), listeners[1].as_fd()])?;
         loop {
-            let mut ready =
-                [PollFd::new(&self.control, PollFlags::IN), PollFd::new(&signals, PollFlags::IN)];
+            let mut ready = [PollFd::new(&self.control, PollFlags::IN), PollFd::new(&signals, PollFlags::IN)];
             poll(&mut ready, None)?;
             let (asked, ended) = (!ready[0].revents().is_empty(), !ready[1].revents().is_empty());
             if ended {
@@ -191,8 +191,9 @@ impl Init<'_> {
         let text = |text: &str| CString::new(text).map_err(io::Error::other);
         let command = self.spec.command.iter().map(|one| text(one)).collect::<io::Result<Vec<_>>>()?;
         let environment = self.spec.environment.iter();
-        let environment =
-            environment.map(|(name, value)| text(&format!("{name}={value}"))).collect::<io::Result<Vec<_>>>()?;
+        let environment = environment
+            .map(|(name, value)| text(&format!("{name}={value}")))
+            .collect::<io::Result<Vec<_>>>()?;
         let program = command.first().ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
         SigSet::empty().thread_set_mask()?;
         rustix::process::chdir("/var/task")?;

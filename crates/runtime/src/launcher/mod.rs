@@ -111,8 +111,18 @@ impl Launcher {
         }
         let filters = seccomp::Filters::compile()?;
         let running = HashMap::new();
-        let launcher =
-            Launcher { control, signals, proc, null, filters, groups, template, layers, chooses_ids, running };
+        let launcher = Launcher {
+            control,
+            signals,
+            proc,
+            null,
+            filters,
+            groups,
+            template,
+            layers,
+            chooses_ids,
+            running,
+        };
         send(&launcher.control, &Reply::Ready { layers: launcher.layers.clone() }, &[])?;
         Ok(launcher)
     }

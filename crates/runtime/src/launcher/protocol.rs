@@ -49,19 +49,34 @@ pub(crate) struct Bind {
 pub(crate) enum Request {
     /// With the log pipe's write end and the sandbox's end of its control pair.
     Spawn(Box<Spec>),
-    Kill { id: u64 },
+    Kill {
+        id: u64,
+    },
 }
 
 /// From the launcher to the server.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Reply {
     /// Once, at start.
-    Ready { layers: Layers },
-    Spawned { id: u64, pid: i32, control_group: Option<ControlGroup> },
+    Ready {
+        layers: Layers,
+    },
+    Spawned {
+        id: u64,
+        pid: i32,
+        control_group: Option<ControlGroup>,
+    },
     /// No process was made.
-    Failed { id: u64, failure: Failure },
+    Failed {
+        id: u64,
+        failure: Failure,
+    },
     /// Every process of the sandbox is gone, and so is its control group.
-    Gone { id: u64, out_of_memory: bool, memory_peak: u64 },
+    Gone {
+        id: u64,
+        out_of_memory: bool,
+        memory_peak: u64,
+    },
 }
 
 /// From the first process of a sandbox to the server.

@@ -136,8 +136,7 @@ fn denied_rules() -> Result<BTreeMap<i64, Vec<SeccompRule>>, seccompiler::Backen
 fn clone_rules() -> Result<Vec<SeccompRule>, seccompiler::BackendError> {
     let with_flag = |flag: &libc::c_int| {
         let flag = u64::from(flag.unsigned_abs());
-        let set =
-            SeccompCondition::new(0, SeccompCmpArgLen::Qword, SeccompCmpOp::MaskedEq(flag), flag)?;
+        let set = SeccompCondition::new(0, SeccompCmpArgLen::Qword, SeccompCmpOp::MaskedEq(flag), flag)?;
         SeccompRule::new(vec![set])
     };
     NAMESPACE_FLAGS.iter().map(with_flag).collect()

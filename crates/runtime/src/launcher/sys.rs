@@ -1,4 +1,4 @@
-//! The system calls that no safe wrapper exists for. All of the crate's `unsafe` is here and in `wasm`.
+//! The system calls that no safe wrapper exists for. All of the crate's `unsafe` is here, in `readiness` and in `wasm`.
 #![expect(unsafe_code, reason = "clone, fork and mount_setattr have no safe form; each says why it holds")]
 
 use nix::unistd::{ForkResult, Pid};

@@ -118,7 +118,9 @@ fn check_name(name: &str) -> Result<(), Fault> {
 pub(super) fn check_tags(cx: &Cx<'_>, tags: &HashMap<String, String>) -> Result<(), Fault> {
     match tags.len() <= cx.limits.tags_per_resource {
         true => Ok(()),
-        false => Err(faults::bad(format!("A resource may have at most {} tags", cx.limits.tags_per_resource))),
+        false => {
+            Err(faults::bad(format!("A resource may have at most {} tags", cx.limits.tags_per_resource)))
+        }
     }
 }
 
@@ -143,7 +145,9 @@ pub(super) fn list(cx: &mut Cx<'_>, input: List) -> Result<Page<ApiView>, Fault>
     let more = rows.len() > limit;
     rows.truncate(limit);
     let next_token = rows.last().filter(|_| more).map(|((id,), _)| id.clone());
-    let own = rows.into_iter().filter(|(_, api)| api.account == cx.caller.account && api.region == cx.caller.region);
+    let own = rows
+        .into_iter()
+        .filter(|(_, api)| api.account == cx.caller.account && api.region == cx.caller.region);
     let items = own.map(|(_, api)| view(cx, api)).collect();
     Ok(Page { items, next_token })
 }

@@ -164,7 +164,8 @@ pub(super) fn delete(cx: &mut Cx<'_>, input: Named) -> Result<(), Fault> {
     let target = format!("integrations/{}", integration.id);
     let routes = ROUTES.scan(cx.tx, Scan::prefix(&(input.api_id.clone(),), ROUTES_PER_API))?;
     if let Some((_, route)) = routes.into_iter().find(|(_, route)| route.target.as_ref() == Some(&target)) {
-        let text = format!("Cannot delete Integration '{}' due to Route dependencies: {}", integration.id, route.id);
+        let text =
+            format!("Cannot delete Integration '{}' due to Route dependencies: {}", integration.id, route.id);
         return Err(faults::conflict(text));
     }
     INTEGRATIONS.delete(cx.tx, &(input.api_id, integration.id));

@@ -46,8 +46,16 @@ pub fn service() -> Service {
         .rest("CreateIntegration", "POST /v2/apis/{apiId}/integrations 201", integrations::create)
         .rest("GetIntegrations", "GET /v2/apis/{apiId}/integrations", integrations::list)
         .rest("GetIntegration", "GET /v2/apis/{apiId}/integrations/{integrationId}", integrations::get)
-        .rest("UpdateIntegration", "PATCH /v2/apis/{apiId}/integrations/{integrationId}", integrations::update)
-        .rest("DeleteIntegration", "DELETE /v2/apis/{apiId}/integrations/{integrationId} 204", integrations::delete)
+        .rest(
+            "UpdateIntegration",
+            "PATCH /v2/apis/{apiId}/integrations/{integrationId}",
+            integrations::update,
+        )
+        .rest(
+            "DeleteIntegration",
+            "DELETE /v2/apis/{apiId}/integrations/{integrationId} 204",
+            integrations::delete,
+        )
         .rest("CreateStage", "POST /v2/apis/{apiId}/stages 201", stages::create)
         .rest("GetStages", "GET /v2/apis/{apiId}/stages", stages::list)
         .rest("GetStage", "GET /v2/apis/{apiId}/stages/{stageName}", stages::get)
@@ -56,7 +64,11 @@ pub fn service() -> Service {
         .rest("CreateDeployment", "POST /v2/apis/{apiId}/deployments 201", deployments::create)
         .rest("GetDeployments", "GET /v2/apis/{apiId}/deployments", deployments::list)
         .rest("GetDeployment", "GET /v2/apis/{apiId}/deployments/{deploymentId}", deployments::get)
-        .rest("DeleteDeployment", "DELETE /v2/apis/{apiId}/deployments/{deploymentId} 204", deployments::delete)
+        .rest(
+            "DeleteDeployment",
+            "DELETE /v2/apis/{apiId}/deployments/{deploymentId} 204",
+            deployments::delete,
+        )
         .rest("TagResource", "POST /v2/tags/{resource-arn} 201", tags::tag)
         .rest("UntagResource", "DELETE /v2/tags/{resource-arn} 204", tags::untag)
         .rest("GetTags", "GET /v2/tags/{resource-arn}", tags::get)

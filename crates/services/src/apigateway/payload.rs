@@ -52,7 +52,8 @@ impl Request<'_> {
         if self.body.is_empty() {
             return (None, false);
         }
-        let kind = self.header("content-type").split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        let kind =
+            self.header("content-type").split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
         let textual = kind.starts_with("text/")
             || kind.ends_with("json")
             || kind.ends_with("xml")
@@ -67,7 +68,8 @@ impl Request<'_> {
 
     /// `12/Mar/2020:19:03:58 +0000`.
     fn log_time(&self) -> String {
-        let at = jiff::Timestamp::from_millisecond(i64::try_from(self.at.ms()).unwrap_or(0)).unwrap_or_default();
+        let at =
+            jiff::Timestamp::from_millisecond(i64::try_from(self.at.ms()).unwrap_or(0)).unwrap_or_default();
         at.strftime("%d/%b/%Y:%H:%M:%S +0000").to_string()
     }
 
@@ -214,7 +216,11 @@ pub fn answer(version: &str, payload: &[u8]) -> Option<Answer> {
                 Value::String(text) => text.into_bytes(),
                 other => serde_json::to_vec(&other).ok()?,
             };
-            Some(Answer { status: 200, headers: vec![("content-type".into(), "application/json".into())], body })
+            Some(Answer {
+                status: 200,
+                headers: vec![("content-type".into(), "application/json".into())],
+                body,
+            })
         }
         None => None,
     }

@@ -15,7 +15,9 @@ fn check_key(key: &str) -> Result<(), Fault> {
         return Ok(());
     }
     let bad = || {
-        let text = format!("The provided route key is not formatted properly for HTTP protocol. Format should be \"<HTTP METHOD> /<RESOURCE PATH>\" or \"$default\": {key}");
+        let text = format!(
+            "The provided route key is not formatted properly for HTTP protocol. Format should be \"<HTTP METHOD> /<RESOURCE PATH>\" or \"$default\": {key}"
+        );
         faults::bad(text)
     };
     let (method, path) = key.split_once(' ').ok_or_else(bad)?;

@@ -178,8 +178,11 @@ mod tests {
 
     #[test]
     fn the_most_specific_route_wins() {
-        let table = routes(&["$default", "ANY /{proxy+}", "GET /pets/{id}", "GET /pets/best", "ANY /pets/best"]);
-        let hit = |method: &str, path: &str| best(&table, method, path).map(|(route, _)| route.key.clone()).unwrap();
+        let table =
+            routes(&["$default", "ANY /{proxy+}", "GET /pets/{id}", "GET /pets/best", "ANY /pets/best"]);
+        let hit = |method: &str, path: &str| {
+            best(&table, method, path).map(|(route, _)| route.key.clone()).unwrap()
+        };
         assert_eq!(hit("GET", "/pets/best"), "GET /pets/best");
         assert_eq!(hit("POST", "/pets/best"), "ANY /pets/best");
         assert_eq!(hit("GET", "/pets/7"), "GET /pets/{id}");

@@ -99,8 +99,13 @@ pub(super) fn create(cx: &mut Cx<'_>, input: Create) -> Result<StageView, Fault>
 /// The stage of quick create.
 pub(super) fn add_default(cx: &mut Cx<'_>, api: &str) {
     let now = cx.now.ms();
-    let stage =
-        Stage { name: "$default".into(), auto_deploy: true, created_ms: now, updated_ms: now, ..Stage::default() };
+    let stage = Stage {
+        name: "$default".into(),
+        auto_deploy: true,
+        created_ms: now,
+        updated_ms: now,
+        ..Stage::default()
+    };
     STAGES.put(cx.tx, &(api.to_owned(), stage.name.clone()), &stage);
 }
 

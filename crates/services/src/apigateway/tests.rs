@@ -12,7 +12,8 @@ fn call(bench: &Bench, request: &str, body: &Value) -> Value {
 #[test]
 fn a_quick_created_api_sends_everything_to_its_function() {
     let bench = Bench::seed(1);
-    let api = call(&bench, "POST /v2/apis", &json!({"name": "a", "protocolType": "HTTP", "target": FUNCTION}));
+    let api =
+        call(&bench, "POST /v2/apis", &json!({"name": "a", "protocolType": "HTTP", "target": FUNCTION}));
     let id = api["apiId"].as_str().unwrap();
     let hit = bench.run(|cx| route(cx, id, "GET", "/any/thing")).unwrap();
     let target = hit.target.unwrap();
@@ -51,7 +52,8 @@ fn bad_calls_get_the_documented_faults() {
     assert_eq!(fault("GET /v2/apis/nope", json!({})).code, "NotFoundException");
     let socket = json!({"name": "a", "protocolType": "WEBSOCKET"});
     assert_eq!(fault("POST /v2/apis", socket).code, "NotImplemented");
-    let api = call(&bench, "POST /v2/apis", &json!({"name": "a", "protocolType": "HTTP", "target": FUNCTION}));
+    let api =
+        call(&bench, "POST /v2/apis", &json!({"name": "a", "protocolType": "HTTP", "target": FUNCTION}));
     let routes = format!("POST /v2/apis/{}/routes", api["apiId"].as_str().unwrap());
     assert_eq!(fault(&routes, json!({"routeKey": "$default"})).code, "ConflictException");
     assert_eq!(fault(&routes, json!({"routeKey": "FETCH /a"})).code, "BadRequestException");

@@ -140,9 +140,15 @@ impl Record {
 pub enum Verdict {
     Done,
     /// It failed and is tried again.
-    Retry { at: Time },
+    Retry {
+        at: Time,
+    },
     /// It could not even start, as when the target is throttled; this does not count as an attempt.
-    Postpone { at: Time },
+    Postpone {
+        at: Time,
+    },
     /// It is given up, and nobody asked to be told.
-    Dead { reason: String },
+    Dead {
+        reason: String,
+    },
 }

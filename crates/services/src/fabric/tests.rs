@@ -5,7 +5,12 @@ use std::time::Duration;
 
 fn to(function: &str) -> Delivery {
     Delivery {
-        target: Target::Function(Arn::new("lambda", "us-east-1", "000000000000", format!("function:{function}"))),
+        target: Target::Function(Arn::new(
+            "lambda",
+            "us-east-1",
+            "000000000000",
+            format!("function:{function}"),
+        )),
         event_type: "test".into(),
         payload: b"{}".to_vec(),
         source: "test".into(),

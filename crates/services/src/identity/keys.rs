@@ -3,9 +3,9 @@
 use super::sessions::{self, Session};
 use crate::spaces;
 use mayfly_kernel::caller::Principal;
+use mayfly_kernel::ids::Ids;
 use mayfly_kernel::{Arn, Caller, Fault, Time};
 use mayfly_store::{Map, Tx};
-use mayfly_kernel::ids::Ids;
 
 const META: Map<(String,), RootKey> = Map::new(spaces::META);
 const ROOT_KEY: &str = "root-key";
@@ -37,7 +37,8 @@ impl Keyring {
             None => {
                 let root = RootKey {
                     access_key: format!("AKIA{}", ids.pick(16, b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567")),
-                    secret_key: ids.pick(40, b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"),
+                    secret_key: ids
+                        .pick(40, b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"),
                     session_seal: ids.bytes::<32>().to_vec(),
                 };
                 META.put(tx, &key, &root);

@@ -16,7 +16,10 @@ pub(super) struct CallerIdentity {
     account: String,
 }
 
-pub(super) fn get_caller_identity(cx: &mut Cx<'_>, _input: GetCallerIdentity) -> Result<CallerIdentity, Fault> {
+pub(super) fn get_caller_identity(
+    cx: &mut Cx<'_>,
+    _input: GetCallerIdentity,
+) -> Result<CallerIdentity, Fault> {
     let account = cx.caller.account.clone();
     let (arn, user_id) = match &cx.caller.principal {
         Principal::Function(function) => {

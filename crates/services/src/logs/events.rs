@@ -101,7 +101,8 @@ pub(super) fn put(cx: &mut Cx<'_>, input: Put) -> Result<Written, Fault> {
         too_new_log_event_start_index: (fresh < input.log_events.len()).then_some(fresh),
         too_old_log_event_end_index: (too_old > 0).then_some(too_old),
     };
-    let any = rejected.too_new_log_event_start_index.is_some() || rejected.too_old_log_event_end_index.is_some();
+    let any =
+        rejected.too_new_log_event_start_index.is_some() || rejected.too_old_log_event_end_index.is_some();
     Ok(Written { next_sequence_token: "0", rejected_log_events_info: any.then_some(rejected) })
 }
 
@@ -116,10 +117,14 @@ fn check_batch(events: &[InputEvent]) -> Result<(), Fault> {
     }
     let bytes: usize = events.iter().map(|event| event.message.len() + BYTES_PER_EVENT).sum();
     if bytes > BYTES_PER_PUT {
-        return Err(faults::invalid(format!("Upload too large: {bytes} bytes exceeds limit of {BYTES_PER_PUT}")));
+        return Err(faults::invalid(format!(
+            "Upload too large: {bytes} bytes exceeds limit of {BYTES_PER_PUT}"
+        )));
     }
     if events.windows(2).any(|pair| pair[0].timestamp > pair[1].timestamp) {
-        return Err(faults::invalid("Log events in a single PutLogEvents request must be in chronological order."));
+        return Err(faults::invalid(
+            "Log events in a single PutLogEvents request must be in chronological order.",
+        ));
     }
     Ok(())
 }
@@ -153,6 +158,9 @@ pub(super) struct Got {
     next_forward_token: String,
     next_backward_token: String,
 }
+
+/// A row of the stream's events.
+type Row = ((u64, String, Time, u64), Event);
 
 /// A place between two events: tokens name it, and the direction they go from there.
 #[derive(Clone, Copy)]
@@ -218,12 +226,12 @@ pub(super) fn get(cx: &mut Cx<'_>, input: Get) -> Result<Got, Fault> {
     if !forward {
         rows.reverse();
     }
-    let edge = |row: Option<&((u64, String, Time, u64), Event)>| row.map(|((_, _, time, seq), _)| Place(*time, *seq));
+    let edge = |row: Option<&Row>| row.map(|((_, _, time, seq), _)| Place(*time, *seq));
     // With nothing found, both tokens stay where the reader already is.
     let here = token.map_or(Place(low, 0), |(_, place)| place);
     let next_forward_token = edge(rows.last()).unwrap_or(here).token('f');
     let next_backward_token = edge(rows.first()).unwrap_or(here).token('b');
-    let output = |((_, _, time, _), event): ((u64, String, Time, u64), Event)| OutputEvent {
+    let output = |((_, _, time, _), event): Row| OutputEvent {
         timestamp: time.ms(),
         message: event.message,
         ingestion_time: event.ingested_ms,

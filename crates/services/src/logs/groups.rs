@@ -31,7 +31,9 @@ pub(super) fn find(cx: &mut Cx<'_>, group: &str) -> Result<Group, Fault> {
 
 /// The group's name, from its name or its ARN.
 pub(super) fn name_of(name: Option<String>, identifier: Option<String>) -> Result<String, Fault> {
-    let text = name.or(identifier).ok_or_else(|| faults::invalid("logGroupName or logGroupIdentifier is required"))?;
+    let text = name
+        .or(identifier)
+        .ok_or_else(|| faults::invalid("logGroupName or logGroupIdentifier is required"))?;
     let name = match text.split_once(":log-group:") {
         Some((_, name)) => name.trim_end_matches(":*").to_owned(),
         None => text,

@@ -46,9 +46,8 @@ pub(super) struct Event {
 pub(super) struct Sweep {}
 
 /// The retention periods that the API takes, in days.
-pub(super) const RETENTION_DAYS: [u32; 22] = [
-    1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653,
-];
+pub(super) const RETENTION_DAYS: [u32; 22] =
+    [1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653];
 
 /// The most events that one PutLogEvents takes.
 pub(super) const EVENTS_PER_PUT: usize = 10_000;
@@ -60,13 +59,21 @@ pub(super) fn check_group_name(name: &str) -> Result<(), Fault> {
     let fits = |c: char| c.is_ascii_alphanumeric() || "_-/.#".contains(c);
     match (1..=512).contains(&name.len()) && name.chars().all(fits) {
         true => Ok(()),
-        false => Err(faults::constraint("logGroupName", name, "Member must satisfy regular expression pattern: [\\.\\-_/#A-Za-z0-9]+")),
+        false => Err(faults::constraint(
+            "logGroupName",
+            name,
+            "Member must satisfy regular expression pattern: [\\.\\-_/#A-Za-z0-9]+",
+        )),
     }
 }
 
 pub(super) fn check_stream_name(name: &str) -> Result<(), Fault> {
     match (1..=512).contains(&name.len()) && !name.contains([':', '*']) {
         true => Ok(()),
-        false => Err(faults::constraint("logStreamName", name, "Member must satisfy regular expression pattern: [^:*]*")),
+        false => Err(faults::constraint(
+            "logStreamName",
+            name,
+            "Member must satisfy regular expression pattern: [^:*]*",
+        )),
     }
 }

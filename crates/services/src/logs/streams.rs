@@ -94,7 +94,9 @@ pub(super) fn describe(cx: &mut Cx<'_>, input: Describe) -> Result<Described, Fa
     }
     let prefix = input.log_stream_name_prefix.unwrap_or_default();
     let rows = match input.order_by {
-        OrderBy::LogStreamName => by_name(cx, group.id, &prefix, input.descending, input.next_token, limit + 1)?,
+        OrderBy::LogStreamName => {
+            by_name(cx, group.id, &prefix, input.descending, input.next_token, limit + 1)?
+        }
         OrderBy::LastEventTime => by_last_event(cx, group.id, input.descending, input.next_token)?,
     };
     let more = rows.len() > limit;
@@ -147,7 +149,8 @@ fn by_last_event(
     token: Option<String>,
 ) -> Result<Vec<(String, Stream)>, Fault> {
     let rows = STREAMS.scan(cx.tx, Scan::prefix(&(group,), ORDERED_BY_EVENT_MAX))?;
-    let mut rows: Vec<(String, Stream)> = rows.into_iter().map(|((_, name), stream)| (name, stream)).collect();
+    let mut rows: Vec<(String, Stream)> =
+        rows.into_iter().map(|((_, name), stream)| (name, stream)).collect();
     rows.sort_by(|(a, x), (b, y)| (x.last_event_ms, a).cmp(&(y.last_event_ms, b)));
     if descending {
         rows.reverse();

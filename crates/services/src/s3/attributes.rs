@@ -41,7 +41,8 @@ pub(super) fn get(cx: &mut Cx<'_>, input: Get, call: &Call) -> Result<Reply, Fau
     let version = objects::find(cx, &bucket, &named)?;
     let mut element = Element::new().text_opt("ETag", wants("ETag").then_some(&version.etag));
     if let Some(sum) = version.checksum.as_ref().filter(|_| wants("Checksum")) {
-        element = element.child("Checksum", Element::new().checksum(Some(sum)).text("ChecksumType", sum.kind()));
+        element =
+            element.child("Checksum", Element::new().checksum(Some(sum)).text("ChecksumType", sum.kind()));
     }
     if wants("ObjectParts") && version.parts > 0 {
         let body = bucket.slot(&named.key).body(cx, &version)?;

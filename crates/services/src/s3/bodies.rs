@@ -51,7 +51,10 @@ impl StoredPiece {
             return StoredPiece { start, end, ..self.clone() };
         }
         let place = |offset: u64| usize::try_from(offset).unwrap_or(usize::MAX);
-        StoredPiece { inline: self.inline.slice(place(range.start)..place(range.end)), ..StoredPiece::default() }
+        StoredPiece {
+            inline: self.inline.slice(place(range.start)..place(range.end)),
+            ..StoredPiece::default()
+        }
     }
 }
 
@@ -65,7 +68,10 @@ pub(super) fn to_send(pieces: Vec<StoredPiece>) -> Vec<Piece> {
 }
 
 /// Counts a holder more for every blob among them.
-pub(super) fn hold<'a>(cx: &mut Cx<'_>, pieces: impl IntoIterator<Item = &'a StoredPiece>) -> Result<(), Fault> {
+pub(super) fn hold<'a>(
+    cx: &mut Cx<'_>,
+    pieces: impl IntoIterator<Item = &'a StoredPiece>,
+) -> Result<(), Fault> {
     for piece in pieces {
         if !piece.blob.is_empty() {
             blobs::hold(cx, &piece.blob, piece.len())?;
@@ -75,7 +81,10 @@ pub(super) fn hold<'a>(cx: &mut Cx<'_>, pieces: impl IntoIterator<Item = &'a Sto
 }
 
 /// Counts a holder less for every blob among them.
-pub(super) fn release<'a>(cx: &mut Cx<'_>, pieces: impl IntoIterator<Item = &'a StoredPiece>) -> Result<(), Fault> {
+pub(super) fn release<'a>(
+    cx: &mut Cx<'_>,
+    pieces: impl IntoIterator<Item = &'a StoredPiece>,
+) -> Result<(), Fault> {
     for piece in pieces {
         if !piece.blob.is_empty() {
             blobs::release(cx, &piece.blob)?;

@@ -86,15 +86,19 @@ pub(super) fn create(cx: &mut Cx<'_>, _: Nothing, call: &Call) -> Result<Reply, 
         return Err(faults::invalid_bucket_name(name));
     }
     metadata::refuse_unsupported(call)?;
-    if call.header("x-amz-bucket-object-lock-enabled").is_some_and(|value| value.eq_ignore_ascii_case("true")) {
+    if call.header("x-amz-bucket-object-lock-enabled").is_some_and(|value| value.eq_ignore_ascii_case("true"))
+    {
         return Err(Fault::not_implemented("object lock"));
     }
     let ownership = call.header("x-amz-object-ownership");
     if ownership.is_some_and(|value| value != "BucketOwnerEnforced") {
         return Err(Fault::not_implemented("object ownership other than BucketOwnerEnforced"));
     }
-    let creation: Creation = if call.body.is_empty() { Creation::default() } else { xml::from_bytes(&call.body)? };
-    if let Some(location) = creation.location_constraint.filter(|at| !at.is_empty() && *at != cx.caller.region) {
+    let creation: Creation =
+        if call.body.is_empty() { Creation::default() } else { xml::from_bytes(&call.body)? };
+    if let Some(location) =
+        creation.location_constraint.filter(|at| !at.is_empty() && *at != cx.caller.region)
+    {
         return Err(faults::incompatible_location(&location));
     }
     let location = format!("/{name}");

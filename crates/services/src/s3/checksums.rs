@@ -46,7 +46,8 @@ pub(super) fn requested(call: &Call) -> Result<Option<Algorithm>, Fault> {
     if let Some(algorithm) = trailer.split(',').find_map(|name| Algorithm::of_header(name.trim())) {
         return Ok(Some(algorithm));
     }
-    let name = call.header("x-amz-checksum-algorithm").or_else(|| call.header("x-amz-sdk-checksum-algorithm"));
+    let name =
+        call.header("x-amz-checksum-algorithm").or_else(|| call.header("x-amz-sdk-checksum-algorithm"));
     let Some(name) = name else { return Ok(None) };
     match Algorithm::parse(name) {
         Some(algorithm) if algorithm != Algorithm::Md5 => Ok(Some(algorithm)),

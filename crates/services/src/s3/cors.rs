@@ -64,7 +64,8 @@ impl Wanted {
             return Err(faults::malformed_xml());
         }
         if let Some(method) = self.methods.iter().find(|method| !METHODS.contains(&method.as_str())) {
-            let text = format!("Found unsupported HTTP method in CORS config. Unsupported method is {method}");
+            let text =
+                format!("Found unsupported HTTP method in CORS config. Unsupported method is {method}");
             return Err(faults::invalid_request(text));
         }
         let wild = |text: &&String| text.matches('*').count() > 1;
@@ -77,8 +78,10 @@ impl Wanted {
             return Err(faults::invalid_request(text));
         }
         if let Some(header) = self.exposed.iter().find(|header| header.contains('*')) {
-            let text = format!("ExposeHeader \"{header}\" contains wildcard. We currently do not support wildcard \
-                                for ExposeHeader.");
+            let text = format!(
+                "ExposeHeader \"{header}\" contains wildcard. We currently do not support wildcard \
+                                for ExposeHeader."
+            );
             return Err(faults::invalid_request(text));
         }
         let Wanted { id, origins, methods, headers, exposed, max_age_seconds } = self;
@@ -93,7 +96,9 @@ pub(super) fn put(cx: &mut Cx<'_>, _: Nothing, call: &Call) -> Result<Reply, Fau
         return Err(faults::malformed_xml());
     }
     if wanted.rules.len() > RULES_MAX {
-        return Err(faults::invalid_request("The number of CORS rules should not exceed allowed limit of 100 rules."));
+        return Err(faults::invalid_request(
+            "The number of CORS rules should not exceed allowed limit of 100 rules.",
+        ));
     }
     let rules = wanted.rules.into_iter().map(Wanted::checked).collect::<Result<_, _>>()?;
     CORS.put(cx.tx, &bucket.row(CORS_CONFIG), &Cors { rules });
@@ -102,7 +107,8 @@ pub(super) fn put(cx: &mut Cx<'_>, _: Nothing, call: &Call) -> Result<Reply, Fau
 
 pub(super) fn get(cx: &mut Cx<'_>, _: Nothing, call: &Call) -> Result<Reply, Fault> {
     let bucket = buckets::open(cx, call)?;
-    let stored = CORS.get(cx.tx, &bucket.row(CORS_CONFIG))?.ok_or_else(|| faults::no_such_cors(&bucket.name))?;
+    let stored =
+        CORS.get(cx.tx, &bucket.row(CORS_CONFIG))?.ok_or_else(|| faults::no_such_cors(&bucket.name))?;
     let rules = stored.rules.iter().map(|rule| {
         Element::new()
             .text_opt("ID", rule.id.as_ref())

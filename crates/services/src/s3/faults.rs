@@ -49,16 +49,19 @@ pub(super) fn bucket_already_yours(bucket: &str) -> Fault {
 }
 
 pub(super) fn bucket_not_empty(bucket: &str) -> Fault {
-    Fault::new(409, "BucketNotEmpty", "The bucket you tried to delete is not empty").with_field("BucketName", bucket)
+    Fault::new(409, "BucketNotEmpty", "The bucket you tried to delete is not empty")
+        .with_field("BucketName", bucket)
 }
 
 pub(super) fn versions_left(bucket: &str) -> Fault {
-    const TEXT: &str = "The bucket you tried to delete is not empty. You must delete all versions in the bucket.";
+    const TEXT: &str =
+        "The bucket you tried to delete is not empty. You must delete all versions in the bucket.";
     Fault::new(409, "BucketNotEmpty", TEXT).with_field("BucketName", bucket)
 }
 
 pub(super) fn invalid_bucket_name(bucket: &str) -> Fault {
-    Fault::new(400, "InvalidBucketName", "The specified bucket is not valid.").with_field("BucketName", bucket)
+    Fault::new(400, "InvalidBucketName", "The specified bucket is not valid.")
+        .with_field("BucketName", bucket)
 }
 
 pub(super) fn too_many_buckets() -> Fault {
@@ -99,7 +102,9 @@ pub(super) fn metadata_too_large(size: usize, max: usize) -> Fault {
 }
 
 pub(super) fn invalid_argument(name: &'static str, value: &str, text: impl Into<String>) -> Fault {
-    Fault::new(400, "InvalidArgument", text).with_field("ArgumentName", name).with_field("ArgumentValue", value)
+    Fault::new(400, "InvalidArgument", text)
+        .with_field("ArgumentName", name)
+        .with_field("ArgumentValue", value)
 }
 
 pub(super) fn invalid_request(text: impl Into<String>) -> Fault {
@@ -107,7 +112,8 @@ pub(super) fn invalid_request(text: impl Into<String>) -> Fault {
 }
 
 pub(super) fn malformed_xml() -> Fault {
-    const TEXT: &str = "The XML you provided was not well-formed or did not validate against our published schema";
+    const TEXT: &str =
+        "The XML you provided was not well-formed or did not validate against our published schema";
     Fault::new(400, "MalformedXML", TEXT)
 }
 
@@ -153,7 +159,8 @@ pub(super) fn invalid_part_order(upload: &str) -> Fault {
 }
 
 pub(super) fn invalid_digest(sent: &str) -> Fault {
-    Fault::new(400, "InvalidDigest", "The Content-MD5 you specified was invalid.").with_field("Content-MD5", sent)
+    Fault::new(400, "InvalidDigest", "The Content-MD5 you specified was invalid.")
+        .with_field("Content-MD5", sent)
 }
 
 pub(super) fn bad_md5(expected: &str, calculated: &str) -> Fault {
@@ -163,7 +170,11 @@ pub(super) fn bad_md5(expected: &str, calculated: &str) -> Fault {
 }
 
 pub(super) fn bad_checksum(algorithm: &str) -> Fault {
-    Fault::new(400, "BadDigest", format!("The {algorithm} you specified did not match the calculated checksum."))
+    Fault::new(
+        400,
+        "BadDigest",
+        format!("The {algorithm} you specified did not match the calculated checksum."),
+    )
 }
 
 pub(super) fn invalid_checksum_header(header: &str) -> Fault {
@@ -212,7 +223,9 @@ pub(super) fn bad_copy_source(source: &str) -> Fault {
 }
 
 pub(super) fn copy_source_is_marker() -> Fault {
-    invalid_request("The source of a copy request may not specifically refer to a delete marker by version id.")
+    invalid_request(
+        "The source of a copy request may not specifically refer to a delete marker by version id.",
+    )
 }
 
 /// A delete marker was named by its version: it has nothing to read.

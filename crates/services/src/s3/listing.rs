@@ -178,9 +178,10 @@ mod tests {
 
     /// What a listing shows, in its order: keys and common prefixes together.
     fn all_at_once(keys: &BTreeSet<String>, query: &Query, marker: &str) -> Vec<String> {
-        let shown = keys.iter().filter(|key| key.starts_with(&query.prefix)).map(|key| {
-            query.group(key).unwrap_or(key).to_owned()
-        });
+        let shown = keys
+            .iter()
+            .filter(|key| key.starts_with(&query.prefix))
+            .map(|key| query.group(key).unwrap_or(key).to_owned());
         let shown: BTreeSet<String> = shown.filter(|shown| shown.as_str() > marker).collect();
         shown.into_iter().collect()
     }

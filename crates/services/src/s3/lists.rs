@@ -2,10 +2,10 @@
 
 use super::buckets::{self, Opened, owner};
 use super::element::{Element, url_encoded};
+use super::faults;
 use super::keys::{OBJECTS, UPLOADS, VERSIONS};
 use super::listing::{self, Begin, Page, Query, Source};
 use super::model::{Checksum, STORAGE_CLASS, Upload, Version};
-use super::faults;
 use crate::{Cx, Reply};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -30,13 +30,23 @@ fn request(call: &Call, max: &'static str) -> Result<Request, Fault> {
         None => false,
         Some("url") => true,
         Some(other) => {
-            return Err(faults::invalid_argument("encoding-type", other, "Invalid Encoding Method specified in Request"));
+            return Err(faults::invalid_argument(
+                "encoding-type",
+                other,
+                "Invalid Encoding Method specified in Request",
+            ));
         }
     };
     let size = match call.query(max) {
         None => PAGE_MAX,
         Some(text) => {
-            let wrong = || faults::invalid_argument(max, text, format!("Provided {max} not an integer or within integer range"));
+            let wrong = || {
+                faults::invalid_argument(
+                    max,
+                    text,
+                    format!("Provided {max} not an integer or within integer range"),
+                )
+            };
             text.parse::<u32>().map_err(|_| wrong())?.try_into().unwrap_or(PAGE_MAX)
         }
     };
@@ -56,7 +66,10 @@ impl Request {
 
     fn common(&self, element: Element, prefixes: &[String]) -> Element {
         element
-            .each("CommonPrefixes", prefixes.iter().map(|prefix| Element::new().text("Prefix", self.text(prefix))))
+            .each(
+                "CommonPrefixes",
+                prefixes.iter().map(|prefix| Element::new().text("Prefix", self.text(prefix))),
+            )
             .text_opt("EncodingType", self.encoded.then_some("url"))
     }
 
@@ -94,7 +107,12 @@ impl Source for Objects<'_> {
     fn place(_: &Self::Item) {}
 }
 
-fn list_objects(cx: &Cx<'_>, bucket: &Opened, query: &Query, marker: &str) -> Result<Page<(String, Version)>, Fault> {
+fn list_objects(
+    cx: &Cx<'_>,
+    bucket: &Opened,
+    query: &Query,
+    marker: &str,
+) -> Result<Page<(String, Version)>, Fault> {
     let mut source = Objects { tx: cx.tx, bucket: &bucket.name };
     listing::list(&mut source, query, marker, listing::start(&query.prefix, marker))
 }
@@ -296,7 +314,11 @@ pub(super) fn versions(cx: &mut Cx<'_>, input: OfVersions, call: &Call) -> Resul
         (key, Some(id)) => {
             let seq = bucket.slot(&key).seq_of(cx, id)?;
             let behind = key.as_str() >= request.query.prefix.as_str();
-            let from = if behind { Begin::Behind(key.clone(), seq) } else { Begin::Key(request.query.prefix.clone()) };
+            let from = if behind {
+                Begin::Behind(key.clone(), seq)
+            } else {
+                Begin::Key(request.query.prefix.clone())
+            };
             (key, from)
         }
     };

@@ -85,7 +85,8 @@ pub(super) fn describe(reply: Reply, version: &Version, versioning: Versioning) 
         .header_opt("x-amz-website-redirect-location", metadata.redirect.as_deref())
         .header_opt("x-amz-tagging-count", tags);
     let user = metadata.user.iter();
-    reply.user_headers = user.map(|pair| (format!("{USER_PREFIX}{}", pair.name), pair.value.clone())).collect();
+    reply.user_headers =
+        user.map(|pair| (format!("{USER_PREFIX}{}", pair.name), pair.value.clone())).collect();
     reply
 }
 

@@ -297,7 +297,9 @@ mod tests {
             assert!(valid_bucket_name(name), "{name}");
         }
         let long = "a".repeat(64);
-        for name in ["ab", &long, "Abc", "a_b", "-ab", "ab-", "a..b", "10.0.0.1", "xn--abc", "abc--x-s3", "ab/c", ""] {
+        for name in
+            ["ab", &long, "Abc", "a_b", "-ab", "ab-", "a..b", "10.0.0.1", "xn--abc", "abc--x-s3", "ab/c", ""]
+        {
             assert!(!valid_bucket_name(name), "{name}");
         }
     }

@@ -29,14 +29,18 @@ pub(super) fn create(cx: &mut Cx<'_>, input: Named, call: &Call) -> Result<Reply
         (None, None) => false,
         // SHA has no other form; of the CRCs only the 64-bit one is of the whole object unless asked otherwise.
         (None, Some(algorithm)) => algorithm != Algorithm::Crc64Nvme,
-        (Some("FULL_OBJECT"), None | Some(Algorithm::Crc32 | Algorithm::Crc32c | Algorithm::Crc64Nvme)) => false,
+        (Some("FULL_OBJECT"), None | Some(Algorithm::Crc32 | Algorithm::Crc32c | Algorithm::Crc64Nvme)) => {
+            false
+        }
         (Some("COMPOSITE"), Some(algorithm)) if algorithm != Algorithm::Crc64Nvme => true,
         (Some(kind @ ("FULL_OBJECT" | "COMPOSITE")), algorithm) => {
             let name = algorithm.map_or("crc64nvme".to_owned(), |algorithm| algorithm.name().to_lowercase());
             let text = format!("The {kind} checksum type cannot be used with the {name} checksum algorithm.");
             return Err(faults::invalid_request(text));
         }
-        (Some(_), _) => return Err(faults::invalid_request("Value for x-amz-checksum-type header is invalid.")),
+        (Some(_), _) => {
+            return Err(faults::invalid_request("Value for x-amz-checksum-type header is invalid."));
+        }
     };
     // Ids begin with the time, so that the uploads of a key are listed in the order they began.
     let id = format!("{:016x}{}", history::next_seq(cx.now, 0), cx.ids.hex(32));
@@ -99,12 +103,17 @@ pub(super) fn admit_part(cx: &mut Cx<'_>, input: OfPart, call: &Call) -> Result<
 fn agreed_algorithm(upload: &Stored, call: &Call) -> Result<Algorithm, Fault> {
     let Some(chosen) = upload.algorithm().known() else { return Ok(checksums::DEFAULT) };
     match checksums::requested(call)? {
-        Some(sent) if sent != chosen => Err(faults::checksum_mismatch(chosen.name(), sent.name())),
-        Some(_) | None => Ok(chosen),
+        Some(sent) if sent == chosen => Ok(chosen),
+        sent => Err(faults::checksum_mismatch(chosen.name(), sent.map_or("null", Algorithm::name))),
     }
 }
 
-pub(super) fn put_part(cx: &mut Cx<'_>, input: OfPart, call: &Call, received: &Received) -> Result<Reply, Fault> {
+pub(super) fn put_part(
+    cx: &mut Cx<'_>,
+    input: OfPart,
+    call: &Call,
+    received: &Received,
+) -> Result<Reply, Fault> {
     let upload = enter(cx, &input, call)?;
     checksums::verify(call, &received.digests)?;
     if received.size > objects::PUT_BYTES_MAX {
@@ -154,7 +163,8 @@ pub(super) fn copy_part(cx: &mut Cx<'_>, input: OfPart, call: &Call) -> Result<R
     };
     let whole = range == (0..size) && source.version.parts == 0;
     let algorithm = upload.algorithm().known().unwrap_or(checksums::DEFAULT);
-    let kept = source.version.checksum.as_ref().filter(|sum| whole && sum.algorithm().known() == Some(algorithm));
+    let kept =
+        source.version.checksum.as_ref().filter(|sum| whole && sum.algorithm().known() == Some(algorithm));
     let etag = if whole { source.version.etag.clone() } else { stretch_etag(&source.version.etag, &range) };
     let part = Part {
         size: range.end - range.start,
@@ -340,8 +350,10 @@ fn check_size_claim(call: &Call, size: u64) -> Result<(), Fault> {
 
 /// The MD5 of the parts' MD5s. Parts copied from multipart objects have tags that are no MD5; their text stands in.
 fn etag(parts: &[(u32, Part)]) -> String {
-    let digests: Vec<Vec<u8>> =
-        parts.iter().map(|(_, part)| hex::decode(&part.etag).unwrap_or_else(|_| part.etag.clone().into())).collect();
+    let digests: Vec<Vec<u8>> = parts
+        .iter()
+        .map(|(_, part)| hex::decode(&part.etag).unwrap_or_else(|_| part.etag.clone().into()))
+        .collect();
     checksum::multipart_etag(digests.iter().map(Vec::as_slice))
 }
 
@@ -373,7 +385,9 @@ fn object_checksum(
             Err(faults::checksum_mismatch(algorithm.name(), claimed.name()))
         }
         Some((_, claimed)) if claimed != value => Err(faults::bad_checksum(algorithm.name())),
-        Some(_) | None => Ok(Some(Checksum { composite: upload.composite, ..Checksum::full(algorithm, value) })),
+        Some(_) | None => {
+            Ok(Some(Checksum { composite: upload.composite, ..Checksum::full(algorithm, value) }))
+        }
     }
 }
 

@@ -108,8 +108,10 @@ impl FunctionConfig {
     fn overlaps(&self, other: &FunctionConfig) -> bool {
         let either = |a: &str, b: &str| covers(a, b) || covers(b, a);
         let events = self.events.iter().any(|a| other.events.iter().any(|b| either(a, b)));
-        let (p, q) = (self.prefix.as_deref().unwrap_or_default(), other.prefix.as_deref().unwrap_or_default());
-        let (s, t) = (self.suffix.as_deref().unwrap_or_default(), other.suffix.as_deref().unwrap_or_default());
+        let (p, q) =
+            (self.prefix.as_deref().unwrap_or_default(), other.prefix.as_deref().unwrap_or_default());
+        let (s, t) =
+            (self.suffix.as_deref().unwrap_or_default(), other.suffix.as_deref().unwrap_or_default());
         events && (p.starts_with(q) || q.starts_with(p)) && (s.ends_with(t) || t.ends_with(s))
     }
 }
@@ -234,8 +236,10 @@ fn check_against_each_other(configs: &[FunctionConfig]) -> Result<(), Fault> {
                 return Err(invalid("Same ID used for multiple configurations. IDs must be unique"));
             }
             if config.overlaps(other) {
-                return Err(invalid("Configurations overlap. Configurations on the same bucket cannot share a \
-                                    common event type."));
+                return Err(invalid(
+                    "Configurations overlap. Configurations on the same bucket cannot share a \
+                                    common event type.",
+                ));
             }
         }
     }

@@ -78,9 +78,7 @@ pub(super) fn put(cx: &mut Cx<'_>, input: Named, call: &Call, upload: &Upload) -
 
 pub(super) fn with_checksum(reply: Reply, version: &Version) -> Reply {
     match version.checksum.as_ref().and_then(|sum| Some((sum.algorithm().known()?.header()?, sum))) {
-        Some((header, sum)) => {
-            reply.header(header, &sum.value).header("x-amz-checksum-type", sum.kind())
-        }
+        Some((header, sum)) => reply.header(header, &sum.value).header("x-amz-checksum-type", sum.kind()),
         None => reply,
     }
 }
@@ -117,9 +115,9 @@ fn refuse_for_marker(cx: &Cx<'_>, bucket: &Opened, input: &Named, marker: &Versi
     headers.retain(|(name, _)| *name == "content-type");
     let reply = Reply { headers, ..Reply::status(status) }.header("x-amz-delete-marker", "true");
     let reply = match input.version_id {
-        Some(_) => reply
-            .header("allow", "DELETE")
-            .header("last-modified", time::http_date(marker.modified())),
+        Some(_) => {
+            reply.header("allow", "DELETE").header("last-modified", time::http_date(marker.modified()))
+        }
         None => reply,
     };
     with_version_id(reply, marker, bucket.versioning()).content(Content::Bytes(body))
@@ -170,7 +168,9 @@ fn read(cx: &mut Cx<'_>, input: Get, call: &Call, method: &'static str) -> Resul
     let body = bucket.slot(&named.key).body(cx, &version)?;
     let (range, part) = match (input.part_number, &input.range) {
         (Some(_), Some(_)) => {
-            return Err(faults::invalid_request("Cannot specify both Range header and partNumber query parameter"));
+            return Err(faults::invalid_request(
+                "Cannot specify both Range header and partNumber query parameter",
+            ));
         }
         (Some(number), None) => (Some(part_range(&version, &body, number)?), Some(number)),
         (None, Some(range)) => (ranges::parse(range, version.size)?, None),

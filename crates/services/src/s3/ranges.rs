@@ -7,7 +7,8 @@ use std::ops::Range;
 /// The stretch that is asked for; `None` for the whole. What is not a single range of bytes is ignored, as S3 does.
 pub(super) fn parse(header: &str, size: u64) -> Result<Option<Range<u64>>, Fault> {
     let unsatisfiable = || faults::invalid_range(header, size);
-    let Some((first, last)) = header.trim().strip_prefix("bytes=").and_then(|text| text.split_once('-')) else {
+    let Some((first, last)) = header.trim().strip_prefix("bytes=").and_then(|text| text.split_once('-'))
+    else {
         return Ok(None);
     };
     let range = match (number(first), number(last)) {
@@ -61,7 +62,9 @@ mod tests {
         for ignored in ["bytes=4-2", "bytes=a-b", "items=0-1", "bytes=-", "bytes=0-1,3-4", "0-1"] {
             assert_eq!(ok(ignored, 10), None, "{ignored}");
         }
-        for (bad, size) in [("bytes=10-", 10), ("bytes=10-11", 10), ("bytes=-0", 10), ("bytes=0-", 0), ("bytes=-5", 0)] {
+        for (bad, size) in
+            [("bytes=10-", 10), ("bytes=10-11", 10), ("bytes=-0", 10), ("bytes=0-", 0), ("bytes=-5", 0)]
+        {
             assert_eq!(parse(bad, size).unwrap_err().code, "InvalidRange", "{bad}");
         }
     }
