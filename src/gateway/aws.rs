@@ -22,6 +22,9 @@ use mayfly_wire::{Call, Found, Protocol, parse_query};
 use sha2::Digest as _;
 use std::sync::Arc;
 
+/// The variable parts of a path, by their names in the route.
+type Labels = Vec<(String, String)>;
+
 /// A request on its way: what the parts below need of it.
 struct Exchange<'a> {
     cloud: &'a Arc<Cloud>,
@@ -154,7 +157,7 @@ fn named<'a>(service: ServiceRef<'a>, name: &str) -> Result<&'a Operation, Fault
     service.named(name).ok_or_else(missing)
 }
 
-fn routed<'a>(exchange: &Exchange<'a>) -> Result<(&'a Operation, Vec<(String, String)>), Fault> {
+fn routed<'a>(exchange: &Exchange<'a>) -> Result<(&'a Operation, Labels), Fault> {
     let (service, parts) = (exchange.service, exchange.parts);
     let query = parts.uri.query().unwrap_or_default();
     match service.router.find(parts.method.as_str(), &exchange.path, query, &parts.headers) {
@@ -174,7 +177,7 @@ fn routed<'a>(exchange: &Exchange<'a>) -> Result<(&'a Operation, Vec<(String, St
 async fn document(
     exchange: &Exchange<'_>,
     operation: &Operation,
-    labels: Vec<(String, String)>,
+    labels: Labels,
     incoming: Incoming,
 ) -> Result<Reply, Fault> {
     let body = gather(exchange, incoming).await?;
@@ -207,7 +210,7 @@ async fn query(exchange: &Exchange<'_>, incoming: Incoming) -> Result<Reply, Fau
     run(exchange, operation, &caller, &call).await
 }
 
-fn call(exchange: &Exchange<'_>, operation: &str, labels: Vec<(String, String)>, body: Bytes) -> Call {
+fn call(exchange: &Exchange<'_>, operation: &str, labels: Labels, body: Bytes) -> Call {
     Call {
         operation: operation.into(),
         labels,
@@ -327,7 +330,7 @@ pub(super) fn refused(refusal: &Refusal) -> Fault {
 async fn upload(
     exchange: &Exchange<'_>,
     operation: &Operation,
-    labels: Vec<(String, String)>,
+    labels: Labels,
     incoming: Incoming,
 ) -> Result<Reply, Fault> {
     let Handler::Upload { admit, finish } = &operation.handler else {
