@@ -13,6 +13,7 @@ mod env;
 mod functions;
 mod invoke;
 mod logs;
+mod operations;
 mod output;
 mod settings;
 mod up;
@@ -43,6 +44,8 @@ pub(crate) enum Command {
     Env(env::Args),
     Doctor(doctor::Args),
     Completions(completions::Args),
+    #[command(hide = true)]
+    Operations,
 }
 
 /// Runs any command but `up`, which is the server's own.
@@ -70,6 +73,7 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Env(args) => env::run(&args),
         Command::Doctor(args) => Ok(doctor::run(&args)),
         Command::Completions(args) => Ok(completions::run(&args)),
+        Command::Operations => Ok(operations::run()),
     }
 }
 

@@ -14,7 +14,7 @@ pub(super) enum Payload {
     /// It must have this SHA-256, in hexadecimal.
     Sha256(String),
     /// It comes in `aws-chunked` form.
-    Chunked(ChunkDecoder),
+    Chunked(Box<ChunkDecoder>),
     Unsigned,
 }
 
@@ -82,7 +82,7 @@ pub(super) fn payload(credential: &Credential, seed: Seed, parts: &Parts) -> Pay
     match &credential.payload {
         sigv4::Payload::Hash(hex) => Payload::Sha256(hex.clone()),
         sigv4::Payload::Streaming { trailer, signed } => {
-            Payload::Chunked(ChunkDecoder::new(signed.then_some(seed), *trailer, decoded))
+            Payload::Chunked(Box::new(ChunkDecoder::new(signed.then_some(seed), *trailer, decoded)))
         }
         sigv4::Payload::Unsigned | sigv4::Payload::Absent => Payload::Unsigned,
     }

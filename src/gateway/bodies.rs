@@ -116,7 +116,7 @@ fn push(decoder: &mut ChunkDecoder, data: Bytes) -> Result<Vec<Bytes>, Fault> {
     decoder.push(data).map_err(|error| error.to_fault())
 }
 
-fn finish(decoder: ChunkDecoder) -> Result<Vec<(String, String)>, Fault> {
+fn finish(decoder: Box<ChunkDecoder>) -> Result<Vec<(String, String)>, Fault> {
     decoder.finish().map_err(|error| error.to_fault())
 }
 
