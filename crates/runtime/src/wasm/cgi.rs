@@ -2,13 +2,13 @@
 //!
 //! `_start` runs once for each request. The request's body is standard input; what the request says is in the
 //! environment (RFC 3875 section 4.1), below the function's own variables, which win. Standard output is the
-//! response: if its first line is one of CGI's own fields (`Content-Type:`, `Status:` or `Location:`), it begins
-//! with a header block that ends at an empty line, as section 6 says; if not, all of it is the body of a 200
-//! answer. So a program that just prints its result is a function, and one that wants a status can give it.
-//! Standard error goes to the log.
+//! response: if its first line is one of CGI's own fields (`Content-Type:`, `Status:` or `Location:`), it
+//! begins with a header block that ends at an empty line, as section 6 says; if not, all of it is the body of
+//! a 200 answer. So a program that just prints its result is a function, and one that wants a status can give
+//! it. Standard error goes to the log.
 //!
-//! Not here: local redirects, which would make one request run a second function; `Location` always goes to the
-//! client.
+//! Not here: local redirects, which would make one request run a second function; `Location` always goes to
+//! the client.
 
 use super::pipe::Output;
 use bytes::{Bytes, BytesMut};
@@ -57,7 +57,8 @@ pub(super) fn environment(request: &request::Parts) -> Vec<(String, String)> {
     variables
 }
 
-/// `HTTP_*`. A client's `Proxy` field is left out, because libraries take `HTTP_PROXY` for the operator's word.
+/// `HTTP_*`. A client's `Proxy` field is left out, because libraries take `HTTP_PROXY` for the operator's
+/// word.
 fn header_variables(headers: &HeaderMap) -> impl Iterator<Item = (String, String)> {
     headers.keys().filter(|name| **name != CONTENT_TYPE && **name != CONTENT_LENGTH && *name != "proxy").map(
         |name| {
@@ -75,7 +76,8 @@ fn forwarded_for(headers: &HeaderMap) -> String {
     first.unwrap_or_default().trim().to_owned()
 }
 
-/// Undoes percent-encoding, as RFC 3875 section 4.1.5 wants of `PATH_INFO`. What is no valid code stays as it is.
+/// Undoes percent-encoding, as RFC 3875 section 4.1.5 wants of `PATH_INFO`. What is no valid code stays as it
+/// is.
 fn decode(path: &str) -> String {
     let digit = |byte: Option<&u8>| byte.and_then(|b| char::from(*b).to_digit(16));
     let bytes = path.as_bytes();

@@ -70,8 +70,8 @@ fn list_modules(dir: &Path, found: &mut Vec<PathBuf>) -> Result<(), CompileError
     Ok(())
 }
 
-/// The component in the file `path`, whatever of the accepted forms it has: a component, a core module with the
-/// exports of one (as `wit-bindgen` makes for C), or a WASI preview 1 command; binary or text.
+/// The component in the file `path`, whatever of the accepted forms it has: a component, a core module with
+/// the exports of one (as `wit-bindgen` makes for C), or a WASI preview 1 command; binary or text.
 pub(super) fn component(code_dir: &Path, path: &Path) -> Result<Vec<u8>, CompileError> {
     let name = shown(code_dir, path);
     let bytes = std::fs::read(path).map_err(|cause| unreadable(path, cause))?;
@@ -110,7 +110,8 @@ enum EntryPoint {
     IncomingHandler,
 }
 
-/// What a core module can be called by. The handler is preferred: such modules may have a `_start` of their libc too.
+/// What a core module can be called by. The handler is preferred: such modules may have a `_start` of their
+/// libc too.
 fn entry_point(module: &[u8]) -> wasmparser::Result<Option<EntryPoint>> {
     let mut found = None;
     for payload in Parser::new(0).parse_all(module) {

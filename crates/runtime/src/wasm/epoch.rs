@@ -1,9 +1,10 @@
-//! The clock that stops guests: while a guest computes, one thread advances the engine's epoch every millisecond.
+//! The clock that stops guests: while a guest computes, one thread advances the engine's epoch every
+//! millisecond.
 //!
-//! Compiled code compares the epoch at every loop and function entry. When it has moved, the guest yields to the
-//! executor, so that a guest that never waits still leaves its thread to others every millisecond and can be
-//! dropped at its deadline. A guest that waits for I/O, or no guest at all, needs no epoch: the thread then parks,
-//! and an idle server uses no CPU.
+//! Compiled code compares the epoch at every loop and function entry. When it has moved, the guest yields to
+//! the executor, so that a guest that never waits still leaves its thread to others every millisecond and can
+//! be dropped at its deadline. A guest that waits for I/O, or no guest at all, needs no epoch: the thread
+//! then parks, and an idle server uses no CPU.
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -14,8 +15,8 @@ use std::time::Duration;
 
 const TICK: Duration = Duration::from_millis(1);
 
-/// So many ticks without a guest computing, and the thread parks. Waking it is a system call for whoever runs the
-/// next guest, so under load it should stay awake in the short gaps between guests.
+/// So many ticks without a guest computing, and the thread parks. Waking it is a system call for whoever runs
+/// the next guest, so under load it should stay awake in the short gaps between guests.
 const QUIET_TICKS: u32 = 20;
 
 /// Owns the thread; dropping it ends the thread.
@@ -78,8 +79,8 @@ impl Shared {
         }
     }
 
-    /// Announces the sleep before it looks for guests once more, as a guest announces itself before it looks for
-    /// sleep: whichever comes second sees the other, so no guest computes while this thread sleeps.
+    /// Announces the sleep before it looks for guests once more, as a guest announces itself before it looks
+    /// for sleep: whichever comes second sees the other, so no guest computes while this thread sleeps.
     fn park(&self) {
         self.parked.store(true, Ordering::SeqCst);
         while self.parked.load(Ordering::SeqCst)

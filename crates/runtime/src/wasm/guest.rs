@@ -1,8 +1,8 @@
 //! What one guest has: its environment, its log, its share of memory, and no way out.
 //!
 //! A guest gets no host directory, no socket and no name lookup. Outgoing HTTP is refused with
-//! `HTTP-request-denied`, and the function's log says so; calls to the platform's own endpoint come with identities
-//! for Wasm guests.
+//! `HTTP-request-denied`, and the function's log says so; calls to the platform's own endpoint come with
+//! identities for Wasm guests.
 
 use super::log::{LogSink, LogStream};
 use mayfly_kernel::function::Version;
@@ -32,7 +32,8 @@ pub(super) struct Guest {
 }
 
 impl Guest {
-    /// The store of a new guest. `prepare` sets what differs by the kind of program: streams and more variables.
+    /// The store of a new guest. `prepare` sets what differs by the kind of program: streams and more
+    /// variables.
     pub(super) fn store(
         engine: &wasmtime::Engine,
         version: &Version,
@@ -81,8 +82,8 @@ pub(super) struct GuestLimits {
     memory_max: usize,
     /// Bytes of all linear memories.
     pub(super) memory: usize,
-    /// The guest asked for more than it may have. It was told so in the way of Wasm (`memory.grow` gives -1), which
-    /// most programs answer with a trap.
+    /// The guest asked for more than it may have. It was told so in the way of Wasm (`memory.grow` gives -1),
+    /// which most programs answer with a trap.
     pub(super) refused: bool,
 }
 

@@ -1,10 +1,10 @@
 //! Functions as WebAssembly: a fresh instance for every request, made in microseconds.
 //!
-//! A function is a `wasi:http` 0.2 component, a core module with that interface, or a WASI command (preview 1 or
-//! 0.2) that is run for each request as [`cgi`] says. It may also be WebAssembly text (`.wat`), assembled at deploy.
-//! It is compiled to machine code at deploy ([`compile`], [`program`]); a request then takes an instance from a pool
-//! whose memories are copy-on-write images, runs it as a future on the server's own threads ([`run`]), and gives
-//! it back. Nothing of one request is left for the next.
+//! A function is a `wasi:http` 0.2 component, a core module with that interface, or a WASI command (preview 1
+//! or 0.2) that is run for each request as [`cgi`] says. It may also be WebAssembly text (`.wat`), assembled
+//! at deploy. It is compiled to machine code at deploy ([`compile`], [`program`]); a request then takes an
+//! instance from a pool whose memories are copy-on-write images, runs it as a future on the server's own
+//! threads ([`run`]), and gives it back. Nothing of one request is left for the next.
 //!
 //! The walls around a guest: linear memory bounded by the version's size, tables and instances by the pool
 //! ([`guest`]); time by the epoch ([`epoch`]) and the call's deadline; no files, no network.
@@ -46,7 +46,8 @@ struct Shared {
     core: OnceLock<Result<Core, String>>,
 }
 
-/// What is made at the first use, so that a server without Wasm functions pays neither time nor memory for them.
+/// What is made at the first use, so that a server without Wasm functions pays neither time nor memory for
+/// them.
 struct Core {
     engine: wasmtime::Engine,
     ticker: Ticker,
@@ -109,8 +110,8 @@ impl Engine {
         Ok(Engine { shared: Arc::new(shared) })
     }
 
-    /// Compiles the function of an unpacked package, unless that is done already. `handler` names its file; if it
-    /// names none, the package's only module is taken. Blocks, for seconds if the module is large.
+    /// Compiles the function of an unpacked package, unless that is done already. `handler` names its file;
+    /// if it names none, the package's only module is taken. Blocks, for seconds if the module is large.
     pub fn compile(
         &self,
         code_dir: &Path,
@@ -121,8 +122,9 @@ impl Engine {
         core.programs.load(&ProgramId::new(digest, handler), code_dir, handler).map(drop)
     }
 
-    /// Runs one request in a new instance. The reply comes with the response's head. If this future is dropped
-    /// before that, the guest is stopped; after it, the guest runs to its end or its deadline by itself.
+    /// Runs one request in a new instance. The reply comes with the response's head. If this future is
+    /// dropped before that, the guest is stopped; after it, the guest runs to its end or its deadline by
+    /// itself.
     pub async fn fetch(
         &self,
         version: &Arc<Version>,
@@ -167,11 +169,12 @@ impl Core {
     }
 }
 
-/// Address space is reserved for all instances at once (4 GiB each, which spares compiled code its bounds checks);
-/// memory is used only by those that exist.
+/// Address space is reserved for all instances at once (4 GiB each, which spares compiled code its bounds
+/// checks); memory is used only by those that exist.
 fn config(instances: u32) -> Config {
-    /// Of an instance's memory and of each table, kept for the next one. With the kernel telling which pages were
-    /// written (`PAGEMAP_SCAN`, Linux 6.7), writing those back takes half the time of giving them all up.
+    /// Of an instance's memory and of each table, kept for the next one. With the kernel telling which pages
+    /// were written (`PAGEMAP_SCAN`, Linux 6.7), writing those back takes half the time of giving them all
+    /// up.
     const KEEP_RESIDENT: usize = 64 * 1024;
     /// An adapted module is four core instances with two tables; a few more for those composed of several.
     const CORE_INSTANCES_EACH: u32 = 6;
@@ -194,7 +197,8 @@ fn config(instances: u32) -> Config {
         .allocation_strategy(InstanceAllocationStrategy::Pooling(pool))
         .epoch_interruption(true)
         .memory_init_cow(true)
-        // The concurrency of WASI 0.3 costs a quarter of the requests per second and serves nothing that is linked.
+        // The concurrency of WASI 0.3 costs a quarter of the requests per second and serves nothing that is
+        // linked.
         .concurrency_support(false)
         .wasm_component_model_async(false);
     config

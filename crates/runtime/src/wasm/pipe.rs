@@ -15,8 +15,8 @@ use wasmtime_wasi::p2::{InputStream, OutputStream, Pollable, StreamError, Stream
 const WRITE_BYTES: usize = 64 * 1024;
 const WAITING_WRITES: usize = 2;
 
-/// A request's body as standard input. Programs may open the stream several times; all handles read on from where
-/// the last one stopped.
+/// A request's body as standard input. Programs may open the stream several times; all handles read on from
+/// where the last one stopped.
 #[derive(Clone)]
 pub(super) struct Stdin(Arc<Mutex<Input>>);
 

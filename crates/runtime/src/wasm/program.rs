@@ -1,11 +1,12 @@
 //! Compiled functions: on disk as machine code, in memory ready to be instantiated.
 //!
-//! `Component::deserialize_file` trusts what it maps: a forged file is arbitrary code in this process. It is safe
-//! here because only this module writes the folder (mode 0700), a file appears under its name only when it is whole
-//! (written aside, synced, renamed), and its last 32 bytes are the SHA-256 of the rest, checked before the file is
-//! mapped, so that a torn or rotten file is compiled again instead of run. The checksum is no defence against who
-//! can write the folder: such a user already is the server's user. Wasmtime itself refuses code of another version
-//! or configuration of the engine, or for other processors; the name carries that too, so that each has its own.
+//! `Component::deserialize_file` trusts what it maps: a forged file is arbitrary code in this process. It is
+//! safe here because only this module writes the folder (mode 0700), a file appears under its name only when
+//! it is whole (written aside, synced, renamed), and its last 32 bytes are the SHA-256 of the rest, checked
+//! before the file is mapped, so that a torn or rotten file is compiled again instead of run. The checksum is
+//! no defence against who can write the folder: such a user already is the server's user. Wasmtime itself
+//! refuses code of another version or configuration of the engine, or for other processors; the name carries
+//! that too, so that each has its own.
 
 use super::compile::{self, CompileError};
 use super::guest::Guest;
@@ -92,8 +93,8 @@ impl Programs {
         Some(Arc::clone(&slot.program))
     }
 
-    /// Brings the program into memory: from its file, or by compiling it if there is none that this engine can run,
-    /// as after an upgrade of Mayfly. Blocks.
+    /// Brings the program into memory: from its file, or by compiling it if there is none that this engine
+    /// can run, as after an upgrade of Mayfly. Blocks.
     pub(super) fn load(
         &self,
         id: &ProgramId,
@@ -121,12 +122,13 @@ impl Programs {
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
             Err(error) => {
-                tracing::warn!(file = %file.display(), %error, "compiled code cannot be read and is made again");
+                tracing::warn!(file = %file.display(), %error, "unreadable compiled code is made again");
                 return None;
             }
         }
-        // SAFETY: the file is whole, and only `keep_file` wrote it, with what `precompile_component` gave; see the
-        // module's description. Nothing changes it while it is mapped: a newer one replaces the name, not the bytes.
+        // SAFETY: the file is whole, and only `keep_file` wrote it, with what `precompile_component` gave;
+        // see the module's description. Nothing changes it while it is mapped: a newer one replaces the name,
+        // not the bytes.
         #[expect(unsafe_code, reason = "mapping machine code is what compiling ahead of time is for")]
         let component = unsafe { Component::deserialize_file(&self.engine, file) };
         let program =

@@ -1,8 +1,8 @@
 //! One request through one guest: from the program to the response's head, and on to the guest's end.
 //!
-//! The guest is a future. It is polled by the request's own task until it has given the response's head, because a
-//! short answer is then whole without a task or a thread changed hands; what is left of a longer one goes on in a
-//! task of its own.
+//! The guest is a future. It is polled by the request's own task until it has given the response's head,
+//! because a short answer is then whole without a task or a thread changed hands; what is left of a longer
+//! one goes on in a task of its own.
 
 use super::epoch::Ticker;
 use super::guest::Guest;
@@ -30,8 +30,8 @@ use wasmtime_wasi_http::p2::bindings::http::types::{ErrorCode, Scheme};
 use wasmtime_wasi_http::p2::body::HyperOutgoingBody;
 use wasmtime_wasi_http::p2::types::{HostIncomingRequest, HostResponseOutparam};
 
-/// How a guest ended, if badly. Set before the guest's streams are closed, so that who sees the end of its response
-/// knows whether it is whole.
+/// How a guest ended, if badly. Set before the guest's streams are closed, so that who sees the end of its
+/// response knows whether it is whole.
 type Fate = Arc<OnceLock<Error>>;
 
 pub(super) async fn fetch(

@@ -4,7 +4,7 @@
 ;;   /wait    waits 300 ms, then as /hello             /loop  computes for ever
 ;;   /memory  takes memory until there is none         /trap  executes unreachable
 ;;   /fail    fails in the middle of its answer        /nothing  ends without an answer
-;;   /print   prints to standard output                /request  calls another server, answers 240 + its error code
+;;   /print   prints to standard output                /request  calls out, answers 240 + the error code
 (module
   (import "wasi:http/types@0.2.0" "[constructor]fields" (func $fields (result i32)))
   (import "wasi:http/types@0.2.0" "[method]incoming-request.path-with-query" (func $path (param i32 i32)))
@@ -35,7 +35,8 @@
   (import "wasi:clocks/monotonic-clock@0.2.0" "subscribe-duration" (func $after (param i64) (result i32)))
   (import "wasi:cli/stdout@0.2.0" "get-stdout" (func $stdout (result i32)))
 
-  ;; 0: text; 256: the counter in memory; 1024: where results are put; 64 KiB: what the host hands over; 1 MiB: zeroes
+  ;; 0: text; 256: the counter in memory; 1024: where results are put; 64 KiB: what the host hands over; 1
+  ;; MiB: zeroes
   (memory (export "memory") 18)
   (data (i32.const 0) "hello xx\n")
   (data (i32.const 16) "one line\nand the rest")
