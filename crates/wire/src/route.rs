@@ -89,6 +89,22 @@ impl Route {
         read(text).ok_or_else(|| NotARoute(text.to_owned()))
     }
 
+    /// The path with its labels, as AWS's models write it: `/{Bucket}/{Key+}`.
+    pub fn path(&self) -> String {
+        let parts = self.segments.iter().map(|segment| match segment {
+            Segment::Literal(text) => format!("/{text}"),
+            Segment::Label(name) => format!("/{{{name}}}"),
+            Segment::Greedy(name) => format!("/{{{name}+}}"),
+        });
+        let path: String = parts.collect();
+        if path.is_empty() { "/".into() } else { path }
+    }
+
+    /// The names that the query must have, with the values that they must have.
+    pub fn query(&self) -> &[(String, Option<String>)] {
+        &self.query
+    }
+
     /// More requirements are more specific; a fixed value is more than a name.
     fn weight(&self) -> usize {
         let query = self.query.iter().map(|(_, value)| if value.is_some() { 3 } else { 2 }).sum::<usize>();
