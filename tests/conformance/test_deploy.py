@@ -44,7 +44,8 @@ def test_a_template_is_deployed_changed_and_deleted(cloud, tmp_path):
     cloud.run("deploy", folder, "--stack", "hello")
     assert json.loads(cloud.run("invoke", "deploy-hello").stdout) == "hello"
     again = cloud.run("deploy", folder, "--stack", "hello", "--json")
-    assert json.loads(again.stdout)["changes"] == [], again.stdout
+    actions = {resource["Action"] for resource in json.loads(again.stdout)["Resources"]}
+    assert actions == {"unchanged"}, again.stdout
     cloud.run("deploy", folder, "--stack", "hello", "--parameter", "Word=changed")
     assert json.loads(cloud.run("invoke", "deploy-hello").stdout) == "changed"
     assert "deploy-hello" in cloud.run("functions").stdout

@@ -56,7 +56,10 @@ def test_kill_9_under_load_loses_no_object_and_no_event():
         def unseen():
             text, token = [], {}
             while True:
-                page = logs.filter_log_events(logGroupName="/aws/lambda/seen", filterPattern="SEEN", **token)
+                try:
+                    page = logs.filter_log_events(logGroupName="/aws/lambda/seen", filterPattern="SEEN", **token)
+                except logs.exceptions.ResourceNotFoundException:
+                    return set(acknowledged)
                 text += [event["message"].split()[-1] for event in page["events"]]
                 if "nextToken" not in page:
                     return set(acknowledged) - set(text)
