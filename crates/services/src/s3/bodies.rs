@@ -1,4 +1,5 @@
-//! The bytes of objects: who holds them, and how to take stretches out of them. Pure but for the holders' count.
+//! The bytes of objects: who holds them, and how to take stretches out of them. Pure but for the holders'
+//! count.
 
 use super::model::{Body, BodyPart, StoredPiece};
 use crate::operation::{Piece, Upload};

@@ -11,7 +11,8 @@ use mayfly_store::Scan;
 use mayfly_wire::{Call, time, xml};
 use serde::Deserialize;
 
-/// A deletion takes along this many parts of uploads that nobody finished; with more, it asks to abort them first.
+/// A deletion takes along this many parts of uploads that nobody finished; with more, it asks to abort them
+/// first.
 const PARTS_DELETED_MAX: usize = 1000;
 const BUCKETS_PER_PAGE: usize = 10_000;
 

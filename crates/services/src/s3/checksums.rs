@@ -1,7 +1,7 @@
 //! Which checksum an upload has, and whether it is the one that the client computed.
 //!
-//! The binary computes all of them while a body streams by, so that the choice can be made here, in the transaction.
-//! A checksum sent in a trailer has become a header by then.
+//! The binary computes all of them while a body streams by, so that the choice can be made here, in the
+//! transaction. A checksum sent in a trailer has become a header by then.
 
 use super::faults;
 use super::model::Checksum;

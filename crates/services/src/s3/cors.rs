@@ -1,5 +1,5 @@
-//! Cross-origin rules: their configuration, and what they answer to a browser ("How does Amazon S3 evaluate the CORS
-//! configuration on a bucket").
+//! Cross-origin rules: their configuration, and what they answer to a browser ("How does Amazon S3 evaluate
+//! the CORS configuration on a bucket").
 
 use super::buckets::{self, Nothing};
 use super::element::Element;

@@ -1,7 +1,7 @@
 //! Documents of answers, member by member in the order of AWS's examples.
 //!
-//! Answers of S3 have members whose names are data (the algorithm of a checksum) and roots that are not named after
-//! their operation; building them says both where they are used.
+//! Answers of S3 have members whose names are data (the algorithm of a checksum) and roots that are not
+//! named after their operation; building them says both where they are used.
 
 use super::model::Checksum;
 use crate::Reply;

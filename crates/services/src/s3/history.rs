@@ -1,11 +1,12 @@
 //! What a key holds, and what becomes of it when it is written or deleted.
 //!
-//! The current version, if it is an object, is the one row of OBJECTS; VERSIONS holds what came before it, and delete
-//! markers. So a bucket that was never versioned costs one metadata row per object, a plain listing meets neither
-//! old versions nor markers, and a key whose newest row in VERSIONS is younger than all is deleted.
+//! The current version, if it is an object, is the one row of OBJECTS; VERSIONS holds what came before it,
+//! and delete markers. So a bucket that was never versioned costs one metadata row per object, a plain
+//! listing meets neither old versions nor markers, and a key whose newest row in VERSIONS is younger than
+//! all is deleted.
 //!
-//! A version's id begins with its place among the versions of its key, so that finding it by id is one read. The
-//! null version has no such id; NULLS remembers its place while it is in VERSIONS.
+//! A version's id begins with its place among the versions of its key, so that finding it by id is one
+//! read. The null version has no such id; NULLS remembers its place while it is in VERSIONS.
 
 use super::keys::{BODIES, NULLS, OBJECTS, VERSIONS};
 use super::model::{Body, Bucket, NULL_VERSION, NullVersion, Version, Versioning};
@@ -63,7 +64,8 @@ fn new_version_id(cx: &Cx<'_>, seq: u64) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-/// A place after `previous` that also tells the time, so that places of a key that was gone in between still rise.
+/// A place after `previous` that also tells the time, so that places of a key that was gone in between
+/// still rise.
 pub(super) fn next_seq(now: Time, previous: u64) -> u64 {
     (now.ms() << 20).max(previous + 1)
 }
@@ -223,8 +225,8 @@ impl<'a> Slot<'a> {
         Ok(Deleted { version_id, delete_marker: true, seq, happened: true })
     }
 
-    /// Deletes one version for good. What is then the newest becomes current. A version that is not there is deleted
-    /// already.
+    /// Deletes one version for good. What is then the newest becomes current. A version that is not there
+    /// is deleted already.
     pub(super) fn delete_version(&self, cx: &mut Cx<'_>, id: &str) -> Result<Deleted, Fault> {
         let version_id = Some(id.to_owned());
         let Some(version) = self.version(cx, id)? else {

@@ -1,7 +1,7 @@
 //! Listings: prefix, delimiter, pages. Pure logic over anything that can be read in order from a place on.
 //!
-//! What rolls up into one common prefix is skipped by seeking behind it, so a page costs what it shows and not what
-//! lies between. A page goes on strictly behind the last thing that the page before has shown.
+//! What rolls up into one common prefix is skipped by seeking behind it, so a page costs what it shows and
+//! not what lies between. A page goes on strictly behind the last thing that the page before has shown.
 
 use mayfly_kernel::Fault;
 
@@ -84,7 +84,8 @@ impl Query {
     }
 }
 
-/// Lists behind `marker`: a common prefix that is not behind it was shown on an earlier page, or skipped on purpose.
+/// Lists behind `marker`: a common prefix that is not behind it was shown on an earlier page, or skipped on
+/// purpose.
 pub(super) fn list<S: Source>(
     source: &mut S,
     query: &Query,

@@ -1,16 +1,18 @@
 //! S3: objects in buckets.
 //!
 //! Metadata and small bodies are rows of the store; larger bodies stream to blobs beside it and are held by
-//! reference count, so a copy or a completed upload moves no bytes. An object and the notifications that it causes
-//! are one commit. No operation's cost grows with what is stored: listings seek, versions are found by their id.
+//! reference count, so a copy or a completed upload moves no bytes. An object and the notifications that it
+//! causes are one commit. No operation's cost grows with what is stored: listings seek, versions are found
+//! by their id.
 //!
-//! Deliberately absent, and answered with NotImplemented: encryption, object lock, lifecycle, replication, policies,
-//! access lists that say more than "the owner", storage classes, website hosting, select, and form uploads. A
-//! request for one of these never falls through to the operation of the same path ([`refuse_subresources`]).
+//! Deliberately absent, and answered with NotImplemented: encryption, object lock, lifecycle, replication,
+//! policies, access lists that say more than "the owner", storage classes, website hosting, select, and
+//! form uploads. A request for one of these never falls through to the operation of the same path
+//! ([`refuse_subresources`]).
 //!
-//! Keys, in `keys.rs`: `BUCKETS(bucket)`, `OWNED(account, bucket)`, `CONFIG(bucket, kind)`, `OBJECTS(bucket, key)`,
-//! `VERSIONS(bucket, key, newest first)`, `NULLS(bucket, key)`, `BODIES(bucket, key, seq)`,
-//! `UPLOADS(bucket, key, upload)`, `PARTS(upload, number)`.
+//! Keys, in `keys.rs`: `BUCKETS(bucket)`, `OWNED(account, bucket)`, `CONFIG(bucket, kind)`,
+//! `OBJECTS(bucket, key)`, `VERSIONS(bucket, key, newest first)`, `NULLS(bucket, key)`, `BODIES(bucket,
+//! key, seq)`, `UPLOADS(bucket, key, upload)`, `PARTS(upload, number)`.
 
 mod acl;
 mod attributes;

@@ -1,7 +1,7 @@
 //! Stored records and the pure rules about names.
 //!
-//! Field tags are for ever. What a listing shows is in [`Version`]; bytes and the places of bytes are in [`Body`], a
-//! row of its own, so that listings never read them.
+//! Field tags are for ever. What a listing shows is in [`Version`]; bytes and the places of bytes are in
+//! [`Body`], a row of its own, so that listings never read them.
 
 use super::faults;
 use crate::operation::Piece;

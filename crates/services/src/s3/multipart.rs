@@ -27,7 +27,8 @@ pub(super) fn create(cx: &mut Cx<'_>, input: Named, call: &Call) -> Result<Reply
     let algorithm = checksums::requested(call)?;
     let composite = match (call.header("x-amz-checksum-type"), algorithm) {
         (None, None) => false,
-        // SHA has no other form; of the CRCs only the 64-bit one is of the whole object unless asked otherwise.
+        // SHA has no other form; of the CRCs only the 64-bit one is of the whole object unless asked
+        // otherwise.
         (None, Some(algorithm)) => algorithm != Algorithm::Crc64Nvme,
         (Some("FULL_OBJECT"), None | Some(Algorithm::Crc32 | Algorithm::Crc32c | Algorithm::Crc64Nvme)) => {
             false
@@ -151,8 +152,8 @@ fn replace_part(cx: &mut Cx<'_>, input: &OfPart, part: &Part) -> Result<(), Faul
 
 /// A part that is a stretch of another object.
 ///
-/// Nobody reads the bytes, so their MD5 is not known: the entity tag is made from the source's and the stretch, and
-/// a checksum is known only if the whole of the source goes over.
+/// Nobody reads the bytes, so their MD5 is not known: the entity tag is made from the source's and the
+/// stretch, and a checksum is known only if the whole of the source goes over.
 pub(super) fn copy_part(cx: &mut Cx<'_>, input: OfPart, call: &Call) -> Result<Reply, Fault> {
     let upload = enter(cx, &input, call)?;
     let source = copy::source(cx, call)?;
@@ -348,7 +349,8 @@ fn check_size_claim(call: &Call, size: u64) -> Result<(), Fault> {
     }
 }
 
-/// The MD5 of the parts' MD5s. Parts copied from multipart objects have tags that are no MD5; their text stands in.
+/// The MD5 of the parts' MD5s. Parts copied from multipart objects have tags that are no MD5; their text
+/// stands in.
 fn etag(parts: &[(u32, Part)]) -> String {
     let digests: Vec<Vec<u8>> = parts
         .iter()

@@ -44,8 +44,8 @@ impl Event {
     }
 }
 
-/// All that a configuration may name ("Supported event types for SQS, SNS, and Lambda"). What never happens here,
-/// such as a restore from an archive, may be asked for and is never told.
+/// All that a configuration may name ("Supported event types for SQS, SNS, and Lambda"). What never happens
+/// here, such as a restore from an archive, may be asked for and is never told.
 const EVENTS: [&str; 27] = [
     "s3:ObjectCreated:*",
     "s3:ObjectCreated:Put",

@@ -22,11 +22,20 @@ fn a_delimiter_rolls_keys_up() {
     let cloud = filled();
     let flat = cloud.get("/box?list-type=2");
     assert_eq!(keys(flat.text()), ["a", "dir/1", "dir/2", "dir/sub/3", "z +"]);
-    assert_eq!((text(flat.text(), "KeyCount"), text(flat.text(), "IsTruncated")), ("5".into(), "false".into()));
+    assert_eq!(
+        (text(flat.text(), "KeyCount"), text(flat.text(), "IsTruncated")),
+        ("5".into(), "false".into())
+    );
     let rolled = cloud.get("/box?list-type=2&delimiter=/");
-    assert_eq!((keys(rolled.text()), prefixes(rolled.text())), (vec!["a".into(), "z +".into()], vec!["dir/".into()]));
+    assert_eq!(
+        (keys(rolled.text()), prefixes(rolled.text())),
+        (vec!["a".into(), "z +".into()], vec!["dir/".into()])
+    );
     let below = cloud.get("/box?list-type=2&delimiter=/&prefix=dir/");
-    assert_eq!((keys(below.text()), prefixes(below.text())), (vec!["dir/1".into(), "dir/2".into()], vec!["dir/sub/".into()]));
+    assert_eq!(
+        (keys(below.text()), prefixes(below.text())),
+        (vec!["dir/1".into(), "dir/2".into()], vec!["dir/sub/".into()])
+    );
     let encoded = cloud.get("/box?encoding-type=url&prefix=z");
     assert_eq!(keys(encoded.text()), ["z+%2B"]);
     assert_eq!(text(encoded.text(), "EncodingType"), "url");
@@ -72,7 +81,10 @@ fn uploads_under_way_are_listed_by_key_and_age() {
     let all = cloud.get("/box?uploads");
     assert_eq!(texts(all.text(), "UploadId")[1..], [first.clone(), second.clone()]);
     let page = cloud.get("/box?uploads&max-uploads=2");
-    assert_eq!((text(page.text(), "NextKeyMarker"), text(page.text(), "NextUploadIdMarker")), ("k".into(), first.clone()));
+    assert_eq!(
+        (text(page.text(), "NextKeyMarker"), text(page.text(), "NextUploadIdMarker")),
+        ("k".into(), first.clone())
+    );
     let rest = cloud.get(&format!("/box?uploads&key-marker=k&upload-id-marker={first}"));
     assert_eq!(texts(rest.text(), "UploadId"), [second]);
     assert_eq!(prefixes(cloud.get("/box?uploads&delimiter=/").text()), ["d/"]);

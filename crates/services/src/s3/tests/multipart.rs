@@ -37,7 +37,10 @@ fn parts_become_one_object() {
     part(&cloud, &upload, 9, "left out");
     let listed = cloud.get(&format!("/box/k?uploadId={upload}&max-parts=2"));
     assert_eq!(texts(listed.text(), "PartNumber"), ["1", "2"]);
-    assert_eq!((text(listed.text(), "IsTruncated"), text(listed.text(), "NextPartNumberMarker")), ("true".into(), "2".into()));
+    assert_eq!(
+        (text(listed.text(), "IsTruncated"), text(listed.text(), "NextPartNumberMarker")),
+        ("true".into(), "2".into())
+    );
     assert_eq!(cloud.code("GET /box/k", &[], ""), "NoSuchKey", "not before it is complete");
 
     let body = completion(&[(1, &tags[0]), (2, &tags[1])]);
@@ -52,7 +55,10 @@ fn parts_become_one_object() {
     assert_eq!((got.header("x-amz-meta-a"), got.header("content-type")), (Some("1"), Some("text/plain")));
 
     let second = cloud.get("/box/k?partNumber=2");
-    assert_eq!((second.reply.status, second.text(), second.header("x-amz-mp-parts-count")), (206, "2", Some("2")));
+    assert_eq!(
+        (second.reply.status, second.text(), second.header("x-amz-mp-parts-count")),
+        (206, "2", Some("2"))
+    );
     let across = format!("bytes={}-{}", MIN - 2, MIN);
     assert_eq!(cloud.ok("GET /box/k", &[("range", &across)], "").text(), "112");
     let attributes = cloud.ok("GET /box/k?attributes", &[("x-amz-object-attributes", "ObjectParts")], "");
@@ -69,7 +75,8 @@ fn a_completion_is_held_to_the_rules_and_changes_nothing_when_refused() {
     let upload = begin(&cloud, &[]);
     let tags = [part(&cloud, &upload, 1, "small"), part(&cloud, &upload, 2, "last")];
     let complete = |body: &str| cloud.refusal(&format!("POST /box/k?uploadId={upload}"), &[], body);
-    let small = refused(400, "EntityTooSmall", "Your proposed upload is smaller than the minimum allowed size");
+    let small =
+        refused(400, "EntityTooSmall", "Your proposed upload is smaller than the minimum allowed size");
     assert_eq!(complete(&completion(&[(1, &tags[0]), (2, &tags[1])])), small);
     assert_eq!(complete(&completion(&[(2, &tags[1]), (1, &tags[0])])).1, "InvalidPartOrder");
     assert_eq!(complete(&completion(&[(3, &tags[1])])).1, "InvalidPart");
@@ -83,7 +90,8 @@ fn a_completion_is_held_to_the_rules_and_changes_nothing_when_refused() {
     assert_eq!(cloud.get("/box/k").text(), "small");
 
     let upload = begin(&cloud, &[]);
-    let put = |number: u32| cloud.code(&format!("PUT /box/k?partNumber={number}&uploadId={upload}"), &[], "x");
+    let put =
+        |number: u32| cloud.code(&format!("PUT /box/k?partNumber={number}&uploadId={upload}"), &[], "x");
     assert_eq!((put(0), put(10_001)), ("InvalidArgument".into(), "InvalidArgument".into()));
     assert_eq!(cloud.ok(&format!("DELETE /box/k?uploadId={upload}"), &[], "").reply.status, 204);
     assert_eq!(put(1), "NoSuchUpload");
@@ -97,7 +105,9 @@ fn an_upload_keeps_to_the_checksum_that_it_chose() {
     let upload = begin(&cloud, &[("x-amz-checksum-algorithm", "SHA256")]);
     let path = format!("PUT /box/k?partNumber=1&uploadId={upload}");
     let text_of = |actual: &str| {
-        format!("Checksum Type mismatch occurred, expected checksum Type: sha256, actual checksum Type: {actual}")
+        format!(
+            "Checksum Type mismatch occurred, expected checksum Type: sha256, actual checksum Type: {actual}"
+        )
     };
     assert_eq!(cloud.refusal(&path, &[], "hello"), refused(400, "InvalidRequest", &text_of("null")));
     let crc = digest(Algorithm::Crc32, "hello");
@@ -114,7 +124,11 @@ fn an_upload_keeps_to_the_checksum_that_it_chose() {
     let upload = begin(&cloud, &[]);
     let path = format!("PUT /box/k?partNumber=1&uploadId={upload}");
     let put = cloud.ok(&path, &[("x-amz-checksum-crc32", &crc)], "hello");
-    assert_eq!(put.header("x-amz-checksum-crc32"), Some(&*crc), "a part may name another if nothing was chosen");
+    assert_eq!(
+        put.header("x-amz-checksum-crc32"),
+        Some(&*crc),
+        "a part may name another if nothing was chosen"
+    );
     let body = completion(&[(1, &etag)]);
     let bad = [("x-amz-checksum-crc64nvme", "AAAAAAAAAAA=")];
     assert_eq!(cloud.code(&format!("POST /box/k?uploadId={upload}"), &bad, &body), "BadDigest");

@@ -92,7 +92,10 @@ fn a_put_object_tells_the_function_what_aws_would() {
 #[test]
 fn every_way_to_change_an_object_has_its_event() {
     let cloud = with_function();
-    put(&cloud, &configuration(FUNCTION, &["s3:ObjectCreated:*", "s3:ObjectRemoved:*", "s3:ObjectTagging:*"], &[]));
+    put(
+        &cloud,
+        &configuration(FUNCTION, &["s3:ObjectCreated:*", "s3:ObjectRemoved:*", "s3:ObjectTagging:*"], &[]),
+    );
     cloud.put("/box/k", "x");
     cloud.ok("PUT /box/copy", &[("x-amz-copy-source", "box/k")], "");
     cloud.ok("DELETE /box/k?tagging", &[], "");
@@ -146,7 +149,10 @@ fn a_configuration_is_held_to_the_rules() {
     let text = "The event is not supported for notifications";
     assert_eq!(refusal(&configuration(FUNCTION, &["s3:Made"], &[])), refused(400, "InvalidArgument", text));
     let text = "filter rule name must be either prefix or suffix";
-    assert_eq!(refusal(&configuration(FUNCTION, &created, &[("infix", "a")])), refused(400, "InvalidArgument", text));
+    assert_eq!(
+        refusal(&configuration(FUNCTION, &created, &[("infix", "a")])),
+        refused(400, "InvalidArgument", text)
+    );
     assert_eq!(refusal(&configuration(FUNCTION, &[], &[])).1, "MalformedXML");
     let one = configuration(FUNCTION, &created, &[("prefix", "a")]);
     let two = configuration(FUNCTION, &["s3:ObjectCreated:Put"], &[("prefix", "ab")]).replace("c1", "c2");

@@ -1,7 +1,7 @@
 use super::{Cloud, refused, text, texts};
+use crate::blobs;
 use crate::operation::{Piece, Upload};
 use crate::s3::objects::{self, Named};
-use crate::blobs;
 use mayfly_wire::Call;
 use mayfly_wire::checksum::{Algorithm, Checksums};
 
@@ -23,7 +23,11 @@ fn an_object_comes_back_as_it_was_put() {
     assert!(put.header("x-amz-checksum-crc64nvme").is_some(), "the default checksum");
 
     for method in ["GET", "HEAD"] {
-        let got = cloud.ok(&format!("{method} /box/a%20folder//k%C3%A9y/"), &[("x-amz-checksum-mode", "ENABLED")], "");
+        let got = cloud.ok(
+            &format!("{method} /box/a%20folder//k%C3%A9y/"),
+            &[("x-amz-checksum-mode", "ENABLED")],
+            "",
+        );
         assert_eq!(got.reply.status, 200);
         assert_eq!(got.text(), if method == "GET" { "hello" } else { "" });
         let expected = [
@@ -47,8 +51,15 @@ fn an_object_comes_back_as_it_was_put() {
     let empty = cloud.get("/box/empty");
     assert_eq!((empty.text(), empty.header("content-length")), ("", Some("0")));
     assert_eq!(empty.header("content-type"), Some("binary/octet-stream"));
-    assert_eq!(cloud.refusal("GET /box/none", &[], ""), refused(404, "NoSuchKey", "The specified key does not exist."));
-    assert_eq!(cloud.ok("DELETE /box/none", &[], "").reply.status, 204, "what is not there is deleted already");
+    assert_eq!(
+        cloud.refusal("GET /box/none", &[], ""),
+        refused(404, "NoSuchKey", "The specified key does not exist.")
+    );
+    assert_eq!(
+        cloud.ok("DELETE /box/none", &[], "").reply.status,
+        204,
+        "what is not there is deleted already"
+    );
 }
 
 #[test]
@@ -62,7 +73,10 @@ fn a_range_is_a_part_of_the_object() {
         ("bytes=-2", "89", "bytes 8-9/10"),
     ] {
         let answer = ask(range);
-        assert_eq!((answer.reply.status, answer.text(), answer.header("content-range")), (206, body, Some(shown)));
+        assert_eq!(
+            (answer.reply.status, answer.text(), answer.header("content-range")),
+            (206, body, Some(shown))
+        );
     }
     assert_eq!(ask("bytes=4-2").reply.status, 200);
     let wanted = refused(416, "InvalidRange", "The requested range is not satisfiable");
@@ -99,9 +113,15 @@ fn bytes_that_are_not_the_clients_are_refused() {
     let cloud = Cloud::new();
     let wrong_md5 = "AAAAAAAAAAAAAAAAAAAAAA==";
     let text = "The Content-MD5 you specified did not match what we received.";
-    assert_eq!(cloud.refusal("PUT /box/k", &[("content-md5", wrong_md5)], "hello"), refused(400, "BadDigest", text));
+    assert_eq!(
+        cloud.refusal("PUT /box/k", &[("content-md5", wrong_md5)], "hello"),
+        refused(400, "BadDigest", text)
+    );
     let text = "The Content-MD5 you specified was invalid.";
-    assert_eq!(cloud.refusal("PUT /box/k", &[("content-md5", "x")], "hello"), refused(400, "InvalidDigest", text));
+    assert_eq!(
+        cloud.refusal("PUT /box/k", &[("content-md5", "x")], "hello"),
+        refused(400, "InvalidDigest", text)
+    );
     let text = "The CRC32 you specified did not match the calculated checksum.";
     let header = [("x-amz-checksum-crc32", "AAAAAA==")];
     assert_eq!(cloud.refusal("PUT /box/k", &header, "hello"), refused(400, "BadDigest", text));
@@ -135,18 +155,28 @@ fn promises_that_cannot_be_kept_are_refused() {
         assert_eq!(cloud.code("PUT /box/k", &[header], "x"), code, "{header:?}");
     }
     let key = "k".repeat(1025);
-    assert_eq!(cloud.refusal(&format!("PUT /box/{key}"), &[], ""), refused(400, "KeyTooLongError", "Your key is too long"));
+    assert_eq!(
+        cloud.refusal(&format!("PUT /box/{key}"), &[], ""),
+        refused(400, "KeyTooLongError", "Your key is too long")
+    );
     cloud.put(&format!("/box/{}", &key[1..]), "x");
 }
 
 #[test]
 fn a_copy_takes_what_it_is_told_to() {
     let cloud = Cloud::new();
-    cloud.ok("PUT /box/from", &[("x-amz-meta-a", "1"), ("x-amz-tagging", "t=1"), ("content-type", "text/x")], "hello");
+    cloud.ok(
+        "PUT /box/from",
+        &[("x-amz-meta-a", "1"), ("x-amz-tagging", "t=1"), ("content-type", "text/x")],
+        "hello",
+    );
     let copied = cloud.ok("PUT /box/to", &[("x-amz-copy-source", "/box/from")], "");
     assert_eq!(text(copied.text(), "ETag"), format!("&quot;{HELLO_MD5}&quot;"));
     let got = cloud.get("/box/to");
-    assert_eq!((got.text(), got.header("x-amz-meta-a"), got.header("content-type")), ("hello", Some("1"), Some("text/x")));
+    assert_eq!(
+        (got.text(), got.header("x-amz-meta-a"), got.header("content-type")),
+        ("hello", Some("1"), Some("text/x"))
+    );
     assert_eq!(got.header("x-amz-tagging-count"), Some("1"));
 
     let replace = [
@@ -168,7 +198,10 @@ fn a_copy_takes_what_it_is_told_to() {
     let condition = [("x-amz-copy-source", "box/from"), ("x-amz-copy-source-if-none-match", HELLO_MD5)];
     assert_eq!(cloud.code("PUT /box/to", &condition, ""), "PreconditionFailed");
     let sha = [("x-amz-copy-source", "box/from"), ("x-amz-checksum-algorithm", "SHA1")];
-    assert_eq!(text(cloud.ok("PUT /box/sha", &sha, "").text(), "ChecksumSHA1"), "qvTGHdzF6KLavt4PO0gs2a6pQ00=");
+    assert_eq!(
+        text(cloud.ok("PUT /box/sha", &sha, "").text(), "ChecksumSHA1"),
+        "qvTGHdzF6KLavt4PO0gs2a6pQ00="
+    );
 }
 
 #[test]
@@ -187,7 +220,11 @@ fn many_are_deleted_at_once_each_with_its_own_outcome() {
     assert_eq!(texts(answer.text(), "Code"), ["KeyTooLongError"]);
     assert!(texts(cloud.get("/box").text(), "Key").is_empty());
     cloud.put("/box/a", "1");
-    let quiet = cloud.ok("POST /box?delete", &[], "<Delete><Quiet>true</Quiet><Object><Key>a</Key></Object></Delete>");
+    let quiet = cloud.ok(
+        "POST /box?delete",
+        &[],
+        "<Delete><Quiet>true</Quiet><Object><Key>a</Key></Object></Delete>",
+    );
     assert!(texts(quiet.text(), "Deleted").is_empty());
     assert_eq!(cloud.code("GET /box/a", &[], ""), "NoSuchKey");
     let many = "<Object><Key>k</Key></Object>".repeat(1001);
@@ -195,12 +232,19 @@ fn many_are_deleted_at_once_each_with_its_own_outcome() {
         assert_eq!(cloud.code("POST /box?delete", &[], bad), "MalformedXML");
     }
     let body = "<Delete><Object><Key>a</Key></Object></Delete>";
-    assert_eq!(cloud.code("POST /box?delete", &[("content-md5", "AAAAAAAAAAAAAAAAAAAAAA==")], body), "BadDigest");
+    assert_eq!(
+        cloud.code("POST /box?delete", &[("content-md5", "AAAAAAAAAAAAAAAAAAAAAA==")], body),
+        "BadDigest"
+    );
 }
 
 /// Puts an object whose body is a blob, as the binary does with a large one.
 fn put_blob(cloud: &Cloud, key: &str, blob: &str) {
-    let call = Call { operation: "PutObject".into(), labels: vec![("Bucket".into(), "box".into())], ..Call::default() };
+    let call = Call {
+        operation: "PutObject".into(),
+        labels: vec![("Bucket".into(), "box".into())],
+        ..Call::default()
+    };
     let digests = Checksums::new(&Algorithm::ALL).finish();
     let upload = Upload { piece: Some(Piece::Blob { id: blob.into(), range: 0..100 }), size: 100, digests };
     cloud.0.run(|cx| objects::put(cx, Named { key: key.into(), version_id: None }, &call, &upload));
@@ -230,5 +274,8 @@ fn attributes_are_those_that_were_asked_for() {
     assert_eq!(text(all.text(), "ChecksumType"), "FULL_OBJECT");
     assert!(!all.text().contains("ObjectParts"));
     assert!(!ask("ETag").text().contains("ObjectSize"));
-    assert_eq!(cloud.code("GET /box/k?attributes", &[("x-amz-object-attributes", "Colour")], ""), "InvalidArgument");
+    assert_eq!(
+        cloud.code("GET /box/k?attributes", &[("x-amz-object-attributes", "Colour")], ""),
+        "InvalidArgument"
+    );
 }

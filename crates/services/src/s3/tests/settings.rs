@@ -3,14 +3,21 @@ use super::{Cloud, refused, text, texts};
 #[test]
 fn a_bucket_is_made_found_listed_and_deleted() {
     let cloud = Cloud::new();
-    assert_eq!(cloud.ok("PUT /box", &[], "").reply.status, 200, "us-east-1 answers a second creation as the first");
+    assert_eq!(
+        cloud.ok("PUT /box", &[], "").reply.status,
+        200,
+        "us-east-1 answers a second creation as the first"
+    );
     assert_eq!(cloud.ok("PUT /can", &[], "").header("location"), Some("/can"));
     assert_eq!(cloud.ok("HEAD /box", &[], "").header("x-amz-bucket-region"), Some("us-east-1"));
     assert_eq!(texts(cloud.get("/").text(), "Name"), ["box", "can"]);
     let page = cloud.get("/?max-buckets=1");
     assert_eq!(texts(page.text(), "Name"), ["box"]);
     let token = text(page.text(), "ContinuationToken");
-    assert_eq!(texts(cloud.get(&format!("/?max-buckets=1&continuation-token={token}")).text(), "Name"), ["can"]);
+    assert_eq!(
+        texts(cloud.get(&format!("/?max-buckets=1&continuation-token={token}")).text(), "Name"),
+        ["can"]
+    );
     assert_eq!(texts(cloud.get("/?prefix=c").text(), "Name"), ["can"]);
 
     cloud.put("/box/k", "x");
@@ -31,7 +38,10 @@ fn a_creation_is_held_to_the_rules() {
     let elsewhere = "<CreateBucketConfiguration><LocationConstraint>eu-west-1</LocationConstraint></CreateBucketConfiguration>";
     assert_eq!(cloud.code("PUT /new", &[], elsewhere), "IllegalLocationConstraintException");
     assert_eq!(cloud.code("PUT /new", &[("x-amz-acl", "public-read")], ""), "AccessControlListNotSupported");
-    assert_eq!(cloud.code("HEAD /box", &[("x-amz-expected-bucket-owner", "111111111111")], ""), "AccessDenied");
+    assert_eq!(
+        cloud.code("HEAD /box", &[("x-amz-expected-bucket-owner", "111111111111")], ""),
+        "AccessDenied"
+    );
     for n in 0..99 {
         cloud.ok(&format!("PUT /many-{n:03}"), &[], "");
     }
@@ -42,11 +52,19 @@ fn a_creation_is_held_to_the_rules() {
 fn a_sub_resource_that_is_missing_never_falls_through() {
     let cloud = Cloud::new();
     cloud.put("/box/k", "kept");
-    let calls = ["DELETE /box?lifecycle", "GET /box?policy", "PUT /box?encryption", "DELETE /box?versioning", "HEAD /box?acl"];
+    let calls = [
+        "DELETE /box?lifecycle",
+        "GET /box?policy",
+        "PUT /box?encryption",
+        "DELETE /box?versioning",
+        "HEAD /box?acl",
+    ];
     for call in calls {
         assert_eq!(cloud.code(call, &[], ""), "NotImplemented", "{call}");
     }
-    for call in ["GET /box/k?torrent", "PUT /box/k?retention", "DELETE /box/k?legal-hold", "PUT /box/k?versions"] {
+    for call in
+        ["GET /box/k?torrent", "PUT /box/k?retention", "DELETE /box/k?legal-hold", "PUT /box/k?versions"]
+    {
         assert_eq!(cloud.code(call, &[], ""), "NotImplemented", "{call}");
     }
     assert_eq!(cloud.get("/box/k?x-id=GetObject").text(), "kept", "noise of SDKs is no sub-resource");
@@ -56,7 +74,10 @@ fn a_sub_resource_that_is_missing_never_falls_through() {
 fn tags_are_kept_and_held_to_the_rules() {
     let cloud = Cloud::new();
     let tagging = "<Tagging><TagSet><Tag><Key>a</Key><Value>1</Value></Tag></TagSet></Tagging>";
-    assert_eq!(cloud.refusal("GET /box?tagging", &[], ""), refused(404, "NoSuchTagSet", "The TagSet does not exist"));
+    assert_eq!(
+        cloud.refusal("GET /box?tagging", &[], ""),
+        refused(404, "NoSuchTagSet", "The TagSet does not exist")
+    );
     cloud.ok("PUT /box?tagging", &[], tagging);
     assert_eq!(texts(cloud.get("/box?tagging").text(), "Key"), ["a"]);
     cloud.ok("DELETE /box?tagging", &[], "");
@@ -64,7 +85,10 @@ fn tags_are_kept_and_held_to_the_rules() {
 
     cloud.ok("PUT /box/k", &[("x-amz-tagging", "x=1&y=a%20b")], "body");
     let tags = cloud.get("/box/k?tagging");
-    assert_eq!((texts(tags.text(), "Key"), texts(tags.text(), "Value")), (vec!["x".into(), "y".into()], vec!["1".into(), "a b".into()]));
+    assert_eq!(
+        (texts(tags.text(), "Key"), texts(tags.text(), "Value")),
+        (vec!["x".into(), "y".into()], vec!["1".into(), "a b".into()])
+    );
     assert_eq!(cloud.ok("HEAD /box/k", &[], "").header("x-amz-tagging-count"), Some("2"));
     cloud.ok("PUT /box/k?tagging", &[], tagging);
     assert_eq!(texts(cloud.get("/box/k?tagging").text(), "Key"), ["a"]);
@@ -72,7 +96,8 @@ fn tags_are_kept_and_held_to_the_rules() {
     assert!(texts(cloud.get("/box/k?tagging").text(), "Key").is_empty());
     assert_eq!(cloud.get("/box/k").text(), "body");
 
-    let twice = "<Tagging><TagSet><Tag><Key>a</Key><Value/></Tag><Tag><Key>a</Key><Value/></Tag></TagSet></Tagging>";
+    let twice =
+        "<Tagging><TagSet><Tag><Key>a</Key><Value/></Tag><Tag><Key>a</Key><Value/></Tag></TagSet></Tagging>";
     let wanted = refused(400, "InvalidTag", "Cannot provide multiple Tags with the same key");
     assert_eq!(cloud.refusal("PUT /box/k?tagging", &[], twice), wanted);
     let many: Vec<String> = (0..11).map(|n| format!("k{n}=v")).collect();

@@ -46,7 +46,10 @@ fn tags_belong_to_a_version_and_old_versions_can_be_copied() {
     assert_eq!(copied.header("x-amz-copy-source-version-id"), Some(&*first));
     assert_eq!(cloud.get("/box/k").text(), "one");
     assert_eq!(cloud.get(&format!("/box/k?versionId={second}")).text(), "two");
-    assert_eq!(cloud.code("PUT /box?versioning", &[], "<VersioningConfiguration/>"), "IllegalVersioningConfigurationException");
+    assert_eq!(
+        cloud.code("PUT /box?versioning", &[], "<VersioningConfiguration/>"),
+        "IllegalVersioningConfigurationException"
+    );
 }
 
 #[test]
