@@ -1,0 +1,185 @@
+//! An instance from its first event to its last, and what becomes of an invocation whose instance fails.
+
+use crate::world::{World, control_groups, descendants};
+use mayfly_kernel::Limits;
+use mayfly_kernel::function::{Refusal, Runtime};
+use serde_json::json;
+use std::sync::Arc;
+use std::time::Duration;
+
+const COUNTER: &str = "
+import os
+calls = 0
+def handler(event, context):
+    global calls
+    calls += 1
+    print('call', calls)
+    return {'calls': calls, 'event': event, 'colour': os.environ['COLOUR'],
+            'key': os.environ['AWS_ACCESS_KEY_ID'], 'id': context.aws_request_id}
+";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_instance_is_reused_and_its_log_is_in_order() {
+    let world = World::new().await;
+    let version = Arc::new(world.python("counter", COUNTER));
+    let first = world.ok(&version, json!({ "n": 1 })).await;
+    assert_eq!(first["calls"], 1);
+    assert_eq!(first["event"], json!({ "n": 1 }));
+    assert_eq!((first["colour"].as_str(), first["key"].as_str()), (Some("green"), Some("key-of-counter")));
+    assert_eq!(world.ok(&version, json!({})).await["calls"], 2);
+    assert_eq!(world.host.stats().cold_starts, 1);
+    let lines = world.lines.lock().unwrap().clone();
+    let kinds: Vec<&str> = lines.iter().map(|line| line.split(' ').next().unwrap()).collect();
+    assert_eq!(kinds, ["START", "call", "END", "REPORT", "START", "call", "END", "REPORT"], "{lines:#?}");
+    assert!(lines[3].contains("\tInit Duration: ") && !lines[7].contains("Init Duration"), "{lines:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_changed_function_gets_a_new_instance() {
+    let world = World::new().await;
+    let version = Arc::new(world.python("changed", COUNTER));
+    world.ok(&version, json!({})).await;
+    world.host.retire(&version.function);
+    assert_eq!(world.ok(&version, json!({})).await["calls"], 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_raised_error_is_the_functions_and_the_instance_goes_on() {
+    let world = World::new().await;
+    let code = "
+calls = 0
+def handler(event, context):
+    global calls
+    calls += 1
+    if event.get('bad'): raise ValueError('no good')
+    return calls
+";
+    let version = Arc::new(world.python("raises", code));
+    let (kind, message) = world.error(&version, json!({ "bad": true })).await;
+    assert_eq!((kind.as_str(), message.as_str()), ("ValueError", "no good"));
+    assert_eq!(world.ok(&version, json!({})).await, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_exit_fails_the_invocation_and_the_next_gets_a_new_instance() {
+    let world = World::new().await;
+    let code = "
+import os
+def handler(event, context):
+    if event.get('exit') is not None: os._exit(event['exit'])
+    return 'fine'
+";
+    let version = Arc::new(world.python("exits", code));
+    let (kind, message) = world.error(&version, json!({ "exit": 3 })).await;
+    assert_eq!(kind, "Runtime.ExitError");
+    assert!(message.ends_with("Error: Runtime exited with error: exit status 3"), "{message}");
+    assert_eq!(world.ok(&version, json!({})).await, "fine");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_function_that_does_not_return_is_stopped() {
+    let world = World::new().await;
+    let code = "
+import time
+def handler(event, context):
+    if event.get('hang'):
+        while True: pass
+    return 'fine'
+";
+    let mut version = world.python("hangs", code);
+    version.timeout_ms = 1500;
+    let version = Arc::new(version);
+    world.ok(&version, json!({})).await;
+    let (kind, message) = world.error(&version, json!({ "hang": true })).await;
+    assert_eq!(kind, "Sandbox.Timedout");
+    assert!(message.ends_with("Error: Task timed out after 1.50 seconds"), "{message}");
+    assert_eq!(world.ok(&version, json!({})).await, "fine");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_package_without_an_entry_point_says_so() {
+    let world = World::new().await;
+    let absent = world.version("absent", Runtime::Provided("al2023".into()), &[("readme", "")]);
+    let denied = world.version("denied", Runtime::Provided("al2023".into()), &[("bootstrap", "#!/bin/sh\n")]);
+    for version in [absent, denied] {
+        let (kind, _) = world.error(&Arc::new(version), json!({})).await;
+        assert_eq!(kind, "Runtime.InvalidEntrypoint");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn concurrency_is_refused_rather_than_queued() {
+    let world = World::with(Limits { account_concurrency: 2, ..Limits::default() }).await;
+    let code = "
+import time
+def handler(event, context):
+    time.sleep(event.get('for', 0))
+    return 1
+";
+    let mut reserved = world.python("reserved", code);
+    reserved.reserved_concurrency = Some(1);
+    let (reserved, free) = (Arc::new(reserved), Arc::new(world.python("free", code)));
+    let work = async {
+        let long = json!({ "for": 3 });
+        tokio::join!(world.ok(&reserved, long.clone()), world.ok(&free, long))
+    };
+    let probe = async {
+        while world.host.stats().in_flight < 2 {
+            tokio::task::yield_now().await;
+        }
+        let third = world.invoke(&reserved, json!({})).await;
+        assert!(matches!(third, Err(Refusal::ReservedConcurrency)), "{third:?}");
+        let third = world.invoke(&free, json!({})).await;
+        assert!(matches!(third, Err(Refusal::AccountConcurrency)), "{third:?}");
+    };
+    tokio::join!(work, probe);
+    assert_eq!(world.ok(&free, json!({})).await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_drain_lets_work_finish_and_leaves_nothing_behind() {
+    let world = World::new().await;
+    let code = "
+import subprocess, time
+def handler(event, context):
+    subprocess.Popen(['/bin/sleep', '1000'])
+    time.sleep(1)
+    return 'done'
+";
+    let version = Arc::new(world.python("drained", code));
+    let launcher = world.launcher().expect("the launcher runs");
+    let (outcome, ()) = tokio::join!(world.invoke(&version, json!({})), async {
+        while world.host.stats().in_flight == 0 {
+            tokio::task::yield_now().await;
+        }
+        world.drained().await;
+    });
+    assert_eq!(outcome.unwrap().result.unwrap(), b"\"done\"");
+    assert!(matches!(world.invoke(&version, json!({})).await, Err(Refusal::Draining)));
+    assert_eq!(world.launcher(), None);
+    assert_eq!(descendants(launcher), Vec::<u32>::new());
+    assert_eq!(control_groups(launcher), Vec::<std::path::PathBuf>::new());
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
+    assert!(!mounts.contains(world.folder.path().to_str().unwrap()), "{mounts}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_launcher_is_replaced() {
+    let world = World::new().await;
+    let version = Arc::new(world.python("survivor", COUNTER));
+    world.ok(&version, json!({})).await;
+    let launcher = world.launcher().expect("the launcher runs");
+    let sandboxes = descendants(launcher);
+    assert!(!sandboxes.is_empty());
+    let killed =
+        std::process::Command::new("/bin/kill").args(["-9", &launcher.to_string()]).status().unwrap();
+    assert!(killed.success());
+    let gone = async {
+        while sandboxes.iter().any(|pid| std::path::Path::new(&format!("/proc/{pid}")).exists()) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), gone).await.expect("its sandboxes end with it");
+    assert_eq!(world.ok(&version, json!({})).await["calls"], 1);
+    assert_ne!(world.launcher(), Some(launcher));
+}
