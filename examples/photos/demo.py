@@ -38,7 +38,7 @@ def main():
         deploy = [binary, "deploy", str(HERE), "--stack", "photos", "--data", data, "--json"]
         done = subprocess.run(deploy, stdout=subprocess.PIPE, check=True)
         step("deploy the stack", began)
-        url = find_url(json.loads(done.stdout))
+        url = by_path(endpoint, find_url(json.loads(done.stdout)))
         subprocess.run([sys.executable, str(HERE / "drive.py"), url], check=True)
         print(f"\nOpen {url}")
         if not once:
@@ -58,6 +58,11 @@ def find_url(document):
     if not urls:
         sys.exit(f"the stack has no URL among its outputs: {document}")
     return urls[0].rstrip("/") + "/"
+
+
+def by_path(endpoint, url):
+    """Browsers know that every name below localhost is this machine; other programs may not, so the API goes by path."""
+    return f"{endpoint}/_api/{url.split('//')[1].split('.')[0]}/"
 
 
 if __name__ == "__main__":

@@ -137,3 +137,35 @@ pub fn contended() -> Fault {
     Fault::new(503, "ServiceUnavailable", "Please reduce your request rate.")
         .with_detail("the transaction lost against others too often")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mayfly_kernel::Time;
+    use mayfly_kernel::caller::Principal;
+    use mayfly_kernel::time::ManualClock;
+
+    #[test]
+    fn a_handler_that_never_asks_gets_no_answer_and_writes_nothing() {
+        let site = Site {
+            account: "000000000000".into(),
+            region: "us-east-1".into(),
+            authority: "127.0.0.1:4566".into(),
+            tls: false,
+        };
+        let clock = Arc::new(ManualClock::at(Time::from_secs(1)));
+        let runner = Runner::new(Store::memory(), clock, Ids::seeded(1), Arc::new(Limits::default()), site);
+        let caller = Caller::service("test", "000000000000", "us-east-1");
+        let forgetful = runner.run_blocking(&caller, "id", |cx| {
+            cx.tx.put(b"key".to_vec(), b"value".to_vec());
+            Ok(())
+        });
+        assert_eq!(forgetful.unwrap_err().code, "InternalFailure");
+        assert_eq!(runner.store().view().get(b"key").unwrap(), None);
+
+        let stranger = Caller { principal: Principal::Anonymous, ..caller };
+        let resource = stranger.arn("s3", "bucket");
+        let denied = runner.view(&stranger, "id", |cx| cx.allow(&resource));
+        assert_eq!(denied.unwrap_err().status, 403);
+    }
+}

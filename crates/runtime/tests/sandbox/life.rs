@@ -183,3 +183,36 @@ async fn a_killed_launcher_is_replaced() {
     assert_eq!(world.ok(&version, json!({})).await["calls"], 1);
     assert_ne!(world.launcher(), Some(launcher));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_web_server_is_reached_and_kept() {
+    let world = World::new().await;
+    let code = "
+import http.server, os
+class Handler(http.server.BaseHTTPRequestHandler):
+    calls = 0
+    def do_GET(self):
+        Handler.calls += 1
+        body = f'{self.path} {Handler.calls}'.encode()
+        self.send_response(200)
+        self.send_header('content-length', str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+http.server.HTTPServer(('127.0.0.1', int(os.environ['PORT'])), Handler).serve_forever()
+";
+    let mut version = world.version("server", Runtime::Web, &[("app.py", code)]);
+    version.handler = "python3 app.py".into();
+    let version = Arc::new(version);
+    for call in 1..=2 {
+        let request = http::Request::get("/a/path?q=1").body(mayfly_runtime::body::empty()).unwrap();
+        let response = world.host.fetch(version.clone(), request, format!("request-{call}")).await.unwrap();
+        assert_eq!(response.status(), 200);
+        let body = http_body_util::BodyExt::collect(response.into_body()).await.unwrap().to_bytes();
+        assert_eq!(body, format!("/a/path?q=1 {call}"));
+        // The instance is free again a moment after the client has the body.
+        while world.host.stats().idle == 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+    assert_eq!(world.host.stats().cold_starts, 1);
+}

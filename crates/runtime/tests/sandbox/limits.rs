@@ -92,3 +92,19 @@ def handler(event, context):
     );
     assert_eq!(message, expected);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn endless_output_does_not_hold_up_the_answer() {
+    let world = World::new().await;
+    let code = "
+import os, subprocess
+def handler(event, context):
+    subprocess.Popen(['/bin/sh', '-c', 'exec yes a line of an endless log'])
+    return 'fine'
+";
+    let version = Arc::new(world.python("flood", code));
+    let answer =
+        tokio::time::timeout(std::time::Duration::from_secs(15), world.ok(&version, json!({}))).await;
+    assert_eq!(answer.expect("the log is endless, the invocation is not"), "fine");
+    world.drained().await;
+}
