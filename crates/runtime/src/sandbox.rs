@@ -248,7 +248,8 @@ async fn converse(
             outgoing = inbox.recv() => {
                 let Some((request, descriptors)) = outgoing else { break };
                 let borrowed: Vec<_> = descriptors.iter().map(AsFd::as_fd).collect();
-                let sent = socket.async_io(Interest::WRITABLE, |socket| send(socket, &request, &borrowed)).await;
+                let speak = |socket: &OwnedFd| send(socket, &request, &borrowed);
+                let sent = socket.async_io(Interest::WRITABLE, speak).await;
                 if let Err(error) = sent {
                     tracing::warn!(%error, "cannot speak to the launcher");
                     // Too long a message is one spawn's fault; any other error is the end of the link.
