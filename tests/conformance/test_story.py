@@ -173,6 +173,40 @@ def handler(event, context):
     assert caught.value.code == 404
 
 
+def test_a_web_function_and_a_wasm_function_are_passed_the_request_itself(cloud, functions):
+    server = """
+import http.server, os
+class Hello(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["content-length"]))
+        self.send_response(201)
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body[::-1])
+http.server.ThreadingHTTPServer(("127.0.0.1", int(os.environ["PORT"])), Hello).serve_forever()
+"""
+    create(functions, "server", {"server.py": server}, runtime="web", handler="python3 /var/task/server.py",
+           MemorySize=256)
+    wat = (mayfly.ROOT / "examples/wasm-hello/hello.wat").read_bytes()
+    create(functions, "guest", {"hello.wat": wat}, runtime="wasm", handler="hello.wat")
+
+    def url(name):
+        made = functions.create_function_url_config(FunctionName=name, AuthType="NONE")["FunctionUrl"]
+        functions.add_permission(FunctionName=name, StatementId="u", Action="lambda:InvokeFunctionUrl",
+                                 Principal="*", FunctionUrlAuthType="NONE")
+        return f"{cloud.endpoint}/_url/{made.split('//')[1].split('.')[0]}/"
+
+    address = url("server")
+    for body in (b"abc", bytes(range(256)) * 40_000):
+        with urllib.request.urlopen(urllib.request.Request(address, data=body)) as response:
+            assert (response.status, response.read()) == (201, body[::-1])
+    with urllib.request.urlopen(url("guest")) as response:
+        assert response.status == 200 and response.read()
+    event = functions.invoke(FunctionName="server", Payload=b"[1, 2]")
+    assert event["Payload"].read() == b"]2 ,1[", "an event is the body of a request"
+
+
 def test_the_aws_cli_works_unmodified(cloud, tmp_path):
     def aws(*arguments):
         command = [str(mayfly.ROOT / ".cache/venv/bin/aws"), *arguments]
@@ -231,6 +265,11 @@ def test_bad_signatures_and_bad_input_get_the_documented_faults(cloud, functions
     assert caught.value.response["Error"]["Code"] == "InvalidParameterValueException"
     signer = cloud.client("s3", signature_version="s3v4")
     url = signer.generate_presigned_url("get_object", Params={"Bucket": "none", "Key": "k"}, ExpiresIn=60)
+    objects.create_bucket(Bucket="presigned")
+    put = signer.generate_presigned_url("put_object", Params={"Bucket": "presigned", "Key": "k"}, ExpiresIn=60)
+    urllib.request.urlopen(urllib.request.Request(put, data=b"by url", method="PUT"))
+    get = signer.generate_presigned_url("get_object", Params={"Bucket": "presigned", "Key": "k"}, ExpiresIn=60)
+    assert urllib.request.urlopen(get).read() == b"by url"
     with pytest.raises(urllib.error.HTTPError) as caught:
         at = url.index("X-Amz-Signature=") + len("X-Amz-Signature=")
         urllib.request.urlopen(url[:at] + ("0" if url[at] != "0" else "1") + url[at + 1 :])

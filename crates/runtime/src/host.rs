@@ -12,7 +12,7 @@ use crate::pool::{Permit, Pool};
 use crate::runtime_api::Work;
 use crate::sandbox::Launcher;
 use crate::wasm;
-use crate::web::{self, NoAnswer};
+use crate::web::{self, Fed, NoAnswer};
 use http_body_util::BodyExt as _;
 use mayfly_kernel::function::{FunctionError, Invocation, Outcome, Refusal, Report, Runtime, Version};
 use mayfly_kernel::ids::Ids;
@@ -447,12 +447,15 @@ impl Inner {
         };
         match sent {
             Ok(answer) => {
-                let (response, feed) = web::relay(answer);
+                let (response, mut feed) = web::relay(answer);
                 let left = timeout.saturating_sub(course.began.elapsed());
                 // The instance is free again when the whole body has been passed on.
                 tokio::spawn(async move {
-                    let fed = feed.run(left).await;
+                    let fed = feed.run(&mut instance, left).await;
+                    let whole = fed.is_ok();
                     self.finish_web(instance, &version, &id, &course, fed, &permit);
+                    drop(permit);
+                    feed.end(whole).await;
                 });
                 Ok(response)
             }
@@ -476,7 +479,7 @@ impl Inner {
         version: &Version,
         id: &str,
         course: &Course,
-        ended: Result<(), Broken>,
+        ended: Result<Fed, Broken>,
         permit: &Permit,
     ) {
         instance.catch_up();
@@ -485,7 +488,7 @@ impl Inner {
             instance.log.say(&explain(broken, id, version, self.clock.now()).1);
         }
         say_end(&instance.log, id, version, &self.report(course, instance.memory_peak()));
-        if ended.is_ok() {
+        if matches!(ended, Ok(Fed::Whole)) {
             self.pool.put(instance, permit);
         }
     }

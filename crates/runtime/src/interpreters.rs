@@ -98,8 +98,9 @@ impl Interpreters {
             }
             Runtime::Node(wanted) => {
                 let (found, warning) = nearest("Node.js", self.node(), wanted)?;
+                let heap = format!("--max-old-space-size={}", version.memory_mib * 9 / 10);
                 Ok(self.client("node", found, warning, |program| {
-                    vec![program, format!("{CLIENT}/bootstrap.cjs")]
+                    vec![program, heap, format!("{CLIENT}/bootstrap.cjs")]
                 }))
             }
             Runtime::Java(wanted) => {

@@ -5,7 +5,7 @@ use crate::instance::{Broken, Instance, WEB_PORT};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::{BodyExt as _, StreamBody};
-use hyper::body::{Frame, Incoming};
+use hyper::body::{Body as _, Frame, Incoming};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use std::time::Duration;
@@ -49,31 +49,65 @@ pub(crate) fn relay(answer: Response<Incoming>) -> (Response<Body>, Feed) {
     let stream = futures_util::stream::unfold(receiver, |mut receiver| async {
         receiver.recv().await.map(|frame| (frame, receiver))
     });
+    let left = incoming.size_hint().exact();
     let body = StreamBody::new(stream).boxed_unsync();
-    (Response::from_parts(parts, body), Feed { incoming, frames })
+    (Response::from_parts(parts, body), Feed { incoming, frames, left, last: None })
 }
 
 pub(crate) struct Feed {
     incoming: Incoming,
     frames: mpsc::Sender<Result<Frame<Bytes>, BoxError>>,
+    /// What is still to come of a body whose length was announced.
+    left: Option<u64>,
+    /// The end of the body, kept back until the instance is free: a client that has it may call again at once.
+    last: Option<Frame<Bytes>>,
+}
+
+/// How a body that did not fail ended.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fed {
+    Whole,
+    /// The client went away, and the function may still be at it: the instance is not used again.
+    Abandoned,
 }
 
 impl Feed {
-    /// Passes the body on to its end. A client that went away is no failure of the function.
-    pub(crate) async fn run(mut self, within: Duration) -> Result<(), Broken> {
+    /// Passes the body on, up to what tells the client that it is whole.
+    pub(crate) async fn run(&mut self, instance: &mut Instance, within: Duration) -> Result<Fed, Broken> {
         let deadline = tokio::time::Instant::now() + within;
         loop {
             let frame = tokio::select! {
+                biased;
                 frame = self.incoming.frame() => frame,
-                () = tokio::time::sleep_until(deadline) => {
-                    let _ = self.frames.try_send(Err("the function did not end in time".into()));
-                    return Err(Broken::Timeout);
-                }
+                end = instance.sandbox.ended() => return Err(Broken::Ended(end)),
+                () = tokio::time::sleep_until(deadline) => return Err(Broken::Timeout),
             };
-            let Some(frame) = frame else { return Ok(()) };
-            if self.frames.send(frame.map_err(Into::into)).await.is_err() {
-                return Ok(());
+            let frame = match frame {
+                None => return Ok(Fed::Whole),
+                Some(Ok(frame)) => frame,
+                Some(Err(_)) => return Err(Broken::Ended(instance.sandbox.ended().await)),
+            };
+            if let (Some(left), Some(data)) = (self.left, frame.data_ref()) {
+                self.left = Some(left.saturating_sub(data.len() as u64));
+            }
+            if self.left == Some(0) {
+                self.last = Some(frame);
+                continue;
+            }
+            if self.frames.send(Ok(frame)).await.is_err() {
+                return Ok(Fed::Abandoned);
             }
         }
+    }
+
+    /// Gives the client the end of its body, or the news that there is none.
+    pub(crate) async fn end(self, whole: bool) {
+        let last = match (whole, self.last) {
+            (true, None) => return,
+            (true, Some(frame)) => Ok(frame),
+            (false, _) => Err("the function failed before its answer was whole".into()),
+        };
+        // A client that is gone needs nothing more.
+        let _ = self.frames.send(last).await;
     }
 }
