@@ -17,6 +17,8 @@ use http_body_util::BodyExt as _;
 use mayfly_kernel::function::{FunctionError, Invocation, Outcome, Refusal, Report, Runtime, Version};
 use mayfly_kernel::ids::Ids;
 use mayfly_kernel::{Arn, Clock, Limits};
+use parking_lot::Mutex;
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -106,6 +108,9 @@ struct Inner {
     packages: PackageCache,
     pool: Arc<Pool>,
     wasm: wasm::Engine,
+    /// The log stream of each Wasm version on this node. A guest lives for one request; a stream for each would make
+    /// the log cost more than the guest.
+    wasm_streams: Mutex<HashMap<String, (Arn, String)>>,
     /// Starts at once: more than the processors can do would only make each slower.
     starts: Semaphore,
     cold_starts: AtomicU64,
@@ -157,6 +162,7 @@ impl Host {
             ids: Ids::system(),
             launcher,
             pool,
+            wasm_streams: Mutex::default(),
             starts: Semaphore::new(cores + 1),
             cold_starts: AtomicU64::new(0),
             invocations: AtomicU64::new(0),
@@ -261,6 +267,7 @@ impl Host {
     /// The function was changed or deleted: its idle instances stop now, busy ones when they are done.
     pub fn retire(&self, function: &Arn) {
         self.inner.pool.retire(function);
+        self.inner.wasm_streams.lock().retain(|_, (owner, _)| owner != function);
     }
 
     /// Refuses new work, waits up to `limit` for what is running, and stops every instance.
@@ -378,12 +385,29 @@ impl Inner {
         Ok((instance, Some(micros(began.elapsed())), initialised))
     }
 
-    /// A new instance's log stream.
+    /// A new instance's log.
     fn log(&self, version: &Arc<Version>) -> Log {
+        self.log_in(version, self.new_stream(version))
+    }
+
+    /// The log of one Wasm request: in the stream of its version.
+    fn wasm_log(&self, version: &Arc<Version>) -> Log {
+        let mut streams = self.wasm_streams.lock();
+        let named = streams.entry(version.id.clone());
+        let (_, stream) = named.or_insert_with(|| (version.function.clone(), self.new_stream(version)));
+        let stream = stream.clone();
+        drop(streams);
+        self.log_in(version, stream)
+    }
+
+    fn log_in(&self, version: &Arc<Version>, stream: String) -> Log {
+        Log::new(self.platform.clone(), self.clock.clone(), version.clone(), stream)
+    }
+
+    fn new_stream(&self, version: &Version) -> String {
         let now = i64::try_from(self.clock.now().ms()).unwrap_or(0);
         let day = jiff::Timestamp::from_millisecond(now).unwrap_or_default().strftime("%Y/%m/%d");
-        let stream = format!("{day}/[{}]{}", version.label, self.ids.hex(32));
-        Log::new(self.platform.clone(), self.clock.clone(), version.clone(), stream)
+        format!("{day}/[{}]{}", version.label, self.ids.hex(32))
     }
 
     /// Code, layers and command of a version; unpacks off the server's own threads what is not there yet.
@@ -510,7 +534,7 @@ impl Inner {
             }
         };
         let course = Course { queue_us: 0, init_us: None, began: Instant::now(), started: self.clock.now() };
-        let log = Arc::new(self.log(&version));
+        let log = Arc::new(self.wasm_log(&version));
         log.say(&format!("START RequestId: {id} Version: {}", version.label));
         let sink = log.clone();
         let call = wasm::Call {
