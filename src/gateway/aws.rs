@@ -3,9 +3,9 @@
 //! The order is always the same: which service and operation, who signed it, the body, the handler. Nothing of a
 //! body is read before its length is known to be acceptable, and nothing of an upload before the caller is known.
 
-use super::auth::{self, Payload};
-use super::bodies::{self, Intake};
-use super::{Peer, Request, Response, respond, stage};
+use super::auth::{self, Credential, Payload};
+use super::bodies::{self, Intake, Source};
+use super::{Peer, Request, Response, forms, respond, stage};
 use crate::cloud::Cloud;
 use base64::Engine as _;
 use bytes::Bytes;
@@ -17,24 +17,24 @@ use mayfly_runtime::body;
 use mayfly_services::operation::{Handler, Invoke, ServiceRef};
 use mayfly_services::{Content, Operation, Reply, s3};
 use mayfly_wire::checksum::Algorithm;
-use mayfly_wire::sigv4::{AuthError, Credential};
+use mayfly_wire::sigv4::AuthError;
 use mayfly_wire::{Call, Found, Protocol, parse_query};
 use sha2::Digest as _;
 use std::sync::Arc;
 
 /// The variable parts of a path, by their names in the route.
-type Labels = Vec<(String, String)>;
+pub(super) type Labels = Vec<(String, String)>;
 
 /// A request on its way: what the parts below need of it.
-struct Exchange<'a> {
-    cloud: &'a Arc<Cloud>,
-    peer: &'a Peer,
-    parts: &'a Parts,
+pub(super) struct Exchange<'a> {
+    pub(super) cloud: &'a Arc<Cloud>,
+    pub(super) peer: &'a Peer,
+    pub(super) parts: &'a Parts,
     /// The path that is routed: with the bucket in it, wherever the client wrote the bucket.
-    path: String,
-    service: ServiceRef<'a>,
+    pub(super) path: String,
+    pub(super) service: ServiceRef<'a>,
     credential: Option<Credential>,
-    request_id: String,
+    pub(super) request_id: String,
 }
 
 pub(super) async fn answer(
@@ -50,7 +50,7 @@ pub(super) async fn answer(
         None => parts.uri.path().to_owned(),
     };
     let dialect = dialect(&parts);
-    let found = auth::credential(&parts, dialect).and_then(|credential| {
+    let found = auth::credential(&parts, &path, dialect).and_then(|credential| {
         let service = service(cloud, &parts, credential.as_ref(), bucket.is_some())?;
         Ok((service, credential))
     });
@@ -113,7 +113,7 @@ fn service<'a>(
         return catalogue.scope("s3").ok_or_else(|| Fault::not_implemented("the service s3"));
     }
     let scope = match credential {
-        Some(credential) => credential.service.as_str(),
+        Some(credential) => credential.service(),
         None if dialect(parts) == Protocol::RestXml => "s3",
         None => return Err(AuthError::MissingToken.to_fault(dialect(parts))),
     };
@@ -123,8 +123,8 @@ fn service<'a>(
 /// A signature holds for one service: under another's name, what it says of the body would mean something else.
 fn wrong_scope(credential: &Credential, service: ServiceRef<'_>) -> Option<Fault> {
     let expected = service.service.scope;
-    let wrong = AuthError::WrongService { expected: expected.into(), claimed: credential.service.clone() };
-    (credential.service != expected).then(|| wrong.to_fault(service.service.protocol))
+    let wrong = AuthError::WrongService { expected: expected.into(), claimed: credential.service().into() };
+    (credential.service() != expected).then(|| wrong.to_fault(service.service.protocol))
 }
 
 fn header<'a>(parts: &'a Parts, name: &str) -> Option<&'a str> {
@@ -140,6 +140,7 @@ async fn perform(exchange: &Exchange<'_>, incoming: Incoming) -> Result<Reply, F
             document(exchange, operation, Vec::new(), incoming).await
         }
         Protocol::Query => query(exchange, incoming).await,
+        Protocol::RestXml if forms::is_upload(exchange) => forms::upload(exchange, incoming).await,
         Protocol::RestJson | Protocol::RestXml => {
             let (operation, labels) = routed(exchange)?;
             match &operation.handler {
@@ -152,7 +153,7 @@ async fn perform(exchange: &Exchange<'_>, incoming: Incoming) -> Result<Reply, F
     }
 }
 
-fn named<'a>(service: ServiceRef<'a>, name: &str) -> Result<&'a Operation, Fault> {
+pub(super) fn named<'a>(service: ServiceRef<'a>, name: &str) -> Result<&'a Operation, Fault> {
     let missing = || Fault::not_implemented(&format!("{} of the service {}", name, service.service.name));
     service.named(name).ok_or_else(missing)
 }
@@ -215,7 +216,10 @@ fn call(exchange: &Exchange<'_>, operation: &str, labels: Labels, body: Bytes) -
         operation: operation.into(),
         labels,
         query: parse_query(exchange.parts.uri.query().unwrap_or_default()),
-        headers: exchange.parts.headers.clone(),
+        headers: match &exchange.credential {
+            Some(credential) => credential.headers(exchange.parts),
+            None => exchange.parts.headers.clone(),
+        },
         body,
     }
 }
@@ -232,9 +236,9 @@ fn authenticate(exchange: &Exchange<'_>, body: Bytes) -> Result<(Caller, Bytes),
         };
     };
     let hash = hex(&sha2::Sha256::digest(&body));
-    let (caller, seed) = auth::verify(exchange.cloud, exchange.parts, credential, protocol, Some(&hash))?;
+    let (caller, payload) = auth::verify(exchange.cloud, exchange.parts, credential, protocol, Some(&hash))?;
     admit_peer(exchange.peer, &caller, protocol)?;
-    let body = match auth::payload(credential, seed, exchange.parts) {
+    let body = match payload {
         Payload::Chunked(mut decoder) => {
             let pieces = decoder.push(body).map_err(|error| error.to_fault())?;
             decoder.finish().map_err(|error| error.to_fault())?;
@@ -249,7 +253,7 @@ fn authenticate(exchange: &Exchange<'_>, body: Bytes) -> Result<(Caller, Bytes),
     Ok((caller, body))
 }
 
-fn admit_peer(peer: &Peer, caller: &Caller, protocol: Protocol) -> Result<(), Fault> {
+pub(super) fn admit_peer(peer: &Peer, caller: &Caller, protocol: Protocol) -> Result<(), Fault> {
     match auth::agrees(peer, caller) {
         true => Ok(()),
         false => Err(AuthError::InvalidToken.to_fault(protocol)),
@@ -341,9 +345,8 @@ async fn upload(
     let (caller, payload) = match &exchange.credential {
         None => (auth::anonymous(cloud), Payload::Unsigned),
         Some(credential) => {
-            let (caller, seed) = auth::verify(cloud, exchange.parts, credential, protocol, None)?;
+            let (caller, payload) = auth::verify(cloud, exchange.parts, credential, protocol, None)?;
             admit_peer(exchange.peer, &caller, protocol)?;
-            let payload = auth::payload(credential, seed, exchange.parts);
             (caller, payload)
         }
     };
@@ -355,7 +358,7 @@ async fn upload(
         limit: cloud.runner.limits().object_bytes,
         announced: call.header("content-length").and_then(|length| length.parse().ok()),
     };
-    let received = bodies::receive(cloud, incoming, intake).await?;
+    let received = bodies::receive(cloud, Source::Body(incoming), intake).await?;
     for (name, value) in received.trailers {
         if let (Ok(name), Ok(value)) = (http::HeaderName::try_from(name), http::HeaderValue::try_from(value))
         {
@@ -371,7 +374,7 @@ async fn upload(
 
 /// The checksums that the client names, in a header, a trailer or as its choice; and CRC-64/NVME, which an upload
 /// in parts that chose none keeps of each part, whatever the part itself names.
-fn wanted_checksums(call: &Call) -> Vec<Algorithm> {
+pub(super) fn wanted_checksums(call: &Call) -> Vec<Algorithm> {
     let named =
         |name: &str| Algorithm::ALL.iter().copied().find(|algorithm| algorithm.header() == Some(name));
     let mut wanted: Vec<Algorithm> = call.headers.keys().filter_map(|name| named(name.as_str())).collect();

@@ -12,6 +12,7 @@ use mayfly_services::operation::{Piece, Upload};
 use mayfly_services::runner::commit_fault;
 use mayfly_store::BlobWriter;
 use mayfly_wire::checksum::{Algorithm, Checksums};
+use mayfly_wire::form_data;
 use mayfly_wire::sigv4::ChunkDecoder;
 use std::sync::Arc;
 
@@ -30,7 +31,7 @@ pub(super) async fn gather(mut incoming: Incoming, limit: u64, name: &str) -> Re
     Ok(gathered.freeze())
 }
 
-fn incomplete() -> Fault {
+pub(super) fn incomplete() -> Fault {
     let text = "You did not provide the number of bytes specified by the Content-Length HTTP header";
     Fault::new(400, "IncompleteBody", text)
 }
@@ -58,15 +59,58 @@ pub(super) struct Intake {
     pub(super) announced: Option<u64>,
 }
 
+/// Where a body's bytes come from.
+pub(super) enum Source {
+    Body(Incoming),
+    /// The file in a form, of which `first` has been read already.
+    Form {
+        incoming: Incoming,
+        reader: form_data::Reader,
+        first: Vec<Bytes>,
+    },
+}
+
+impl Source {
+    /// The next bytes, and how many came over the wire for them; `None` at the end.
+    async fn next(&mut self) -> Result<Option<(Vec<Bytes>, u64)>, Fault> {
+        let (incoming, form) = match self {
+            Source::Body(incoming) => (incoming, None),
+            Source::Form { incoming, reader, first } => {
+                if !first.is_empty() {
+                    return Ok(Some((std::mem::take(first), 0)));
+                }
+                (incoming, Some(reader))
+            }
+        };
+        while let Some(frame) = incoming.frame().await {
+            let Ok(data) = frame.map_err(|_| incomplete())?.into_data() else { continue };
+            let arrived = data.len() as u64;
+            return match form {
+                None => Ok(Some((vec![data], arrived))),
+                Some(reader) => Ok(Some((contents(reader.push(&data).map_err(|_| incomplete())?), arrived))),
+            };
+        }
+        match form.is_some_and(|reader| !reader.is_done()) {
+            true => Err(incomplete()),
+            false => Ok(None),
+        }
+    }
+}
+
+/// The file's bytes among what a form's reader found.
+pub(super) fn contents(pieces: Vec<form_data::Piece>) -> Vec<Bytes> {
+    let content = |piece| match piece {
+        form_data::Piece::Content(bytes) => Some(bytes),
+        form_data::Piece::Field { .. } | form_data::Piece::File { .. } | form_data::Piece::End => None,
+    };
+    pieces.into_iter().filter_map(content).collect()
+}
+
 /// Streams a body to where it will live: into memory while it is small, to a blob from then on.
 ///
 /// The blob is on disk when this returns, and nothing names it yet: if the transaction that should name it fails,
 /// the caller discards it.
-pub(super) async fn receive(
-    cloud: &Cloud,
-    mut incoming: Incoming,
-    intake: Intake,
-) -> Result<Received, Fault> {
+pub(super) async fn receive(cloud: &Cloud, mut source: Source, intake: Intake) -> Result<Received, Fault> {
     let (mut decoder, declared_sha256) = match intake.payload {
         Payload::Chunked(decoder) => (Some(decoder), None),
         Payload::Sha256(hex) => (None, Some(hex)),
@@ -80,15 +124,15 @@ pub(super) async fn receive(
     let mut sink = Sink::new(cloud, Checksums::new(&algorithms), intake.limit);
     let mut arrived = 0;
     let outcome: Result<Vec<(String, String)>, Fault> = async {
-        while let Some(frame) = incoming.frame().await {
-            let frame = frame.map_err(|_| incomplete())?;
-            let Ok(data) = frame.into_data() else { continue };
-            arrived += data.len() as u64;
-            match &mut decoder {
-                None => sink.write(data).await?,
-                Some(decoder) => {
-                    for piece in push(decoder, data)? {
-                        sink.write(piece).await?;
+        while let Some((pieces, length)) = source.next().await? {
+            arrived += length;
+            for data in pieces {
+                match &mut decoder {
+                    None => sink.write(data).await?,
+                    Some(decoder) => {
+                        for piece in push(decoder, data)? {
+                            sink.write(piece).await?;
+                        }
                     }
                 }
             }

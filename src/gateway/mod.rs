@@ -9,6 +9,7 @@
 mod auth;
 mod aws;
 mod bodies;
+mod forms;
 mod functions;
 mod respond;
 mod stage;

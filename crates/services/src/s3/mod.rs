@@ -6,8 +6,8 @@
 //! by their id.
 //!
 //! Deliberately absent, and answered with NotImplemented: encryption, object lock, lifecycle, replication,
-//! policies, access lists that say more than "the owner", storage classes, website hosting, select, and
-//! form uploads. A request for one of these never falls through to the operation of the same path
+//! policies, access lists that say more than "the owner", storage classes, website hosting and
+//! select. A request for one of these never falls through to the operation of the same path
 //! ([`refuse_subresources`]).
 //!
 //! Keys, in `keys.rs`: `BUCKETS(bucket)`, `OWNED(account, bucket)`, `CONFIG(bucket, kind)`,

@@ -21,6 +21,8 @@ const CONFIGURATIONS_MAX: usize = 100;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Event {
     Put,
+    /// A form upload.
+    Post,
     Copy,
     CompleteMultipartUpload,
     Delete,
@@ -34,6 +36,7 @@ impl Event {
     pub(super) fn name(self) -> &'static str {
         match self {
             Event::Put => "ObjectCreated:Put",
+            Event::Post => "ObjectCreated:Post",
             Event::Copy => "ObjectCreated:Copy",
             Event::CompleteMultipartUpload => "ObjectCreated:CompleteMultipartUpload",
             Event::Delete => "ObjectRemoved:Delete",

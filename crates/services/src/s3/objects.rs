@@ -70,7 +70,8 @@ pub(super) fn put(cx: &mut Cx<'_>, input: Named, call: &Call, upload: &Upload) -
     let body = Body::single(upload);
     bodies::hold(cx, body.pieces())?;
     let version = slot.write(cx, version, &body)?;
-    notifications::notify(cx, &bucket, &input.key, Event::Put, &version)?;
+    let event = if call.operation == "PostObject" { Event::Post } else { Event::Put };
+    notifications::notify(cx, &bucket, &input.key, event, &version)?;
     let reply = Reply::status(200).header("etag", version.quoted_etag());
     let reply = with_version_id(reply, &version, bucket.versioning());
     Ok(with_checksum(reply, &version))

@@ -11,7 +11,21 @@ pub enum AuthError {
     MissingToken,
     /// A header and a presigned query, or two headers, or Signature Version 2 beside 4.
     SeveralMechanisms,
+    /// Version 2 in a header, or for a service that never takes it.
     SignatureV2,
+    /// A presigned URL of Version 2 that lacks one of its parts.
+    IncompletePresigned,
+    /// The expiry of a presigned URL of Version 2, which is no number.
+    BadExpires(String),
+    MismatchV2 {
+        access_key: String,
+        string_to_sign: String,
+        provided: String,
+    },
+    ExpiredV2 {
+        at: Time,
+        now: Time,
+    },
     /// An Authorization header of a scheme that AWS does not know.
     UnsupportedAuthorization,
     /// The Authorization header lacks a part or has it in an impossible form.
@@ -65,7 +79,7 @@ pub enum AuthError {
     },
 }
 
-const S3_MISMATCH: &str = "The request signature we calculated does not match the signature you \
+pub(crate) const S3_MISMATCH: &str = "The request signature we calculated does not match the signature you \
 provided. Check your \
      key and signing method.";
 const MISMATCH: &str = "The request signature we calculated does not match the signature you \
@@ -112,7 +126,12 @@ impl AuthError {
             AuthError::SeveralMechanisms => incomplete(
                 "A request is signed in its Authorization header or in its query, not in both.".into(),
             ),
-            AuthError::SignatureV2 | AuthError::UnsupportedAuthorization => {
+            AuthError::SignatureV2
+            | AuthError::IncompletePresigned
+            | AuthError::BadExpires(_)
+            | AuthError::MismatchV2 { .. }
+            | AuthError::ExpiredV2 { .. }
+            | AuthError::UnsupportedAuthorization => {
                 incomplete("Unsupported AWS 'algorithm': only 'AWS4-HMAC-SHA256' is supported.".into())
             }
             AuthError::MissingComponent(name) => {
@@ -175,6 +194,15 @@ impl AuthError {
                 "The authorization mechanism you have provided is not supported. Please use \
                 AWS4-HMAC-SHA256.",
             ),
+            AuthError::IncompletePresigned => Fault::new(
+                403,
+                "AccessDenied",
+                "Query-string authentication requires the Signature, Expires and AWSAccessKeyId parameters",
+            ),
+            AuthError::BadExpires(text) => {
+                let sentence = format!("Invalid date (should be seconds since epoch): {text}");
+                Fault::new(403, "AccessDenied", sentence)
+            }
             AuthError::UnsupportedAuthorization => {
                 Fault::new(400, "InvalidArgument", "Unsupported Authorization Type")
                     .with_field("ArgumentName", "Authorization")
@@ -217,6 +245,8 @@ impl AuthError {
                 "incorrect service \"{claimed}\". This endpoint belongs to \"{expected}\"."
             )),
             AuthError::Mismatch { .. }
+            | AuthError::MismatchV2 { .. }
+            | AuthError::ExpiredV2 { .. }
             | AuthError::BodyMismatch { .. }
             | AuthError::UnknownKey { .. }
             | AuthError::InvalidToken
@@ -237,6 +267,15 @@ impl AuthError {
                     .with_field("SignatureProvided", provided)
                     .with_field("CanonicalRequest", canonical_request)
             }
+            AuthError::MismatchV2 { access_key, string_to_sign, provided } => {
+                Fault::new(403, "SignatureDoesNotMatch", S3_MISMATCH)
+                    .with_field("AWSAccessKeyId", access_key)
+                    .with_field("StringToSign", string_to_sign)
+                    .with_field("SignatureProvided", provided)
+            }
+            AuthError::ExpiredV2 { at, now } => Fault::new(403, "AccessDenied", "Request has expired")
+                .with_field("Expires", time::iso8601(*at))
+                .with_field("ServerTime", time::iso8601(*now)),
             AuthError::BodyMismatch { claimed, computed } => Fault::new(
                 400,
                 "XAmzContentSHA256Mismatch",

@@ -6,8 +6,8 @@
 //! side.
 //!
 //! The contract is "Signature Version 4 for API requests" in the IAM user guide and, for S3's differences,
-//! "Authenticating requests" in the S3 API reference. Not here: where secrets are kept, SigV4A, and S3's
-//! browser form uploads.
+//! "Authenticating requests" in the S3 API reference. Not here: where secrets are kept, SigV4A, and
+//! what the policy of S3's form uploads says ([`crate::post_policy`]).
 
 mod canonical;
 mod chunked;
@@ -18,8 +18,10 @@ mod verify;
 
 pub use chunked::{ChunkDecoder, ChunkError};
 pub use error::AuthError;
+pub(crate) use error::S3_MISMATCH;
 pub use parse::find;
 pub use sign::{Signer, presign, sign};
+pub(crate) use verify::sign_policy;
 pub use verify::{Seed, verify};
 
 use http::HeaderMap;

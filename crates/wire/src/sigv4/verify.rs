@@ -47,6 +47,11 @@ pub(super) fn signing_key(secret: &str, date: &str, region: &str, service: &str)
     hmac(&in_service, b"aws4_request")
 }
 
+/// The signature of a form's policy, which is its own string to sign.
+pub(crate) fn sign_policy(secret: &str, date: &str, region: &str, policy: &str) -> String {
+    hex::encode(hmac(&signing_key(secret, date, region, "s3"), policy.as_bytes()))
+}
+
 pub(super) fn string_to_sign(timestamp: &str, scope: &str, canonical_request: &str) -> String {
     format!("{ALGORITHM}\n{timestamp}\n{scope}\n{}", sha256_hex(canonical_request.as_bytes()))
 }
