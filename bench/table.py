@@ -1,0 +1,89 @@
+"""The table that `make bench` prints: one row for each thing measured, beside its floor and its target."""
+
+import dataclasses
+import datetime
+import os
+import statistics
+import time
+
+
+def p50(values):
+    return statistics.median(values)
+
+
+def p99(values):
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(len(ordered) * 0.99))]
+
+
+def timed(what, count):
+    """Microseconds of each call of `what(number)`."""
+    took = []
+    for number in range(count):
+        began = time.perf_counter()
+        what(number)
+        took.append((time.perf_counter() - began) * 1e6)
+    return took
+
+
+def us(value):
+    return f"{value:.0f} us" if value < 10_000 else f"{value / 1000:.1f} ms"
+
+
+def ms(value):
+    return f"{value:.1f} ms" if value < 100 else f"{value:.0f} ms"
+
+
+def rate(value):
+    return f"{value:,.0f} /s"
+
+
+@dataclasses.dataclass
+class Row:
+    what: str
+    measured: str
+    floor: str = ""
+    ratio: float | None = None
+    target: str = ""
+    met: bool | None = None
+
+    def cells(self):
+        ratio = "" if self.ratio is None else f"{self.ratio:.2f}"
+        met = {None: "", True: "yes", False: "**no**"}[self.met]
+        return [self.what, self.measured, self.floor, ratio, self.target, met]
+
+
+class Table:
+    """Rows by family, printed as they come."""
+
+    HEAD = ["what", "measured", "floor in the same run", "ratio", "target", "met"]
+
+    def __init__(self):
+        self.families = {}
+        self.family = ""
+
+    def begin(self, family):
+        self.family = family
+        self.families[family] = []
+        print(f"\n{family}", flush=True)
+
+    def row(self, what, measured, **more):
+        """`floor` (text), `ratio` (ours to the floor), `target` (text) and `met` (a bool) are optional."""
+        row = Row(what, measured, **more)
+        self.families[self.family].append(row)
+        cells = row.cells()
+        print(f"  {cells[0]:<60}{cells[1]:>24}  {cells[2]:<44}{cells[3]:>7}  {cells[4]:<24}{cells[5]}", flush=True)
+
+    def markdown(self, seconds):
+        today = datetime.date.today().isoformat()
+        text = [
+            "# Measured",
+            "",
+            f"One run of `make bench` on {today}, {seconds:.0f} s, {os.cpu_count()} processors, clients and server "
+            "together. Ratio: ours to the floor. Load on the machine: "
+            f"{os.getloadavg()[2]:.1f} over the last 15 minutes.",
+        ]
+        for family, rows in self.families.items():
+            text += ["", f"## {family}", "", "| " + " | ".join(self.HEAD) + " |", "|---" * len(self.HEAD) + "|"]
+            text += ["| " + " | ".join(row.cells()) + " |" for row in rows]
+        return "\n".join(text) + "\n"

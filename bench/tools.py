@@ -1,0 +1,31 @@
+"""Programs that the bench compares with or measures by, brought in when they are missing."""
+
+import os
+import pathlib
+import shutil
+import subprocess
+
+CACHE = pathlib.Path(__file__).resolve().parents[1] / ".cache" / "bench"
+WORKERD = "1.20261117.1"
+
+
+def need_wrk():
+    if shutil.which("wrk"):
+        return
+    if os.geteuid() != 0:
+        raise SystemExit("make bench needs `wrk`: apt-get install wrk")
+    subprocess.run(["apt-get", "install", "-y", "-q", "wrk"], check=True, stdout=subprocess.DEVNULL)
+
+
+def workerd():
+    """The path of the `workerd` program, from npm."""
+    folder = CACHE / f"workerd-{WORKERD}"
+    program = folder / "node_modules" / "workerd" / "bin" / "workerd"
+    if not program.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "package.json").write_text("{}")
+        command = ["npm", "install", "--silent", "--no-audit", "--no-fund", f"workerd@{WORKERD}"]
+        subprocess.run(command, cwd=folder, check=True)
+    # The package's own command is a script that starts the program of this platform; the program itself is wanted.
+    native = [path for path in folder.glob("node_modules/@cloudflare/workerd-*/bin/workerd") if path.is_file()]
+    return str(native[0] if native else program)
