@@ -39,7 +39,9 @@ class Load:
 def wrk(url, connections, pid, seconds=4, script=()):
     before = machine.cpu_seconds(pid)
     command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "60s", "--latency"]
-    text = subprocess.run([*command, *script[:2], url, *script[2:]], capture_output=True, text=True, check=True).stdout
+    text = subprocess.run(
+        [*command, *script[:2], url, *script[2:]], capture_output=True, text=True, check=True
+    ).stdout
     spent = machine.cpu_seconds(pid) - before
 
     def number(pattern):
@@ -65,8 +67,19 @@ def signed(running, connections, service, method, path, body=b"", first=1, last=
     with tempfile.NamedTemporaryFile() as file:
         file.write(body)
         file.flush()
-        script = ["-s", str(SIGNED), "--", key["access_key_id"], key["secret_access_key"], service, method, path,
-                  file.name, str(first), str(last)]
+        script = [
+            "-s",
+            str(SIGNED),
+            "--",
+            key["access_key_id"],
+            key["secret_access_key"],
+            service,
+            method,
+            path,
+            file.name,
+            str(first),
+            str(last),
+        ]
         return wrk(running.endpoint, connections, running.process.pid, 600 if last else seconds, script)
 
 
@@ -83,7 +96,9 @@ class Caller:
         digest = hashlib.sha256(body).hexdigest()
         bare, _, query = path.partition("?")
         more = {name.replace("_", "-").lower(): value for name, value in headers.items()}
-        signed = dict(sorted({"host": self.host, "x-amz-content-sha256": digest, "x-amz-date": now, **more}.items()))
+        signed = dict(
+            sorted({"host": self.host, "x-amz-content-sha256": digest, "x-amz-date": now, **more}.items())
+        )
         names = ";".join(signed)
         lines = [f"{name}:{value}" for name, value in signed.items()]
         canonical = "\n".join([method, bare, query, *lines, "", names, digest])
@@ -94,7 +109,9 @@ class Caller:
             key = hmac.digest(key, part.encode(), "sha256")
         signature = hmac.digest(key, text.encode(), "sha256").hex()
         credential = f"{self.key['access_key_id']}/{scope}"
-        authorization = f"AWS4-HMAC-SHA256 Credential={credential}, SignedHeaders={names}, Signature={signature}"
+        authorization = (
+            f"AWS4-HMAC-SHA256 Credential={credential}, SignedHeaders={names}, Signature={signature}"
+        )
         return method, path, body, {**signed, "authorization": authorization}
 
     def send(self, prepared):

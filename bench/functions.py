@@ -18,7 +18,11 @@ def measure(table):
         caller.send(call)
         warm = timed(lambda _: caller.send(call), 1000)
         over = p50(warm) - p50(reads)
-        table.row("warm Invoke of Python, p50", us(p50(warm)), floor=f"GetAccountSettings {us(p50(reads))}",
-                  ratio=p50(warm) / p50(reads))
+        table.row(
+            "warm Invoke of Python, p50",
+            us(p50(warm)),
+            floor=f"GetAccountSettings {us(p50(reads))}",
+            ratio=p50(warm) / p50(reads),
+        )
         table.row("the same, p99", us(p99(warm)), floor=f"GetAccountSettings p99 {us(p99(reads))}")
         table.row("warm Invoke beyond a read call, p50", us(over), target="150 us", met=over <= 150)

@@ -1,7 +1,7 @@
 """The gateway: requests for each second of the server's processor time.
 
-The same hello world from our own bare door, from a function in WebAssembly with a fresh instance for each request,
-from `workerd`, which keeps its isolate, and from plain Node.js.
+The same hello world from our own bare door, from a function in WebAssembly with a fresh instance for each
+request, from `workerd`, which keeps its isolate, and from plain Node.js.
 """
 
 import contextlib
@@ -55,15 +55,25 @@ def report(table, connections, loads):
     bare, guest, worker, plain = loads.values()
     for name, load in loads.items():
         failed = f", {load.failed} failed" if load.failed else ""
-        table.row(f"{name}, {connections} connections",
-                  f"{rate(load.per_cpu_second)[:-3]} /cpu-s, {rate(load.per_second)}, p50 {us(load.p50)}{failed}",
-                  floor=f"bare answer {rate(bare.per_cpu_second)[:-3]} /cpu-s",
-                  ratio=load.per_cpu_second / bare.per_cpu_second)
+        table.row(
+            f"{name}, {connections} connections",
+            f"{rate(load.per_cpu_second)[:-3]} /cpu-s, {rate(load.per_second)}, p50 {us(load.p50)}{failed}",
+            floor=f"bare answer {rate(bare.per_cpu_second)[:-3]} /cpu-s",
+            ratio=load.per_cpu_second / bare.per_cpu_second,
+        )
     ours = guest.per_cpu_second
-    table.row(f"Wasm to the bare answer, {connections} connections", f"{ours / bare.per_cpu_second:.2f}",
-              target="a third", met=ours * 3 >= bare.per_cpu_second)
-    table.row(f"Wasm to workerd, {connections} connections", f"{ours / worker.per_cpu_second:.2f}", target="2",
-              met=ours >= 2 * worker.per_cpu_second)
+    table.row(
+        f"Wasm to the bare answer, {connections} connections",
+        f"{ours / bare.per_cpu_second:.2f}",
+        target="a third",
+        met=ours * 3 >= bare.per_cpu_second,
+    )
+    table.row(
+        f"Wasm to workerd, {connections} connections",
+        f"{ours / worker.per_cpu_second:.2f}",
+        target="2",
+        met=ours >= 2 * worker.per_cpu_second,
+    )
     table.row(f"Wasm to Node.js http, {connections} connections", f"{ours / plain.per_cpu_second:.2f}")
 
 
@@ -71,8 +81,13 @@ def deploy(running):
     functions = running.client("lambda")
     mayfly.create(functions, "wasm", {"hello.wat": EXAMPLE.read_bytes()}, runtime="wasm", handler="hello.wat")
     url = functions.create_function_url_config(FunctionName="wasm", AuthType="NONE")["FunctionUrl"]
-    functions.add_permission(FunctionName="wasm", StatementId="u", Action="lambda:InvokeFunctionUrl", Principal="*",
-                             FunctionUrlAuthType="NONE")
+    functions.add_permission(
+        FunctionName="wasm",
+        StatementId="u",
+        Action="lambda:InvokeFunctionUrl",
+        Principal="*",
+        FunctionUrlAuthType="NONE",
+    )
     return f"{running.endpoint}/_url/{url.split('//')[1].split('.')[0]}/"
 
 

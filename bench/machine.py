@@ -1,5 +1,6 @@
 """What the machine says of a process, and what its disk and its programs cost without us."""
 
+import contextlib
 import os
 import pathlib
 import subprocess
@@ -44,17 +45,20 @@ def idle(pid, seconds=5):
     return (precise_cpu_seconds(pid) - cpu) * 1000 / seconds, (wakeups(pid) - woken) / seconds
 
 
-def fsync(folder, count=500, size=4096):
-    """Microseconds of each append of `size` bytes that is synced."""
+@contextlib.contextmanager
+def bare_sync(folder, size=4096):
+    """A function that appends `size` bytes to a file of its own and syncs it. What else the disk has to do
+    changes from one moment to the next, so callers take turns between this and what they compare with it."""
     path = pathlib.Path(folder) / "floor"
     with open(path, "wb") as out:
-        def one(_):
+
+        def one(_number):
             out.write(b"x" * size)
             out.flush()
             os.fdatasync(out.fileno())
-        took = timed(one, count)
+
+        yield one
     path.unlink()
-    return took
 
 
 def process(command, count=15):

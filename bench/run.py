@@ -3,10 +3,10 @@
 
     bench/run.py MAYFLY_BINARY [FAMILY ...]
 
-Every row is a ratio to something bare on the same machine in the same minute, because machines differ and are noisy;
-rates are also given for each second of processor time that the server used, because clients share its processors.
-A family is a file beside this one with `measure(table)`; naming some runs those alone and leaves the results as they
-are.
+Every row is a ratio to something bare on the same machine in the same minute, because machines differ and are
+noisy; rates are also given for each second of processor time that the server used, because clients share its
+processors. A family is a file beside this one with `measure(table)`; naming some runs those alone and leaves
+the results as they are.
 """
 
 import os

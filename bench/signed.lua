@@ -2,8 +2,9 @@
 --
 --   wrk ... -s signed.lua URL -- ACCESS_KEY SECRET_KEY SERVICE METHOD PATH BODY_FILE FIRST LAST
 --
--- A `@` in PATH and in the body is replaced by the request's number. With LAST above 0, wrk ends once LAST - FIRST + 1
--- answers are in; otherwise it counts on. Signing is libcrypto's, so that the client stays cheaper than the server.
+-- A `@` in PATH and in the body is replaced by the request's number. With LAST above 0, wrk ends once LAST -
+-- FIRST + 1 answers are in; otherwise it counts on. Signing is libcrypto's, so that the client stays cheaper
+-- than the server.
 
 local ffi = require("ffi")
 ffi.cdef [[

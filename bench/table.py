@@ -18,11 +18,17 @@ def p99(values):
 
 def timed(what, count):
     """Microseconds of each call of `what(number)`."""
-    took = []
+    return in_turns(count, what)[0]
+
+
+def in_turns(count, *whats):
+    """Microseconds of the calls of each, one of each at a time, so that the same noise falls on all."""
+    took = [[] for _ in whats]
     for number in range(count):
-        began = time.perf_counter()
-        what(number)
-        took.append((time.perf_counter() - began) * 1e6)
+        for what, times in zip(whats, took):
+            began = time.perf_counter()
+            what(number)
+            times.append((time.perf_counter() - began) * 1e6)
     return took
 
 
@@ -72,18 +78,27 @@ class Table:
         row = Row(what, measured, **more)
         self.families[self.family].append(row)
         cells = row.cells()
-        print(f"  {cells[0]:<60}{cells[1]:>24}  {cells[2]:<44}{cells[3]:>7}  {cells[4]:<24}{cells[5]}", flush=True)
+        print(
+            f"  {cells[0]:<60}{cells[1]:>24}  {cells[2]:<44}{cells[3]:>7}  {cells[4]:<24}{cells[5]}",
+            flush=True,
+        )
 
     def markdown(self, seconds):
         today = datetime.date.today().isoformat()
         text = [
             "# Measured",
             "",
-            f"One run of `make bench` on {today}, {seconds:.0f} s, {os.cpu_count()} processors, clients and server "
-            "together. Ratio: ours to the floor. Load on the machine: "
+            f"One run of `make bench` on {today}, {seconds:.0f} s, {os.cpu_count()} processors, clients and "
+            "server together. Ratio: ours to the floor. Load on the machine: "
             f"{os.getloadavg()[2]:.1f} over the last 15 minutes.",
         ]
         for family, rows in self.families.items():
-            text += ["", f"## {family}", "", "| " + " | ".join(self.HEAD) + " |", "|---" * len(self.HEAD) + "|"]
+            text += [
+                "",
+                f"## {family}",
+                "",
+                "| " + " | ".join(self.HEAD) + " |",
+                "|---" * len(self.HEAD) + "|",
+            ]
             text += ["| " + " | ".join(row.cells()) + " |" for row in rows]
         return "\n".join(text) + "\n"

@@ -26,6 +26,9 @@ def workerd():
         (folder / "package.json").write_text("{}")
         command = ["npm", "install", "--silent", "--no-audit", "--no-fund", f"workerd@{WORKERD}"]
         subprocess.run(command, cwd=folder, check=True)
-    # The package's own command is a script that starts the program of this platform; the program itself is wanted.
-    native = [path for path in folder.glob("node_modules/@cloudflare/workerd-*/bin/workerd") if path.is_file()]
+    # The package's own command is a script that starts the program of this platform; the program itself is
+    # wanted.
+    native = [
+        path for path in folder.glob("node_modules/@cloudflare/workerd-*/bin/workerd") if path.is_file()
+    ]
     return str(native[0] if native else program)
