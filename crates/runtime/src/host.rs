@@ -2,7 +2,7 @@
 
 use crate::body::{self, Body};
 use crate::clients;
-use crate::instance::{Broken, Instance, Parts, error, explain, too_large};
+use crate::instance::{Broken, Instance, error, explain, too_large};
 use crate::interpreters::Interpreters;
 use crate::layers::{self, Layer, Layers};
 use crate::logs::Log;
@@ -11,11 +11,11 @@ use crate::platform::Platform;
 use crate::pool::{Permit, Pool};
 use crate::runtime_api::Work;
 use crate::sandbox::Launcher;
+use crate::start::{Started, Starter};
 use crate::wasm;
 use crate::web::{self, Fed, NoAnswer};
 use http_body_util::BodyExt as _;
 use mayfly_kernel::function::{FunctionError, Invocation, Outcome, Refusal, Report, Runtime, Version};
-use mayfly_kernel::ids::Ids;
 use mayfly_kernel::{Arn, Clock, Limits};
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -23,7 +23,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
-use tokio::sync::Semaphore;
 
 const MIB: u64 = 1024 * 1024;
 
@@ -99,21 +98,13 @@ pub struct Host {
 struct Inner {
     layers: Layers,
     limits: Limits,
-    region: String,
-    platform: Arc<dyn Platform>,
     clock: Arc<dyn Clock>,
-    ids: Ids,
-    launcher: Launcher,
-    interpreters: Interpreters,
-    packages: PackageCache,
+    starter: Arc<Starter>,
     pool: Arc<Pool>,
     wasm: wasm::Engine,
     /// The log stream of each Wasm version on this node. A guest lives for one request; a stream for each would make
     /// the log cost more than the guest.
     wasm_streams: Mutex<HashMap<String, (Arn, String)>>,
-    /// Starts at once: more than the processors can do would only make each slower.
-    starts: Semaphore,
-    cold_starts: AtomicU64,
     invocations: AtomicU64,
 }
 
@@ -149,22 +140,17 @@ impl Host {
         }
         let pool = Pool::new(&config.limits);
         tokio::spawn(pool.clone().reap());
-        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let packages = packages.map_err(io("open the package cache"))?;
+        let interpreters = Interpreters::new(config.runtimes_dir);
+        let (seams, settings) = ((platform, clock.clone()), (config.limits.clone(), config.region));
         let inner = Inner {
             layers,
-            packages: packages.map_err(io("open the package cache"))?,
             wasm: wasm.map_err(io("open the Wasm cache"))?,
-            interpreters: Interpreters::new(config.runtimes_dir),
             limits: config.limits,
-            region: config.region,
-            platform,
             clock,
-            ids: Ids::system(),
-            launcher,
+            starter: Arc::new(Starter::new(launcher, interpreters, packages, seams, settings)),
             pool,
             wasm_streams: Mutex::default(),
-            starts: Semaphore::new(cores + 1),
-            cold_starts: AtomicU64::new(0),
             invocations: AtomicU64::new(0),
         };
         Ok(Host { inner: Arc::new(inner) })
@@ -254,14 +240,14 @@ impl Host {
     /// Does ahead of time what the first invocation would otherwise wait for. Blocks.
     pub fn prepare(&self, version: &Version) -> Result<Prepared, PrepareError> {
         let inner = &self.inner;
-        let (code, _) = inner.unpack_all(version).map_err(PrepareError)?;
         if version.runtime == Runtime::Wasm {
+            let (code, _) = inner.starter.unpack(version).map_err(PrepareError)?;
             let compiled = inner.wasm.compile(&code, &version.handler, &version.package);
             compiled.map_err(|error| PrepareError(error.to_string()))?;
             return Ok(Prepared::default());
         }
-        let start = inner.interpreters.start(version, &code).map_err(PrepareError)?;
-        Ok(Prepared { warnings: start.warning.into_iter().collect() })
+        let warning = inner.starter.prepare(version).map_err(PrepareError)?;
+        Ok(Prepared { warnings: warning.into_iter().collect() })
     }
 
     /// The function was changed or deleted: its idle instances stop now, busy ones when they are done.
@@ -275,7 +261,7 @@ impl Host {
         if tokio::time::timeout(limit, self.inner.pool.drain()).await.is_err() {
             tracing::warn!("invocations were still running when the drain limit was reached");
         }
-        self.inner.launcher.stop().await;
+        self.inner.starter.launcher.stop().await;
     }
 
     pub fn stats(&self) -> HostStats {
@@ -285,7 +271,7 @@ impl Host {
             instances,
             idle,
             in_flight,
-            cold_starts: self.inner.cold_starts.load(Ordering::Relaxed),
+            cold_starts: self.inner.starter.cold_starts(),
             invocations: self.inner.invocations.load(Ordering::Relaxed),
         }
     }
@@ -351,93 +337,26 @@ impl Inner {
 
     /// A warm instance, or a new one with the time it took and how its initialisation went.
     async fn instance(
-        self: &Arc<Inner>,
+        &self,
         version: &Arc<Version>,
     ) -> Result<(Instance, Option<u64>, Result<(), Broken>), Refusal> {
         if let Some(instance) = self.pool.take(&version.id) {
             return Ok((instance, None, Ok(())));
         }
         let slot = self.pool.slot()?;
-        // The semaphore is never closed, so there is always a place in the end.
-        let starting = self.starts.acquire().await.map_err(|_| Refusal::Draining)?;
-        let began = Instant::now();
-        self.cold_starts.fetch_add(1, Ordering::Relaxed);
-        let (code, layers, start) = self.ready(version).await.map_err(Refusal::Unrunnable)?;
-        let log = Arc::new(self.log(version));
-        if let Some(warning) = &start.warning {
-            log.say(&format!("WARN {warning}"));
-        }
-        let parts = Parts { version: version.clone(), start, code, layers, log, slot };
-        let made = Instance::make(parts, &self.launcher, &self.platform, &self.limits, &self.region).await;
-        let mut instance = made.map_err(Refusal::Unrunnable)?;
-        // As AWS does: an initialisation that is too slow goes on, in the time of the invocation.
-        let within = Duration::from_secs(self.limits.init_timeout_seconds.into())
-            + Duration::from_millis(version.timeout_ms);
-        let initialised = match version.runtime {
-            Runtime::Web => instance.initialise_web(within).await,
-            Runtime::Python(_)
-            | Runtime::Node(_)
-            | Runtime::Java(_)
-            | Runtime::Provided(_)
-            | Runtime::Wasm => instance.initialise(within).await,
-        };
-        drop(starting);
-        Ok((instance, Some(micros(began.elapsed())), initialised))
-    }
-
-    /// A new instance's log.
-    fn log(&self, version: &Arc<Version>) -> Log {
-        self.log_in(version, self.new_stream(version))
+        let Started { instance, init_us, initialised } = self.starter.start(version, slot).await?;
+        Ok((instance, Some(init_us), initialised))
     }
 
     /// The log of one Wasm request: in the stream of its version.
     fn wasm_log(&self, version: &Arc<Version>) -> Log {
         let mut streams = self.wasm_streams.lock();
         let named = streams.entry(version.id.clone());
-        let (_, stream) = named.or_insert_with(|| (version.function.clone(), self.new_stream(version)));
+        let (_, stream) =
+            named.or_insert_with(|| (version.function.clone(), self.starter.new_stream(version)));
         let stream = stream.clone();
         drop(streams);
-        self.log_in(version, stream)
-    }
-
-    fn log_in(&self, version: &Arc<Version>, stream: String) -> Log {
-        Log::new(self.platform.clone(), self.clock.clone(), version.clone(), stream)
-    }
-
-    fn new_stream(&self, version: &Version) -> String {
-        let now = i64::try_from(self.clock.now().ms()).unwrap_or(0);
-        let day = jiff::Timestamp::from_millisecond(now).unwrap_or_default().strftime("%Y/%m/%d");
-        format!("{day}/[{}]{}", version.label, self.ids.hex(32))
-    }
-
-    /// Code, layers and command of a version; unpacks off the server's own threads what is not there yet.
-    async fn ready(
-        self: &Arc<Inner>,
-        version: &Arc<Version>,
-    ) -> Result<(PathBuf, Vec<PathBuf>, crate::interpreters::Start), String> {
-        let (inner, version) = (self.clone(), version.clone());
-        let work = move || {
-            let (code, layers) = inner.unpack_all(&version)?;
-            let start = inner.interpreters.start(&version, &code)?;
-            Ok((code, layers, start))
-        };
-        tokio::task::spawn_blocking(work).await.map_err(|failed| failed.to_string())?
-    }
-
-    fn unpack_all(&self, version: &Version) -> Result<(PathBuf, Vec<PathBuf>), String> {
-        let one = |digest| match self.packages.unpacked(digest) {
-            Some(folder) => Ok(folder),
-            None => {
-                let zip = self
-                    .platform
-                    .package(digest)
-                    .map_err(|error| format!("no package {}: {error}", digest.0))?;
-                self.packages.unpack(digest, &zip).map_err(|error| error.to_string())
-            }
-        };
-        let code = one(&version.package)?;
-        let layers = version.layers.iter().map(one).collect::<Result<_, _>>()?;
-        Ok((code, layers))
+        self.starter.log(version, stream)
     }
 
     fn report(&self, course: &Course, max_memory_bytes: u64) -> Report {
@@ -525,14 +444,7 @@ impl Inner {
         permit: Permit,
     ) -> Result<http::Response<Body>, FetchError> {
         let unrunnable = |text: String| FetchError::Refused(Refusal::Unrunnable(text));
-        let code = match self.packages.unpacked(&version.package) {
-            Some(code) => code,
-            None => {
-                let (inner, version) = (self.clone(), version.clone());
-                let unpacked = tokio::task::spawn_blocking(move || inner.unpack_all(&version)).await;
-                unpacked.map_err(|failed| unrunnable(failed.to_string()))?.map_err(unrunnable)?.0
-            }
-        };
+        let code = self.starter.code(&version).await.map_err(unrunnable)?;
         let course = Course { queue_us: 0, init_us: None, began: Instant::now(), started: self.clock.now() };
         let log = Arc::new(self.wasm_log(&version));
         log.say(&format!("START RequestId: {id} Version: {}", version.label));
@@ -572,7 +484,7 @@ impl Inner {
     }
 }
 
-fn micros(span: Duration) -> u64 {
+pub(crate) fn micros(span: Duration) -> u64 {
     u64::try_from(span.as_micros()).unwrap_or(u64::MAX)
 }
 

@@ -20,6 +20,7 @@ mod pool;
 mod readiness;
 mod runtime_api;
 mod sandbox;
+mod start;
 pub mod wasm;
 mod web;
 

@@ -1,0 +1,163 @@
+//! How instances come to be: package and layers unpacked, interpreter chosen, sandbox made, code initialised.
+//!
+//! Who may have a new instance, and what becomes of one afterwards, is the pool's and the host's to say.
+
+use crate::instance::{Broken, Instance, Parts};
+use crate::interpreters::{Interpreters, Start};
+use crate::logs::Log;
+use crate::package::PackageCache;
+use crate::platform::Platform;
+use crate::pool::Slot;
+use crate::sandbox::Launcher;
+use mayfly_kernel::function::{Refusal, Runtime, Version};
+use mayfly_kernel::ids::Ids;
+use mayfly_kernel::{Clock, Limits};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+use tokio::sync::Semaphore;
+
+/// Makes instances. One for each host.
+pub(crate) struct Starter {
+    pub(crate) launcher: Launcher,
+    interpreters: Interpreters,
+    packages: PackageCache,
+    platform: Arc<dyn Platform>,
+    clock: Arc<dyn Clock>,
+    ids: Ids,
+    limits: Limits,
+    region: String,
+    /// Starts at once: more than the processors can do would only make each slower.
+    starts: Semaphore,
+    cold_starts: AtomicU64,
+}
+
+/// A new instance, the time that it took, and how its initialisation went.
+pub(crate) struct Started {
+    pub(crate) instance: Instance,
+    pub(crate) init_us: u64,
+    pub(crate) initialised: Result<(), Broken>,
+}
+
+/// What an instance needs of this machine's disk, all of it there.
+struct Ready {
+    code: PathBuf,
+    layers: Vec<PathBuf>,
+    start: Start,
+}
+
+impl Starter {
+    pub(crate) fn new(
+        launcher: Launcher,
+        interpreters: Interpreters,
+        packages: PackageCache,
+        (platform, clock): (Arc<dyn Platform>, Arc<dyn Clock>),
+        (limits, region): (Limits, String),
+    ) -> Starter {
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        Starter {
+            launcher,
+            interpreters,
+            packages,
+            platform,
+            clock,
+            ids: Ids::system(),
+            limits,
+            region,
+            starts: Semaphore::new(cores + 1),
+            cold_starts: AtomicU64::new(0),
+        }
+    }
+
+    /// Makes an instance and waits until it is initialised, or until it is certain that it will not be.
+    pub(crate) async fn start(
+        self: &Arc<Starter>,
+        version: &Arc<Version>,
+        slot: Slot,
+    ) -> Result<Started, Refusal> {
+        // The semaphore is never closed, so there is always a place in the end.
+        let starting = self.starts.acquire().await.map_err(|_| Refusal::Draining)?;
+        let began = Instant::now();
+        self.cold_starts.fetch_add(1, Ordering::Relaxed);
+        let Ready { code, layers, start } = self.ready(version).await.map_err(Refusal::Unrunnable)?;
+        let log = Arc::new(self.log(version, self.new_stream(version)));
+        if let Some(warning) = &start.warning {
+            log.say(&format!("WARN {warning}"));
+        }
+        let parts = Parts { version: version.clone(), start, code, layers, log, slot };
+        let made = Instance::make(parts, &self.launcher, &self.platform, &self.limits, &self.region).await;
+        let mut instance = made.map_err(Refusal::Unrunnable)?;
+        // As AWS does: an initialisation that is too slow goes on, in the time of the invocation.
+        let within = Duration::from_secs(self.limits.init_timeout_seconds.into())
+            + Duration::from_millis(version.timeout_ms);
+        let initialised = match version.runtime {
+            Runtime::Web => instance.initialise_web(within).await,
+            Runtime::Python(_)
+            | Runtime::Node(_)
+            | Runtime::Java(_)
+            | Runtime::Provided(_)
+            | Runtime::Wasm => instance.initialise(within).await,
+        };
+        drop(starting);
+        Ok(Started { instance, init_us: crate::host::micros(began.elapsed()), initialised })
+    }
+
+    pub(crate) fn cold_starts(&self) -> u64 {
+        self.cold_starts.load(Ordering::Relaxed)
+    }
+
+    /// A log of `version` in the stream of this name.
+    pub(crate) fn log(&self, version: &Arc<Version>, stream: String) -> Log {
+        Log::new(self.platform.clone(), self.clock.clone(), version.clone(), stream)
+    }
+
+    pub(crate) fn new_stream(&self, version: &Version) -> String {
+        let now = i64::try_from(self.clock.now().ms()).unwrap_or(0);
+        let day = jiff::Timestamp::from_millisecond(now).unwrap_or_default().strftime("%Y/%m/%d");
+        format!("{day}/[{}]{}", version.label, self.ids.hex(32))
+    }
+
+    /// The unpacked code of a version. Unpacks off the server's own threads what is not there yet.
+    pub(crate) async fn code(self: &Arc<Starter>, version: &Arc<Version>) -> Result<PathBuf, String> {
+        if let Some(code) = self.packages.unpacked(&version.package) {
+            return Ok(code);
+        }
+        let (starter, version) = (self.clone(), version.clone());
+        let unpacked = tokio::task::spawn_blocking(move || starter.unpack(&version)).await;
+        Ok(unpacked.map_err(|failed| failed.to_string())??.0)
+    }
+
+    /// What deploying finds out ahead: whether it can be run here, and with what warning. Blocks.
+    pub(crate) fn prepare(&self, version: &Version) -> Result<Option<String>, String> {
+        let (code, _) = self.unpack(version)?;
+        Ok(self.interpreters.start(version, &code)?.warning)
+    }
+
+    async fn ready(self: &Arc<Starter>, version: &Arc<Version>) -> Result<Ready, String> {
+        let (starter, version) = (self.clone(), version.clone());
+        let work = move || {
+            let (code, layers) = starter.unpack(&version)?;
+            let start = starter.interpreters.start(&version, &code)?;
+            Ok(Ready { code, layers, start })
+        };
+        tokio::task::spawn_blocking(work).await.map_err(|failed| failed.to_string())?
+    }
+
+    /// The folders of a version's code and layers. Blocks.
+    pub(crate) fn unpack(&self, version: &Version) -> Result<(PathBuf, Vec<PathBuf>), String> {
+        let one = |digest| match self.packages.unpacked(digest) {
+            Some(folder) => Ok(folder),
+            None => {
+                let zip = self
+                    .platform
+                    .package(digest)
+                    .map_err(|error| format!("no package {}: {error}", digest.0))?;
+                self.packages.unpack(digest, &zip).map_err(|error| error.to_string())
+            }
+        };
+        let code = one(&version.package)?;
+        let layers = version.layers.iter().map(one).collect::<Result<_, _>>()?;
+        Ok((code, layers))
+    }
+}
