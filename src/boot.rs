@@ -61,7 +61,7 @@ pub(crate) async fn start(config: Config) -> anyhow::Result<Running> {
     let runner = Runner::new(store, clock.clone(), ids, limits, site);
     let (lanes, mailbox) = Lanes::channel();
     let root = keyring.root().clone();
-    let cloud = Arc::new(Cloud::new(runner, keyring, blobs, lanes));
+    let cloud = Arc::new(Cloud::new(runner, keyring, blobs, lanes, config.trusted_proxies.clone()));
     let (stop, stopped) = watch::channel(false);
     let logs = LogSink::default();
     let platform = Services { cloud: cloud.clone(), logs: logs.clone(), stop: stopped.clone() };

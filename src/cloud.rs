@@ -4,6 +4,7 @@
 //! without holding a thread and acts on signals only after them.
 
 use crate::fabric::Lanes;
+use crate::gateway::{Directory, Network};
 use mayfly_kernel::{Caller, Fault};
 use mayfly_runtime::Host;
 use mayfly_services::identity::Keyring;
@@ -20,6 +21,9 @@ pub(crate) struct Cloud {
     pub(crate) blobs: Blobs,
     pub(crate) lanes: Lanes,
     pub(crate) garbage: Notify,
+    pub(crate) directory: Directory,
+    /// Whose X-Forwarded-For is believed.
+    pub(crate) trusted_proxies: Vec<Network>,
     /// Held to read while a package is staged and installed, to write while packages are deleted: the same bytes
     /// are the same blob, so one that nobody holds may be wanted again just as it goes.
     pub(crate) packages: RwLock<()>,
@@ -27,9 +31,17 @@ pub(crate) struct Cloud {
 }
 
 impl Cloud {
-    pub(crate) fn new(runner: Runner, keyring: Keyring, blobs: Blobs, lanes: Lanes) -> Cloud {
+    pub(crate) fn new(
+        runner: Runner,
+        keyring: Keyring,
+        blobs: Blobs,
+        lanes: Lanes,
+        trusted_proxies: Vec<Network>,
+    ) -> Cloud {
         let catalogue = mayfly_services::catalogue();
         Cloud {
+            directory: Directory::new(runner.store()),
+            trusted_proxies,
             runner,
             catalogue,
             keyring,

@@ -3,6 +3,7 @@
 //! Everything has a default, so that no file is needed. An unknown key is an error: a misspelt limit must not be
 //! silently ignored.
 
+use crate::gateway::Network;
 use anyhow::Context as _;
 use mayfly_kernel::Limits;
 use serde::Deserialize;
@@ -21,6 +22,9 @@ pub(crate) struct Config {
     pub(crate) region: String,
     /// What functions and clients are told as the gateway's host and port; the listening address if absent.
     pub(crate) authority: Option<String>,
+    /// Proxies in front of Mayfly, as addresses or blocks such as `10.0.0.0/8`: what they write into X-Forwarded-For
+    /// is believed.
+    pub(crate) trusted_proxies: Vec<Network>,
     /// Isolation layers without which the server refuses to start, by the names that `mayfly doctor` prints.
     pub(crate) require: Vec<String>,
     pub(crate) limits: Limits,
@@ -51,6 +55,7 @@ impl Default for Config {
             account: "000000000000".into(),
             region: "us-east-1".into(),
             authority: None,
+            trusted_proxies: Vec::new(),
             require: Vec::new(),
             limits: Limits::default(),
             store: StoreConfig::default(),

@@ -8,6 +8,7 @@ use mayfly_kernel::caller::Principal;
 use mayfly_kernel::{Caller, Fault};
 use mayfly_wire::sigv4::{self, AuthError, ChunkDecoder, Seed, SignedRequest};
 use mayfly_wire::{Protocol, parse_query, sigv2};
+use sha2::{Digest as _, Sha256};
 use std::time::Duration;
 
 /// What is known of a body before it is read.
@@ -150,6 +151,26 @@ pub(super) fn verify(
     }
 }
 
+/// Who signed a request for `scope` that is no call of an API; its body is at hand.
+pub(super) fn signer(cloud: &Cloud, parts: &Parts, scope: &str, body: &[u8]) -> Result<Caller, Fault> {
+    let protocol = Protocol::RestJson;
+    let missing = || Fault::new(403, "AccessDeniedException", "Forbidden");
+    let credential = credential(parts, parts.uri.path(), protocol)?.ok_or_else(missing)?;
+    if credential.service() != scope {
+        let claimed = credential.service().to_owned();
+        return Err(AuthError::WrongService { expected: scope.into(), claimed }.to_fault(protocol));
+    }
+    verify(cloud, parts, &credential, protocol, Some(&sha256_hex(body))).map(|(caller, _)| caller)
+}
+
+pub(super) fn sha256_hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    Sha256::digest(bytes).iter().fold(String::with_capacity(64), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
 /// A call without a signature.
 pub(super) fn anonymous(cloud: &Cloud) -> Caller {
     let site = cloud.runner.site();
@@ -164,7 +185,7 @@ pub(super) fn anonymous(cloud: &Cloud) -> Caller {
 /// A function may only be itself: the socket it calls on must agree with the credentials it uses.
 pub(super) fn agrees(peer: &Peer, caller: &Caller) -> bool {
     match (peer, &caller.principal) {
-        (Peer::Client, _) | (Peer::Function(_), Principal::Anonymous | Principal::Root) => true,
+        (Peer::Client(_), _) | (Peer::Function(_), Principal::Anonymous | Principal::Root) => true,
         (Peer::Function(socket), Principal::Function(claimed)) => socket == claimed,
         (Peer::Function(_), Principal::Service(_)) => false,
     }

@@ -19,7 +19,6 @@ use mayfly_services::{Content, Operation, Reply, s3};
 use mayfly_wire::checksum::Algorithm;
 use mayfly_wire::sigv4::AuthError;
 use mayfly_wire::{Call, Found, Protocol, parse_query};
-use sha2::Digest as _;
 use std::sync::Arc;
 
 /// The variable parts of a path, by their names in the route.
@@ -188,8 +187,8 @@ async fn document(
 }
 
 async fn gather(exchange: &Exchange<'_>, incoming: Incoming) -> Result<Bytes, Fault> {
-    let limit = exchange.cloud.runner.limits().api_request_bytes;
-    bodies::gather(incoming, limit, "api_request_bytes").await
+    let limits = exchange.cloud.runner.limits();
+    bodies::gather(limits, incoming, limits.api_request_bytes, "api_request_bytes").await
 }
 
 /// In the query protocol the operation's name is in the body.
@@ -235,7 +234,7 @@ fn authenticate(exchange: &Exchange<'_>, body: Bytes) -> Result<(Caller, Bytes),
             }
         };
     };
-    let hash = hex(&sha2::Sha256::digest(&body));
+    let hash = auth::sha256_hex(&body);
     let (caller, payload) = auth::verify(exchange.cloud, exchange.parts, credential, protocol, Some(&hash))?;
     admit_peer(exchange.peer, &caller, protocol)?;
     let body = match payload {
@@ -258,14 +257,6 @@ pub(super) fn admit_peer(peer: &Peer, caller: &Caller, protocol: Protocol) -> Re
         true => Ok(()),
         false => Err(AuthError::InvalidToken.to_fault(protocol)),
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::with_capacity(64), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 async fn run(

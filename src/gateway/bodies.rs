@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 use futures_util::{StreamExt, TryStreamExt as _, stream};
 use http_body_util::{BodyExt as _, StreamBody};
 use hyper::body::{Frame, Incoming};
-use mayfly_kernel::Fault;
+use mayfly_kernel::{Fault, Limits};
 use mayfly_runtime::Body;
 use mayfly_services::operation::{Piece, Upload};
 use mayfly_services::runner::commit_fault;
@@ -15,12 +15,17 @@ use mayfly_wire::checksum::{Algorithm, Checksums};
 use mayfly_wire::form_data;
 use mayfly_wire::sigv4::ChunkDecoder;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Reads a whole body of at most `limit` bytes.
-pub(super) async fn gather(mut incoming: Incoming, limit: u64, name: &str) -> Result<Bytes, Fault> {
+pub(super) async fn gather(
+    limits: &Limits,
+    mut incoming: Incoming,
+    limit: u64,
+    name: &str,
+) -> Result<Bytes, Fault> {
     let mut gathered = BytesMut::new();
-    while let Some(frame) = incoming.frame().await {
-        let frame = frame.map_err(|_| incomplete())?;
+    while let Some(frame) = next_frame(limits, &mut incoming).await? {
         let Ok(data) = frame.into_data() else { continue };
         if gathered.len() as u64 + data.len() as u64 > limit {
             let text = format!("Request size exceeded the limit {name} of {limit} bytes");
@@ -31,7 +36,27 @@ pub(super) async fn gather(mut incoming: Incoming, limit: u64, name: &str) -> Re
     Ok(gathered.freeze())
 }
 
-pub(super) fn incomplete() -> Fault {
+/// The next part of a body, unless the client lets it rest too long.
+pub(super) async fn next_frame(
+    limits: &Limits,
+    incoming: &mut Incoming,
+) -> Result<Option<Frame<Bytes>>, Fault> {
+    let rest = Duration::from_secs(limits.request_rest_seconds);
+    match tokio::time::timeout(rest, incoming.frame()).await {
+        Ok(None) => Ok(None),
+        Ok(Some(frame)) => frame.map(Some).map_err(|_| incomplete()),
+        Err(_) => Err(rested()),
+    }
+}
+
+/// As S3 says it.
+fn rested() -> Fault {
+    let text = "Your socket connection to the server was not read from or written to within the timeout period. \
+                Idle connections will be closed.";
+    Fault::new(400, "RequestTimeout", text)
+}
+
+fn incomplete() -> Fault {
     let text = "You did not provide the number of bytes specified by the Content-Length HTTP header";
     Fault::new(400, "IncompleteBody", text)
 }
@@ -72,7 +97,7 @@ pub(super) enum Source {
 
 impl Source {
     /// The next bytes, and how many came over the wire for them; `None` at the end.
-    async fn next(&mut self) -> Result<Option<(Vec<Bytes>, u64)>, Fault> {
+    async fn next(&mut self, limits: &Limits) -> Result<Option<(Vec<Bytes>, u64)>, Fault> {
         let (incoming, form) = match self {
             Source::Body(incoming) => (incoming, None),
             Source::Form { incoming, reader, first } => {
@@ -82,8 +107,8 @@ impl Source {
                 (incoming, Some(reader))
             }
         };
-        while let Some(frame) = incoming.frame().await {
-            let Ok(data) = frame.map_err(|_| incomplete())?.into_data() else { continue };
+        while let Some(frame) = next_frame(limits, incoming).await? {
+            let Ok(data) = frame.into_data() else { continue };
             let arrived = data.len() as u64;
             return match form {
                 None => Ok(Some((vec![data], arrived))),
@@ -124,7 +149,7 @@ pub(super) async fn receive(cloud: &Cloud, mut source: Source, intake: Intake) -
     let mut sink = Sink::new(cloud, Checksums::new(&algorithms), intake.limit);
     let mut arrived = 0;
     let outcome: Result<Vec<(String, String)>, Fault> = async {
-        while let Some((pieces, length)) = source.next().await? {
+        while let Some((pieces, length)) = source.next(cloud.runner.limits()).await? {
             arrived += length;
             for data in pieces {
                 match &mut decoder {

@@ -8,7 +8,6 @@ use super::aws::{self, Exchange};
 use super::bodies::{self, Intake, Source};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
-use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use mayfly_kernel::{Caller, Fault};
 use mayfly_services::Reply;
@@ -42,7 +41,7 @@ struct Form {
 
 pub(super) async fn upload(exchange: &Exchange<'_>, mut incoming: Incoming) -> Result<Reply, Fault> {
     let mut reader = reader(exchange).ok_or_else(malformed)?;
-    let mut form = read_fields(&mut incoming, &mut reader).await?;
+    let mut form = read_fields(exchange.cloud.runner.limits(), &mut incoming, &mut reader).await?;
     let bucket = exchange.path.trim_matches('/').to_owned();
     let key = field(&form.fields, "key").ok_or_else(|| lacks("key"))?.replace("${filename}", &form.filename);
     let (caller, length) = admit(exchange, &form.fields, &bucket)?;
@@ -92,10 +91,10 @@ fn too_small(size: u64, min: u64) -> Fault {
         .with_field("MinSizeAllowed", min.to_string())
 }
 
-async fn read_fields(incoming: &mut Incoming, reader: &mut Reader) -> Result<Form, Fault> {
+async fn read_fields(limits: &Limits, incoming: &mut Incoming, reader: &mut Reader) -> Result<Form, Fault> {
     let mut fields = Fields::new();
-    while let Some(frame) = incoming.frame().await {
-        let Ok(data) = frame.map_err(|_| bodies::incomplete())?.into_data() else { continue };
+    while let Some(frame) = bodies::next_frame(limits, incoming).await? {
+        let Ok(data) = frame.into_data() else { continue };
         let mut pieces = reader.push(&data).map_err(refused)?.into_iter();
         while let Some(piece) = pieces.next() {
             match piece {

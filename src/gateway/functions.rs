@@ -3,18 +3,30 @@
 //! A function behind the Runtime API gets the request as an event; one that speaks HTTP gets the request itself,
 //! and both bodies stream through.
 
-use super::{Request, Response, bodies, boxed, respond};
+use super::directory::Endpoint;
+use super::{Request, Response, auth, bodies, boxed, idle, respond, source};
 use crate::cloud::Cloud;
+use bytes::Bytes;
+use http::header::{
+    ACCESS_CONTROL_REQUEST_METHOD, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HOST, ORIGIN, TE,
+    TRAILER, TRANSFER_ENCODING, UPGRADE,
+};
 use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue};
 use hyper::body::Incoming;
 use mayfly_kernel::function::{Invocation, Refusal, Version};
-use mayfly_kernel::{Arn, Caller, Fault};
-use mayfly_runtime::{FetchError, body};
-use mayfly_services::apigateway::{self, Cors, cors_headers, payload};
-use mayfly_services::lambda;
-use std::collections::{BTreeMap, HashMap};
+use mayfly_kernel::{Caller, Fault, Limits};
+use mayfly_runtime::{Body, FetchError, body};
+use mayfly_services::apigateway::{Cors, cors_headers, payload};
+use mayfly_services::lambda::UrlAuth;
+use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use tracing::error;
+
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Which API or function URL is meant.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +41,16 @@ pub(super) struct Address {
 enum Kind {
     Api,
     Url,
+}
+
+impl Address {
+    /// The API's own part of a request's path.
+    fn path<'a>(&self, parts: &'a Parts) -> &'a str {
+        match &parts.uri.path()[self.prefix.len()..] {
+            "" => "/",
+            path => path,
+        }
+    }
 }
 
 /// `ID.execute-api.…` and `ID.lambda-url.…`, or `/_api/ID/…` and `/_url/ID/…`.
@@ -53,60 +75,57 @@ pub(super) fn address(host: &str, path: &str) -> Option<Address> {
     Some(Address { kind, id, prefix })
 }
 
-/// A request whose function has been found.
-struct Route {
-    version: Version,
-    invoked_arn: String,
-    format: String,
-    timeout: Duration,
-    cors: Option<Cors>,
-    account: String,
-    route_key: String,
-    stage: String,
+/// A request on its way to a function.
+struct Exchange<'a> {
+    cloud: &'a Arc<Cloud>,
+    address: &'a Address,
+    peer: IpAddr,
+    request_id: &'a str,
+    endpoint: &'a Endpoint,
     path_parameters: BTreeMap<String, String>,
-    stage_variables: HashMap<String, String>,
+    /// Of a call that had to be signed.
+    caller: Option<Caller>,
 }
 
+/// What the directory says of a request.
 enum Found {
-    Route(Box<Route>),
+    Route(Arc<Endpoint>, BTreeMap<String, String>, UrlAuth),
     /// The gateway answers by itself.
-    Plain(u16, &'static str, Option<Cors>),
+    Plain(u16, &'static str),
 }
 
-pub(super) async fn answer(cloud: &Arc<Cloud>, address: Address, request: Request) -> Response {
+pub(super) async fn answer(cloud: &Arc<Cloud>, peer: IpAddr, address: Address, request: Request) -> Response {
     let request_id = cloud.runner.request_id();
     let (parts, incoming) = request.into_parts();
-    let path = &parts.uri.path()[address.prefix.len()..];
-    let path = if path.is_empty() { "/" } else { path };
-    let origin = header(&parts, "origin");
+    let origin = parts.headers.get(ORIGIN).cloned();
     let found = match address.kind {
-        Kind::Api => api(cloud, &address.id, parts.method.as_str(), path, &request_id),
+        Kind::Api => api(cloud, &address.id, parts.method.as_str(), address.path(&parts), &request_id),
         Kind::Url => url(cloud, &address.id, &request_id),
     };
     let (mut response, cors) = match found {
         Err(fault) => {
-            tracing::error!(%fault, request_id, "a request could not be routed");
+            error!(%fault, request_id, "a request could not be routed");
             (plain(500, "Internal Server Error"), None)
         }
-        Ok(found) => {
-            let cors = match &found {
-                Found::Route(route) => route.cors.clone(),
-                Found::Plain(_, _, cors) => cors.clone(),
+        Ok((_, Some(cors))) if is_preflight(&parts) => {
+            return preflight(&cors, origin.as_ref());
+        }
+        Ok((Found::Plain(status, text), cors)) => (plain(status, text), cors),
+        Ok((Found::Route(endpoint, path_parameters, auth), cors)) => {
+            let exchange = Exchange {
+                cloud,
+                address: &address,
+                peer,
+                request_id: &request_id,
+                endpoint: &endpoint,
+                path_parameters,
+                caller: None,
             };
-            if let Some(cors) = cors.as_ref().filter(|_| is_preflight(&parts)) {
-                return preflight(cors, origin);
-            }
-            let response = match found {
-                Found::Plain(status, text, _) => plain(status, text),
-                Found::Route(route) => {
-                    call(cloud, &address, *route, &parts, path, incoming, &request_id).await
-                }
-            };
-            (response, cors)
+            (admit(exchange, auth, parts, incoming).await, cors)
         }
     };
     if let Some(cors) = cors {
-        for (name, value) in cors_headers(&cors, origin, false).unwrap_or_default() {
+        for (name, value) in cors_headers(&cors, text(origin.as_ref()), false).unwrap_or_default() {
             response.headers_mut().remove(name);
             respond::set(&mut response, name, &value);
         }
@@ -116,20 +135,20 @@ pub(super) async fn answer(cloud: &Arc<Cloud>, address: Address, request: Reques
     response
 }
 
-fn header<'a>(parts: &'a Parts, name: &str) -> &'a str {
-    parts.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+fn text(value: Option<&HeaderValue>) -> &str {
+    value.and_then(|value| value.to_str().ok()).unwrap_or_default()
 }
 
 fn is_preflight(parts: &Parts) -> bool {
     parts.method == http::Method::OPTIONS
-        && parts.headers.contains_key("origin")
-        && parts.headers.contains_key("access-control-request-method")
+        && parts.headers.contains_key(ORIGIN)
+        && parts.headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD)
 }
 
-fn preflight(cors: &Cors, origin: &str) -> Response {
+fn preflight(cors: &Cors, origin: Option<&HeaderValue>) -> Response {
     let mut response = http::Response::new(body::empty());
     *response.status_mut() = http::StatusCode::NO_CONTENT;
-    for (name, value) in cors_headers(cors, origin, true).unwrap_or_default() {
+    for (name, value) in cors_headers(cors, text(origin), true).unwrap_or_default() {
         respond::set(&mut response, name, &value);
     }
     response
@@ -140,164 +159,156 @@ fn plain(status: u16, message: &str) -> Response {
     let text = serde_json::json!({ "message": message }).to_string();
     let mut response = http::Response::new(body::full(text));
     *response.status_mut() = http::StatusCode::from_u16(status).unwrap_or_default();
-    respond::set(&mut response, "content-type", "application/json");
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }
 
-fn api(cloud: &Cloud, id: &str, method: &str, path: &str, request_id: &str) -> Result<Found, Fault> {
-    let site = cloud.runner.site();
-    let caller = Caller::service("apigateway.amazonaws.com", &site.account, &site.region);
-    let decoded = percent_encoding::percent_decode_str(path).decode_utf8_lossy().into_owned();
-    cloud.runner.view(&caller, request_id, |cx| {
-        let Some(hit) = apigateway::route(cx, id, method, &decoded)? else {
-            return Ok(Found::Plain(404, "Not Found", None));
+type Directed = Result<(Found, Option<Cors>), Fault>;
+
+fn api(cloud: &Cloud, id: &str, method: &str, path: &str, request_id: &str) -> Directed {
+    let missing = Found::Plain(404, "Not Found");
+    let Some(api) = cloud.directory.api(cloud, id, request_id)? else { return Ok((missing, None)) };
+    let decoded = percent_encoding::percent_decode_str(path).decode_utf8_lossy();
+    let Some(hit) = api.route(method, &decoded) else { return Ok((missing, None)) };
+    let cors = api.cors().cloned();
+    if hit.target.is_none() {
+        return Ok((missing, cors));
+    }
+    Ok(match api.endpoint(cloud, &hit, request_id)? {
+        None => (Found::Plain(500, "Internal Server Error"), cors),
+        Some(endpoint) => (Found::Route(endpoint, hit.path_parameters(), UrlAuth::Anyone), cors),
+    })
+}
+
+fn url(cloud: &Cloud, id: &str, request_id: &str) -> Directed {
+    let forbidden = Found::Plain(403, "Forbidden");
+    let Some(url) = cloud.directory.url(cloud, id, request_id)? else { return Ok((forbidden, None)) };
+    let found = match url.auth {
+        UrlAuth::Nobody => forbidden,
+        UrlAuth::Anyone | UrlAuth::Iam => Found::Route(url.endpoint.clone(), BTreeMap::new(), url.auth),
+    };
+    Ok((found, url.cors.clone()))
+}
+
+/// A body that is still on the wire, or was read to check its signature.
+enum Taken {
+    Incoming(Incoming),
+    Whole(Bytes),
+}
+
+impl Taken {
+    async fn gather(self, limits: &Limits, limit: u64) -> Result<Bytes, Response> {
+        let incoming = match self {
+            Taken::Incoming(incoming) => incoming,
+            Taken::Whole(bytes) => return Ok(bytes),
         };
-        let Some(target) = hit.target else { return Ok(Found::Plain(404, "Not Found", hit.cors)) };
-        let function: Arn = target.function.parse().map_err(|e| Fault::internal("read an integration", e))?;
-        // As the permissions of SAM templates name it: `API/STAGE/METHOD/path`, and `*` for any method.
-        let route = target.route_key.replacen(' ', "", 1).replacen("ANY/", "*/", 1);
-        let resource = format!("{id}/{}/{route}", hit.stage);
-        let source = Arn::new("execute-api", &hit.region, &hit.account, resource).to_string();
-        if !lambda::permits(cx, &function, "apigateway.amazonaws.com", &source)? {
-            return Ok(Found::Plain(500, "Internal Server Error", hit.cors));
-        }
-        let version = match lambda::resolve(cx, &target.function, None) {
-            Ok(version) => version,
-            Err(fault) if !fault.is_server() => {
-                return Ok(Found::Plain(500, "Internal Server Error", hit.cors));
+        bodies::gather(limits, incoming, limit, "http_request_bytes").await.map_err(|fault| {
+            match (fault.status, &*fault.code) {
+                (413, _) => plain(413, "Request Entity Too Large"),
+                (_, "RequestTimeout") => plain(408, "Request Timeout"),
+                _ => plain(400, "Bad Request"),
             }
-            Err(fault) => return Err(fault),
-        };
-        Ok(Found::Route(Box::new(Route {
-            version,
-            invoked_arn: target.function,
-            format: target.payload_format_version,
-            timeout: Duration::from_millis(target.timeout_ms),
-            cors: hit.cors,
-            account: hit.account,
-            route_key: target.route_key,
-            stage: hit.stage,
-            path_parameters: target.path_parameters,
-            stage_variables: hit.variables,
-        })))
-    })
-}
+        })
+    }
 
-fn url(cloud: &Cloud, id: &str, request_id: &str) -> Result<Found, Fault> {
-    let site = cloud.runner.site();
-    let caller = Caller::service("lambda.amazonaws.com", &site.account, &site.region);
-    cloud.runner.view(&caller, request_id, |cx| {
-        let Some(target) = lambda::url_target(cx, id)? else {
-            return Ok(Found::Plain(403, "Forbidden", None));
-        };
-        let cors = target.cors.map(cors_of);
-        if target.auth != lambda::UrlAuth::Anyone {
-            return Ok(Found::Plain(403, "Forbidden", cors));
+    fn stream(self) -> Body {
+        match self {
+            Taken::Incoming(incoming) => boxed(incoming),
+            Taken::Whole(bytes) => body::full(bytes),
         }
-        Ok(Found::Route(Box::new(Route {
-            timeout: Duration::from_millis(target.version.timeout_ms),
-            account: target.version.function.account.clone(),
-            version: target.version,
-            invoked_arn: target.invoked_arn,
-            format: "2.0".into(),
-            cors,
-            route_key: "$default".into(),
-            stage: "$default".into(),
-            path_parameters: BTreeMap::new(),
-            stage_variables: HashMap::new(),
-        })))
-    })
-}
-
-/// A function URL's rules as the gateway applies them.
-fn cors_of(cors: lambda::Cors) -> Cors {
-    Cors {
-        allow_origins: cors.allow_origins.unwrap_or_default(),
-        allow_methods: cors.allow_methods.unwrap_or_default(),
-        allow_headers: cors.allow_headers.unwrap_or_default(),
-        expose_headers: cors.expose_headers.unwrap_or_default(),
-        max_age: cors.max_age,
-        allow_credentials: cors.allow_credentials.unwrap_or(false),
     }
 }
 
-async fn call(
-    cloud: &Arc<Cloud>,
-    address: &Address,
-    route: Route,
-    parts: &Parts,
-    path: &str,
-    incoming: Incoming,
-    request_id: &str,
-) -> Response {
-    if route.version.runtime.speaks_http() {
-        return pass(cloud, route, parts, path, incoming, request_id).await;
+/// Lets in whom the address lets in, and calls the function.
+async fn admit(mut exchange: Exchange<'_>, auth: UrlAuth, parts: Parts, incoming: Incoming) -> Response {
+    let mut taken = Taken::Incoming(incoming);
+    if auth == UrlAuth::Iam {
+        let limits = exchange.cloud.runner.limits();
+        let bytes = match taken.gather(limits, limits.invoke_request_bytes).await {
+            Ok(bytes) => bytes,
+            Err(refusal) => return refusal,
+        };
+        match auth::signer(exchange.cloud, &parts, "lambda", &bytes) {
+            // The account's wall; a caller from elsewhere would need a statement, which needs another account.
+            Ok(caller) if caller.account == exchange.endpoint.account => exchange.caller = Some(caller),
+            Ok(_) => return plain(403, "Forbidden"),
+            Err(fault) => return plain(403, &fault.message),
+        }
+        taken = Taken::Whole(bytes);
     }
+    let version = exchange.endpoint.choice.draw(exchange.cloud.runner.ids());
+    match version.runtime.speaks_http() {
+        true => pass(&exchange, version, parts, taken).await,
+        false => call(&exchange, version, &parts, taken).await,
+    }
+}
+
+/// A function behind the Runtime API: the request becomes an event, the result an answer.
+async fn call(exchange: &Exchange<'_>, version: Arc<Version>, parts: &Parts, taken: Taken) -> Response {
+    let (cloud, kind) = (exchange.cloud, exchange.address.kind);
     let limits = cloud.runner.limits();
-    let limit = match address.kind {
+    let limit = match kind {
         Kind::Api => limits.http_request_bytes,
         Kind::Url => limits.invoke_request_bytes,
     };
-    let Ok(gathered) = bodies::gather(incoming, limit, "http_request_bytes").await else {
-        return plain(413, "Request Entity Too Large");
+    let gathered = match taken.gather(limits, limit).await {
+        Ok(gathered) => gathered,
+        Err(refusal) => return refusal,
     };
-    let event = event(cloud, address, &route, parts, path, &gathered, request_id);
+    let event = event(exchange, parts, &gathered);
     if event.len() as u64 > limits.invoke_request_bytes {
         return plain(413, "Request Entity Too Large");
     }
     let invocation = Invocation {
-        request_id: request_id.into(),
+        request_id: exchange.request_id.into(),
         event,
         event_type: "mayfly.http".into(),
-        invoked_arn: route.invoked_arn,
+        invoked_arn: exchange.endpoint.invoked_arn.clone(),
         client_context: None,
         trace_id: None,
     };
-    let invoked = cloud.host().invoke(Arc::new(route.version), invocation);
-    let outcome = match tokio::time::timeout(route.timeout, invoked).await {
-        Err(_) if address.kind == Kind::Api => return plain(503, "Service Unavailable"),
+    let timeout = exchange.endpoint.timeout.unwrap_or(Duration::from_millis(version.timeout_ms));
+    let invoked = cloud.host().invoke(version, invocation);
+    let outcome = match tokio::time::timeout(timeout, invoked).await {
+        Err(_) if kind == Kind::Api => return plain(503, "Service Unavailable"),
         Err(_) => return plain(502, "Internal Server Error"),
         Ok(Err(refusal)) => return refused(&refusal),
         Ok(Ok(outcome)) => outcome,
     };
-    let answer = outcome.result.ok().and_then(|bytes| payload::answer(&route.format, &bytes));
-    match (answer, address.kind) {
+    let answer = outcome.result.ok().and_then(|bytes| payload::answer(&exchange.endpoint.format, &bytes));
+    match (answer, kind) {
         (Some(answer), _) => write(answer),
         (None, Kind::Api) => plain(500, "Internal Server Error"),
         (None, Kind::Url) => plain(502, "Internal Server Error"),
     }
 }
 
-fn event(
-    cloud: &Cloud,
-    address: &Address,
-    route: &Route,
-    parts: &Parts,
-    path: &str,
-    body: &[u8],
-    request_id: &str,
-) -> Vec<u8> {
+fn event(exchange: &Exchange<'_>, parts: &Parts, body: &[u8]) -> Vec<u8> {
+    let (cloud, endpoint) = (exchange.cloud, exchange.endpoint);
     let headers = parts.headers.iter().map(|(name, value)| {
         (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned())
     });
+    let forwarded = parts.headers.get_all(FORWARDED_FOR).into_iter().filter_map(|value| value.to_str().ok());
+    let anonymous = exchange.address.kind == Kind::Url && exchange.caller.is_none();
     let request = payload::Request {
         method: parts.method.as_str(),
-        raw_path: path,
+        raw_path: exchange.address.path(parts),
         raw_query: parts.uri.query().unwrap_or_default(),
         headers: headers.collect(),
         body,
-        source_ip: "127.0.0.1".into(),
-        request_id,
+        source_ip: source::client(exchange.peer, forwarded, &cloud.trusted_proxies).to_string(),
+        request_id: exchange.request_id,
         at: cloud.runner.clock().now(),
-        account: &route.account,
-        api_id: &address.id,
-        domain: header(parts, "host"),
-        route_key: &route.route_key,
-        stage: &route.stage,
-        path_parameters: &route.path_parameters,
-        stage_variables: &route.stage_variables,
+        account: if anonymous { "anonymous" } else { &endpoint.account },
+        api_id: &exchange.address.id,
+        domain: text(parts.headers.get(HOST)),
+        route_key: &endpoint.route_key,
+        stage: &endpoint.stage,
+        path_parameters: &exchange.path_parameters,
+        stage_variables: &endpoint.stage_variables,
+        caller: exchange.caller.as_ref(),
     };
-    let event = match route.format.as_str() {
+    let event = match endpoint.format.as_str() {
         "1.0" => payload::event_v1(&request),
         _ => payload::event_v2(&request),
     };
@@ -308,11 +319,11 @@ fn write(answer: payload::Answer) -> Response {
     let mut response = http::Response::new(body::full(answer.body));
     *response.status_mut() = http::StatusCode::from_u16(answer.status).unwrap_or_default();
     for (name, value) in answer.headers {
-        // The length is ours to say; hop-by-hop headers are not the function's.
-        if !matches!(name.as_str(), "content-length" | "transfer-encoding" | "connection") {
-            respond::set(&mut response, &name, &value);
-        }
+        respond::set(&mut response, &name, &value);
     }
+    // The length is ours to say.
+    response.headers_mut().remove(CONTENT_LENGTH);
+    hop_by_hop(response.headers_mut());
     response
 }
 
@@ -326,28 +337,51 @@ fn refused(refusal: &Refusal) -> Response {
     }
 }
 
+/// Takes away what is between two neighbours only (RFC 9110, 7.6.1).
+fn hop_by_hop(headers: &mut HeaderMap) {
+    let named = headers.remove(CONNECTION);
+    for name in text(named.as_ref()).split(',').map(str::trim).filter(|name| !name.is_empty()) {
+        headers.remove(name);
+    }
+    for name in [TE, TRAILER, TRANSFER_ENCODING, UPGRADE, EXPECT] {
+        headers.remove(name);
+    }
+    for name in ["keep-alive", "proxy-connection"] {
+        headers.remove(name);
+    }
+}
+
 /// Hands the request itself to a function that speaks HTTP.
-async fn pass(
-    cloud: &Arc<Cloud>,
-    route: Route,
-    parts: &Parts,
-    path: &str,
-    incoming: Incoming,
-    request_id: &str,
-) -> Response {
-    let mut builder = http::Request::builder().method(parts.method.clone());
-    let query = parts.uri.query().map(|query| format!("?{query}")).unwrap_or_default();
-    builder = builder.uri(format!("{path}{query}"));
-    for (name, value) in &parts.headers {
-        if !matches!(name.as_str(), "connection" | "keep-alive" | "upgrade" | "te" | "proxy-connection") {
-            builder = builder.header(name, value);
+async fn pass(exchange: &Exchange<'_>, version: Arc<Version>, mut parts: Parts, taken: Taken) -> Response {
+    if !exchange.address.prefix.is_empty() {
+        let query = parts.uri.query().map(|query| format!("?{query}")).unwrap_or_default();
+        let Ok(uri) = format!("{}{query}", exchange.address.path(&parts)).parse() else {
+            return plain(400, "Bad Request");
+        };
+        parts.uri = uri;
+    }
+    hop_by_hop(&mut parts.headers);
+    for (name, value) in
+        [(FORWARDED_FOR, exchange.peer.to_string()), (REQUEST_ID, exchange.request_id.into())]
+    {
+        if let Ok(value) = HeaderValue::try_from(value) {
+            parts.headers.append(name, value);
         }
     }
-    let Ok(request) = builder.header("x-request-id", request_id).body(boxed(incoming)) else {
-        return plain(400, "Bad Request");
+    let request = http::Request::from_parts(parts, taken.stream());
+    let fetched = exchange.cloud.host().fetch(version, request, exchange.request_id.into());
+    let fetched = match exchange.endpoint.timeout {
+        None => fetched.await,
+        Some(limit) => match tokio::time::timeout(limit, fetched).await {
+            Err(_) => return plain(504, "Gateway Timeout"),
+            Ok(fetched) => fetched.map(|response| response.map(|body| idle::limited(body, limit))),
+        },
     };
-    match cloud.host().fetch(Arc::new(route.version), request, request_id.into()).await {
-        Ok(response) => response,
+    match fetched {
+        Ok(mut response) => {
+            hop_by_hop(response.headers_mut());
+            response
+        }
         Err(FetchError::Refused(refusal)) => refused(&refusal),
         Err(FetchError::Timeout) => plain(504, "Gateway Timeout"),
         Err(FetchError::Crashed(_) | FetchError::BadGateway(_)) => plain(502, "Bad Gateway"),

@@ -9,9 +9,12 @@
 mod auth;
 mod aws;
 mod bodies;
+mod directory;
 mod forms;
 mod functions;
+mod idle;
 mod respond;
+mod source;
 mod stage;
 
 use crate::cloud::Cloud;
@@ -22,12 +25,15 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use mayfly_kernel::Arn;
 use mayfly_runtime::{Body, body};
 use std::convert::Infallible;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tracing::{debug, warn};
 
+pub(crate) use directory::Directory;
+pub(crate) use source::Network;
 pub(crate) use stage::blob_id;
 
 pub(crate) type Request = http::Request<Incoming>;
@@ -36,10 +42,19 @@ pub(crate) type Response = http::Response<Body>;
 /// Whose connection it is.
 #[derive(Clone, Debug)]
 pub(crate) enum Peer {
-    /// Anyone who can reach the listening address.
-    Client,
+    /// Anyone who can reach the listening address, from there.
+    Client(IpAddr),
     /// The instance of a function, through the socket inside its sandbox.
     Function(Arn),
+}
+
+impl Peer {
+    fn address(&self) -> IpAddr {
+        match self {
+            Peer::Client(address) => *address,
+            Peer::Function(_) => Ipv4Addr::LOCALHOST.into(),
+        }
+    }
 }
 
 /// Accepts connections until told to stop.
@@ -54,10 +69,10 @@ pub(crate) async fn serve(cloud: Arc<Cloud>, listener: TcpListener, stop: watch:
             () = stopped(&mut stopping) => return,
         };
         match accepted {
-            Ok((stream, _)) => {
+            Ok((stream, from)) => {
                 let (cloud, stop) = (cloud.clone(), stop.clone());
                 tokio::spawn(async move {
-                    connection(cloud, stream, Peer::Client, stop).await;
+                    connection(cloud, stream, Peer::Client(from.ip()), stop).await;
                     drop(place);
                 });
             }
@@ -84,6 +99,7 @@ pub(crate) async fn connection(
 ) {
     let _ = stream.set_nodelay(true);
     let head_timeout = Duration::from_secs(cloud.runner.limits().request_head_seconds);
+    let peer = Arc::new(peer);
     let service = service_fn(move |request| {
         let (cloud, peer) = (cloud.clone(), peer.clone());
         async move { Ok::<_, Infallible>(answer(&cloud, &peer, request).await) }
@@ -118,7 +134,7 @@ enum Door {
 async fn answer(cloud: &Arc<Cloud>, peer: &Peer, request: Request) -> Response {
     match door(&request) {
         Door::Health => health(),
-        Door::Functions(address) => functions::answer(cloud, address, request).await,
+        Door::Functions(address) => functions::answer(cloud, peer.address(), address, request).await,
         Door::Aws { bucket } => aws::answer(cloud, peer, bucket, request).await,
     }
 }

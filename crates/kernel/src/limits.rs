@@ -60,6 +60,8 @@ pub struct Limits {
     pub connections: usize,
     /// A client that has not sent its request's head by then is cut off.
     pub request_head_seconds: u64,
+    /// A client that sends nothing more of its request's body for this long is cut off.
+    pub request_rest_seconds: u64,
 }
 
 impl Default for Limits {
@@ -99,6 +101,7 @@ impl Default for Limits {
             delivery_depth: 16,
             connections: 20_000,
             request_head_seconds: 20,
+            request_rest_seconds: 60,
         }
     }
 }

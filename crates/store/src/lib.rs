@@ -39,7 +39,7 @@ pub use map::{Map, Raw, Record, Scan, Space};
 pub use store::Store;
 pub use ticket::Ticket;
 pub use tx::Tx;
-pub use watch::Watch;
+pub use watch::{Changes, Watch};
 
 /// The place of a commit in the store's one order. Strictly increasing; numbers may be skipped.
 pub type Version = u64;

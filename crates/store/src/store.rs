@@ -4,7 +4,8 @@ use crate::engine::{Engine, Stats};
 use crate::local::{Local, LocalOptions};
 use crate::memory::Memory;
 use crate::timeline::Reader;
-use crate::{OpenError, Tx, Watch};
+use crate::{Changes, OpenError, Space, Tx, Watch};
+use bytes::Bytes;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -37,6 +38,13 @@ impl Store {
     /// Watches all keys that begin with `prefix`, from now on.
     pub fn watch(&self, prefix: &[u8]) -> Watch {
         self.0.watches().register(prefix)
+    }
+
+    /// Counts the commits that touch any of these maps, from now on.
+    pub fn changes(&self, spaces: &[Space]) -> Changes {
+        let prefixes: Vec<_> =
+            spaces.iter().map(|space| Bytes::copy_from_slice(&space.0.to_be_bytes())).collect();
+        self.0.watches().count(&prefixes)
     }
 
     /// Makes everything durable and stops the engine. Commits answer `Closed` from then on.

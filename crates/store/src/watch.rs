@@ -8,7 +8,7 @@ use bytes::Bytes;
 use parking_lot::RwLock;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use tokio::sync::watch;
 
 /// The watched prefixes of a store.
@@ -22,7 +22,9 @@ pub(crate) struct Watches {
 #[derive(Default)]
 struct Prefixes {
     channels: HashMap<Bytes, watch::Sender<()>>,
-    /// The lengths of the watched prefixes, and how many have each.
+    /// Counters stay for the life of the store.
+    counters: HashMap<Bytes, Vec<Arc<AtomicU64>>>,
+    /// The lengths of the watched and the counted prefixes, and how many have each.
     lengths: BTreeMap<usize, usize>,
 }
 
@@ -43,7 +45,18 @@ impl Watches {
         Watch { prefix, receiver: Some(receiver), watches: self.clone() }
     }
 
-    /// Called after a commit has become visible.
+    pub(crate) fn count(&self, counted: &[Bytes]) -> Changes {
+        let changes = Changes::default();
+        let mut prefixes = self.prefixes.write();
+        for prefix in counted {
+            prefixes.counters.entry(prefix.clone()).or_default().push(changes.0.clone());
+            *prefixes.lengths.entry(prefix.len()).or_default() += 1;
+            self.count.fetch_add(1, Ordering::SeqCst);
+        }
+        changes
+    }
+
+    /// Called after a commit has become visible and before it is acknowledged.
     pub(crate) fn notify(&self, writes: &Writes) {
         if self.count.load(Ordering::SeqCst) == 0 {
             return;
@@ -51,11 +64,29 @@ impl Watches {
         let prefixes = self.prefixes.read();
         for key in writes.keys() {
             for length in prefixes.lengths.keys().take_while(|length| **length <= key.len()) {
-                if let Some(sender) = prefixes.channels.get(&key[..*length]) {
+                let prefix = &key[..*length];
+                if let Some(sender) = prefixes.channels.get(prefix) {
                     sender.send_replace(());
+                }
+                for counter in prefixes.counters.get(prefix).into_iter().flatten() {
+                    counter.fetch_add(1, Ordering::SeqCst);
                 }
             }
         }
+    }
+}
+
+/// Counts commits that touch any of some prefixes, so that what was derived from them can be kept until it is stale.
+///
+/// The count grows after a commit has become visible and before it is acknowledged. So what was read from a view
+/// begun after [`Changes::count`] was asked is current for as long as the count is the same, except for commits
+/// whose writers do not know yet that they succeeded.
+#[derive(Clone, Default)]
+pub struct Changes(Arc<AtomicU64>);
+
+impl Changes {
+    pub fn count(&self) -> u64 {
+        self.0.load(Ordering::SeqCst)
     }
 }
 

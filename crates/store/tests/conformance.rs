@@ -4,7 +4,7 @@
 
 mod support;
 
-use mayfly_store::{CommitError, Durability, LocalOptions, Order, Store};
+use mayfly_store::{CommitError, Durability, LocalOptions, Map, Order, Raw, Space, Store};
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::ops::Bound;
@@ -253,6 +253,23 @@ fn a_watch_notices_commits_under_its_prefix_and_misses_none() {
         assert!(is_ready(&mut Box::pin(watch.changed())), "{engine}");
         assert_eq!(commit(loser), Err(CommitError::Conflict));
         assert!(!is_ready(&mut Box::pin(watch.changed())), "{engine}: a refused commit is no change");
+    }
+}
+
+#[test]
+fn a_counted_change_is_counted_before_it_is_acknowledged() {
+    for (engine, store, _dir) in engines() {
+        let changes = store.changes(&[Space(7), Space(9)]);
+        let put = |space: u16, number: u64| {
+            let mut tx = store.begin();
+            Map::<(u64,), Raw>::new(Space(space)).put(&mut tx, &(number,), &Raw::default());
+            tx.commit(Durability::Relaxed).wait().unwrap();
+            changes.count()
+        };
+        assert_eq!(put(8, 1), 0, "{engine}: another map");
+        assert_eq!(put(7, 1), 1, "{engine}");
+        assert_eq!(put(9, 1), 2, "{engine}");
+        assert_eq!(put(8, 2), 2, "{engine}");
     }
 }
 

@@ -1,7 +1,7 @@
 //! API Gateway v2: HTTP APIs that call functions.
 //!
 //! An API has routes, integrations and stages. A stage with auto-deploy serves the API as it is; another serves the
-//! snapshot that its deployment took. The gateway asks [`route`] what a request means, and [`payload`] turns a
+//! snapshot that its deployment took. The gateway has an API read whole by [`compile`], keeps it, and asks it what a request means, and [`payload`] turns a
 //! request into the event a function expects and its answer back into HTTP.
 //!
 //! Deliberately absent: WebSocket APIs, authorizers, HTTP and private integrations, parameter mapping, custom
@@ -25,7 +25,7 @@ mod tags;
 mod tests;
 
 pub use model::Cors;
-pub use routing::{Hit, Target, cors_headers, route};
+pub use routing::{Compiled, Hit, READ_FROM, Target, compile, cors_headers};
 
 use crate::Service;
 

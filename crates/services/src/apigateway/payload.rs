@@ -2,9 +2,10 @@
 //!
 //! Pure: a request's parts in, JSON out; JSON in, an answer's parts out.
 
+use crate::identity::Identity;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use mayfly_kernel::Time;
+use mayfly_kernel::{Caller, Time};
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, HashMap};
 
@@ -28,6 +29,8 @@ pub struct Request<'a> {
     pub stage: &'a str,
     pub path_parameters: &'a BTreeMap<String, String>,
     pub stage_variables: &'a HashMap<String, String>,
+    /// Who signed it, where a signature is asked for.
+    pub caller: Option<&'a Caller>,
 }
 
 /// What goes back to the client.
@@ -144,6 +147,9 @@ pub fn event_v2(request: &Request<'_>) -> Value {
         ("stageVariables", Some(json!(request.stage_variables))),
         ("body", body.map(Value::String)),
     ];
+    if let Some(caller) = request.caller {
+        event["requestContext"]["authorizer"] = json!({ "iam": iam(caller) });
+    }
     for (name, value) in optional {
         match value {
             Some(Value::Object(map)) if map.is_empty() => {}
@@ -152,6 +158,19 @@ pub fn event_v2(request: &Request<'_>) -> Value {
         }
     }
     event
+}
+
+fn iam(caller: &Caller) -> Value {
+    let identity = Identity::of(caller);
+    json!({
+        "accessKey": caller.access_key,
+        "accountId": caller.account,
+        "callerId": identity.user_id,
+        "cognitoIdentity": null,
+        "principalOrgId": null,
+        "userArn": identity.arn.to_string(),
+        "userId": identity.user_id,
+    })
 }
 
 /// The event in format 1.0.

@@ -1,77 +1,108 @@
 //! What a request to an API means: its stage, its route, and the function behind it.
 
 use super::keys::{APIS, DEPLOYMENTS, STAGES};
-use super::model::{Cors, Integration, Route, Stage};
+use super::model::{Api, Cors, Integration, Route, STAGES_PER_API, Stage};
 use super::{integrations, routes};
-use crate::Cx;
-use mayfly_kernel::Fault;
+use crate::{Cx, spaces};
+use mayfly_kernel::{Arn, Fault};
+use mayfly_store::{Scan, Space};
 use std::collections::{BTreeMap, HashMap};
 
-/// What answers a request.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Hit {
-    pub stage: String,
-    pub variables: HashMap<String, String>,
+/// The maps that [`compile`] reads.
+pub const READ_FROM: [Space; 5] = [
+    spaces::APIGATEWAY_APIS,
+    spaces::APIGATEWAY_ROUTES,
+    spaces::APIGATEWAY_INTEGRATIONS,
+    spaces::APIGATEWAY_STAGES,
+    spaces::APIGATEWAY_DEPLOYMENTS,
+];
+
+/// An API as the gateway serves it, to be kept for as long as none of [`READ_FROM`] changes.
+#[derive(Debug)]
+pub struct Compiled {
     pub cors: Option<Cors>,
-    /// `None`: no route fits.
-    pub target: Option<Target>,
     /// The account that owns the API.
     pub account: String,
     pub region: String,
+    stages: Vec<CompiledStage>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
+pub struct CompiledStage {
+    pub name: String,
+    pub variables: HashMap<String, String>,
+    /// The best fit comes first.
+    routes: Vec<Target>,
+}
+
+/// A route and what answers it.
+#[derive(Debug)]
 pub struct Target {
+    /// Tells the targets of an API apart: they are numbered from 0 on.
+    pub number: usize,
     pub route_key: String,
     /// The function's ARN.
     pub function: String,
     pub payload_format_version: String,
     pub timeout_ms: u64,
-    pub path_parameters: BTreeMap<String, String>,
+    /// As the permissions of SAM templates name the route: `arn:…:API/STAGE/METHOD/path`, `*` for any method.
+    pub source_arn: String,
+    pattern: Pattern,
 }
 
-/// Finds the route of an API for a decoded path; `None` if there is no such API or stage.
-///
-/// A first segment that names a stage chooses it and still belongs to the path; otherwise `$default` serves.
-pub fn route(cx: &mut Cx<'_>, api: &str, method: &str, path: &str) -> Result<Option<Hit>, Fault> {
+/// A request's place in an API. A stage without a target: no route fits.
+#[derive(Clone, Copy, Debug)]
+pub struct Hit<'a> {
+    pub stage: &'a CompiledStage,
+    pub target: Option<&'a Target>,
+    /// What is left of the path after the stage.
+    rest: &'a str,
+}
+
+impl Hit<'_> {
+    pub fn path_parameters(&self) -> BTreeMap<String, String> {
+        self.target.map(|target| target.pattern.parameters(self.rest)).unwrap_or_default()
+    }
+}
+
+/// Reads an API whole; `None` if there is none, or it has no endpoint.
+pub fn compile(cx: &mut Cx<'_>, api: &str) -> Result<Option<Compiled>, Fault> {
     // Who may call a function is decided by the function's own policy, before it is invoked.
     cx.allowed_by_policy();
     let Some(record) = APIS.get(cx.tx, &(api.to_owned(),))? else { return Ok(None) };
     if record.endpoint_disabled {
         return Ok(None);
     }
-    let first = path.trim_start_matches('/').split('/').next().unwrap_or_default();
-    let mut stage = None;
-    if !first.is_empty() {
-        stage = STAGES.get(cx.tx, &(api.to_owned(), first.to_owned()))?;
-    }
-    let named = stage.is_some();
-    if stage.is_none() {
-        stage = STAGES.get(cx.tx, &(api.to_owned(), "$default".to_owned()))?;
-    }
-    let Some(stage) = stage else { return Ok(None) };
-    let rest = if named { &path[1 + first.len()..] } else { path };
-    let rest = if rest.is_empty() { "/" } else { rest };
-    let (routes, integrations) = serving(cx, api, &stage)?;
-    let target = best(&routes, method, rest).and_then(|(route, path_parameters)| {
+    let stages = STAGES.scan(cx.tx, Scan::prefix(&(api.to_owned(),), STAGES_PER_API))?;
+    let mut stages = stages
+        .into_iter()
+        .map(|(_, stage)| compile_stage(cx, &record, stage))
+        .collect::<Result<Vec<_>, _>>()?;
+    let targets = stages.iter_mut().flat_map(|stage| &mut stage.routes);
+    targets.enumerate().for_each(|(number, target)| target.number = number);
+    Ok(Some(Compiled { stages, cors: record.cors, account: record.account, region: record.region }))
+}
+
+fn compile_stage(cx: &Cx<'_>, api: &Api, stage: Stage) -> Result<CompiledStage, Fault> {
+    let (routes, integrations) = serving(cx, &api.id, &stage)?;
+    let target = |route: Route| {
         let id = route.target.as_deref()?.strip_prefix("integrations/")?;
         let integration = integrations.iter().find(|integration| integration.id == id)?;
+        let named = route.key.replacen(' ', "", 1).replacen("ANY/", "*/", 1);
+        let resource = format!("{}/{}/{named}", api.id, stage.name);
         Some(Target {
-            route_key: route.key.clone(),
+            number: 0,
+            pattern: Pattern::of(&route.key)?,
+            route_key: route.key,
             function: integration.uri.clone(),
             payload_format_version: integration.payload_format_version.clone(),
             timeout_ms: integration.timeout_ms,
-            path_parameters,
+            source_arn: Arn::new("execute-api", &api.region, &api.account, resource).to_string(),
         })
-    });
-    Ok(Some(Hit {
-        stage: stage.name,
-        variables: stage.variables,
-        cors: record.cors,
-        target,
-        account: record.account,
-        region: record.region,
-    }))
+    };
+    let mut routes: Vec<Target> = routes.into_iter().filter_map(target).collect();
+    routes.sort_by(|a, b| b.pattern.fit().cmp(&a.pattern.fit()));
+    Ok(CompiledStage { name: stage.name, variables: stage.variables, routes })
 }
 
 fn serving(cx: &Cx<'_>, api: &str, stage: &Stage) -> Result<(Vec<Route>, Vec<Integration>), Fault> {
@@ -83,59 +114,118 @@ fn serving(cx: &Cx<'_>, api: &str, stage: &Stage) -> Result<(Vec<Route>, Vec<Int
     Ok((deployment.routes, deployment.integrations))
 }
 
-/// How well a route fits; the greatest wins. Literal segments beat variables, variables beat a greedy one, anything
+impl Compiled {
+    /// How many targets there are, over all stages.
+    pub fn targets(&self) -> usize {
+        self.stages.iter().map(|stage| stage.routes.len()).sum()
+    }
+
+    /// Finds what a decoded path means; `None` if it names no stage and there is no default one.
+    ///
+    /// A first segment that names a stage chooses it and still belongs to the path; otherwise `$default` serves.
+    pub fn route<'a>(&'a self, method: &str, path: &'a str) -> Option<Hit<'a>> {
+        let first = path.strip_prefix('/').unwrap_or_default().split('/').next().unwrap_or_default();
+        let named = |name: &str| self.stages.iter().find(|stage| stage.name == name);
+        let (stage, rest) = match named(first).filter(|_| !first.is_empty()) {
+            Some(stage) => (stage, &path[1 + first.len()..]),
+            None => (named("$default")?, path),
+        };
+        let rest = if rest.is_empty() { "/" } else { rest };
+        let target = stage.routes.iter().find(|route| route.pattern.fits(method, rest));
+        Some(Hit { stage, target, rest })
+    }
+}
+
+/// A route key, taken apart once.
+#[derive(Debug, PartialEq, Eq)]
+enum Pattern {
+    /// `$default`.
+    Anything,
+    Path {
+        /// `None`: any method.
+        method: Option<String>,
+        segments: Vec<Segment>,
+    },
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Segment {
+    Literal(String),
+    Label(String),
+    /// The last of its pattern.
+    Greedy(String),
+}
+
+/// How specific a pattern is; the greatest wins. Literal segments beat variables, variables beat a greedy one, anything
 /// beats `$default`, and a method beats `ANY`.
 type Fit = (u8, Vec<u8>, bool);
 
-fn best<'a>(routes: &'a [Route], method: &str, path: &str) -> Option<(&'a Route, BTreeMap<String, String>)> {
-    let fitting = routes.iter().filter_map(|route| {
-        let (fit, parameters) = fit(&route.key, method, path)?;
-        Some((fit, route, parameters))
-    });
-    let (_, route, parameters) = fitting.max_by(|(a, ..), (b, ..)| a.cmp(b))?;
-    Some((route, parameters))
+impl Pattern {
+    fn of(key: &str) -> Option<Pattern> {
+        if key == "$default" {
+            return Some(Pattern::Anything);
+        }
+        let (method, pattern) = key.split_once(' ')?;
+        let segment = |text: &str| match text.strip_prefix('{').and_then(|label| label.strip_suffix('}')) {
+            None => Segment::Literal(text.to_owned()),
+            Some(label) => match label.strip_suffix('+') {
+                Some(greedy) => Segment::Greedy(greedy.to_owned()),
+                None => Segment::Label(label.to_owned()),
+            },
+        };
+        let segments = pattern.strip_prefix('/')?.split('/').map(segment).collect();
+        Some(Pattern::Path { method: (method != "ANY").then(|| method.to_owned()), segments })
+    }
+
+    fn fit(&self) -> Fit {
+        let Pattern::Path { method, segments } = self else { return (0, Vec::new(), false) };
+        let kind = |segment: &Segment| match segment {
+            Segment::Greedy(_) => 1,
+            Segment::Label(_) => 2,
+            Segment::Literal(_) => 3,
+        };
+        let class = if matches!(segments.last(), Some(Segment::Greedy(_))) { 1 } else { 2 };
+        (class, segments.iter().map(kind).collect(), method.is_some())
+    }
+
+    fn fits(&self, method: &str, path: &str) -> bool {
+        let Pattern::Path { method: wanted, segments } = self else { return true };
+        wanted.as_ref().is_none_or(|wanted| wanted == method) && matched(segments, path, |_, _| {})
+    }
+
+    fn parameters(&self, path: &str) -> BTreeMap<String, String> {
+        let mut parameters = BTreeMap::new();
+        if let Pattern::Path { segments, .. } = self {
+            matched(segments, path, |label, value| {
+                parameters.insert(label.to_owned(), value.to_owned());
+            });
+        }
+        parameters
+    }
 }
 
-fn fit(key: &str, method: &str, path: &str) -> Option<(Fit, BTreeMap<String, String>)> {
-    let mut parameters = BTreeMap::new();
-    if key == "$default" {
-        return Some(((0, Vec::new(), false), parameters));
-    }
-    let (wanted, pattern) = key.split_once(' ')?;
-    if wanted != "ANY" && wanted != method {
-        return None;
-    }
-    let mut kinds = Vec::new();
-    let mut rest = path.strip_prefix('/')?;
-    let mut segments = pattern.strip_prefix('/')?.split('/').peekable();
-    while let Some(segment) = segments.next() {
-        let label = segment.strip_prefix('{').and_then(|label| label.strip_suffix('}'));
-        if let Some(greedy) = label.and_then(|label| label.strip_suffix('+')) {
-            if rest.is_empty() {
-                return None;
-            }
-            parameters.insert(greedy.to_owned(), rest.to_owned());
-            kinds.push(1);
-            return Some(((1, kinds, wanted != "ANY"), parameters));
-        }
+fn matched(segments: &[Segment], path: &str, mut take: impl FnMut(&str, &str)) -> bool {
+    let Some(mut rest) = path.strip_prefix('/') else { return false };
+    for (at, segment) in segments.iter().enumerate() {
         let (here, after) = rest.split_once('/').map_or((rest, None), |(here, after)| (here, Some(after)));
-        match label {
-            Some(label) if !here.is_empty() => {
-                parameters.insert(label.to_owned(), here.to_owned());
-                kinds.push(2);
+        match segment {
+            Segment::Greedy(label) => {
+                take(label, rest);
+                return !rest.is_empty();
             }
-            None if segment == here => kinds.push(3),
-            Some(_) | None => return None,
+            Segment::Label(label) if !here.is_empty() => take(label, here),
+            Segment::Literal(text) if text == here => {}
+            Segment::Label(_) | Segment::Literal(_) => return false,
         }
-        match (after, segments.peek()) {
-            (Some(after), Some(_)) => rest = after,
-            (None, None) => return Some(((2, kinds, wanted != "ANY"), parameters)),
+        let last = at + 1 == segments.len();
+        match after {
+            Some(after) if !last => rest = after,
             // A trailing slash is not another segment.
-            (Some(""), None) => return Some(((2, kinds, wanted != "ANY"), parameters)),
-            (Some(_), None) | (None, Some(_)) => return None,
+            None | Some("") => return last,
+            Some(_) => return false,
         }
     }
-    None
+    false
 }
 
 /// What a browser is told about a request from this origin; `None` if the origin is not let in.
@@ -172,28 +262,32 @@ pub fn cors_headers(cors: &Cors, origin: &str, preflight: bool) -> Option<Vec<(&
 mod tests {
     use super::*;
 
-    fn routes(keys: &[&str]) -> Vec<Route> {
-        keys.iter().map(|key| Route { key: (*key).into(), ..Route::default() }).collect()
+    fn best<'a>(keys: &[&'a str], method: &str, path: &str) -> Option<(&'a str, BTreeMap<String, String>)> {
+        let mut patterns: Vec<_> = keys.iter().map(|key| (Pattern::of(key).unwrap(), *key)).collect();
+        patterns.sort_by(|(a, _), (b, _)| b.fit().cmp(&a.fit()));
+        let (pattern, key) = patterns.into_iter().find(|(pattern, _)| pattern.fits(method, path))?;
+        Some((key, pattern.parameters(path)))
     }
 
     #[test]
     fn the_most_specific_route_wins() {
-        let table =
-            routes(&["$default", "ANY /{proxy+}", "GET /pets/{id}", "GET /pets/best", "ANY /pets/best"]);
-        let hit = |method: &str, path: &str| {
-            best(&table, method, path).map(|(route, _)| route.key.clone()).unwrap()
-        };
+        let table = ["$default", "ANY /{proxy+}", "GET /pets/{id}", "GET /pets/best", "ANY /pets/best"];
+        let hit = |method: &str, path: &str| best(&table, method, path).unwrap().0;
         assert_eq!(hit("GET", "/pets/best"), "GET /pets/best");
+        assert_eq!(hit("GET", "/pets/best/"), "GET /pets/best");
         assert_eq!(hit("POST", "/pets/best"), "ANY /pets/best");
         assert_eq!(hit("GET", "/pets/7"), "GET /pets/{id}");
         assert_eq!(hit("POST", "/pets/7"), "ANY /{proxy+}");
+        assert_eq!(hit("GET", "/pets/7/tail"), "ANY /{proxy+}");
         assert_eq!(hit("GET", "/"), "$default");
-        assert_eq!(best(&routes(&["GET /pets"]), "GET", "/pet"), None);
+        assert_eq!(best(&["GET /pets"], "GET", "/pet"), None);
+        assert_eq!(best(&["GET /pets/{id}"], "GET", "/pets"), None);
+        assert_eq!(best(&["GET /"], "GET", "/").unwrap().0, "GET /");
     }
 
     #[test]
     fn labels_take_segments_and_greedy_ones_the_rest() {
-        let table = routes(&["GET /a/{one}/b/{rest+}"]);
+        let table = ["GET /a/{one}/b/{rest+}"];
         let (_, parameters) = best(&table, "GET", "/a/x/b/y/z").unwrap();
         assert_eq!(parameters["one"], "x");
         assert_eq!(parameters["rest"], "y/z");

@@ -1,4 +1,4 @@
-use super::route;
+use super::compile;
 use crate::testing::Bench;
 use serde_json::{Value, json};
 
@@ -15,10 +15,11 @@ fn a_quick_created_api_sends_everything_to_its_function() {
     let api =
         call(&bench, "POST /v2/apis", &json!({"name": "a", "protocolType": "HTTP", "target": FUNCTION}));
     let id = api["apiId"].as_str().unwrap();
-    let hit = bench.run(|cx| route(cx, id, "GET", "/any/thing")).unwrap();
+    let compiled = bench.run(|cx| compile(cx, id)).unwrap();
+    let hit = compiled.route("GET", "/any/thing").unwrap();
     let target = hit.target.unwrap();
     assert_eq!((target.function.as_str(), target.route_key.as_str()), (FUNCTION, "$default"));
-    assert_eq!(hit.stage, "$default");
+    assert_eq!(hit.stage.name, "$default");
 }
 
 #[test]
@@ -34,13 +35,18 @@ fn a_stage_without_auto_deploy_serves_what_was_deployed() {
     let target = format!("integrations/{}", integration["integrationId"].as_str().unwrap());
     call(&bench, &path("routes"), &json!({"routeKey": "GET /pets/{id}", "target": target}));
     call(&bench, &path("stages"), &json!({"stageName": "prod"}));
-    let find = |method: &str, path: &str| bench.run(|cx| route(cx, &id, method, path)).unwrap().target;
-    assert!(find("GET", "/prod/pets/7").is_none(), "nothing is deployed yet");
+    let find = |path: &str| {
+        let compiled = bench.run(|cx| compile(cx, &id)).unwrap();
+        let hit = compiled.route("GET", path)?;
+        hit.target.map(|_| hit.path_parameters())
+    };
+    assert!(find("/prod/pets/7").is_none(), "nothing is deployed yet");
     call(&bench, &path("deployments"), &json!({"stageName": "prod"}));
-    assert_eq!(find("GET", "/prod/pets/7").unwrap().path_parameters["id"], "7");
+    assert_eq!(find("/prod/pets/7").unwrap()["id"], "7");
     call(&bench, &path("routes"), &json!({"routeKey": "GET /new", "target": target}));
-    assert!(find("GET", "/prod/new").is_none(), "not in the deployment");
-    assert!(bench.run(|cx| route(cx, &id, "GET", "/pets/7")).is_none(), "there is no $default stage");
+    assert!(find("/prod/new").is_none(), "not in the deployment");
+    let compiled = bench.run(|cx| compile(cx, &id)).unwrap();
+    assert!(compiled.route("GET", "/pets/7").is_none(), "there is no $default stage");
 }
 
 #[test]

@@ -14,6 +14,7 @@ mod sts;
 
 pub use keys::{Keyring, RootKey};
 pub use sessions::Session;
+pub use sts::Identity;
 
 use crate::Service;
 

@@ -56,7 +56,7 @@ mod versions;
 pub use model::package_blob;
 pub use permissions::permits;
 pub use reactions::prepared;
-pub use resolve::{resolve, version_for};
+pub use resolve::{Choice, READ_FROM, resolve, version_for};
 pub use settle::{NotRun, settled};
 pub use urls::{Cors, UrlAuth, UrlTarget, url_target};
 

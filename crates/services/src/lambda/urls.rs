@@ -4,10 +4,10 @@ use super::keys::{URL_IDS, URLS};
 use super::model::{CorsRow, UrlIdRow, UrlRow, VersionRow, timestamp};
 use super::names::{self, Function, Qualifier};
 use super::policy::Request;
-use super::{check, faults, lookup, permissions, resolve};
+use super::resolve::Choice;
+use super::{check, faults, lookup, permissions};
 use crate::Cx;
 use mayfly_kernel::Fault;
-use mayfly_kernel::function::Version;
 use mayfly_store::Scan;
 use serde::{Deserialize, Serialize};
 
@@ -96,7 +96,7 @@ pub enum UrlAuth {
 /// What a function URL leads to.
 #[derive(Clone, Debug)]
 pub struct UrlTarget {
-    pub version: Version,
+    pub choice: Choice,
     pub auth: UrlAuth,
     pub cors: Option<Cors>,
     pub invoked_arn: String,
@@ -117,9 +117,9 @@ pub fn url_target(cx: &mut Cx<'_>, url_id: &str) -> Result<Option<UrlTarget>, Fa
         "NONE" => UrlAuth::Nobody,
         _ => UrlAuth::Iam,
     };
-    let version = resolve::runnable(cx, &function)?;
+    let choice = Choice::of(cx, &function)?;
     Ok(Some(UrlTarget {
-        version,
+        choice,
         auth,
         cors: row.cors.map(Cors::from),
         invoked_arn: function.named_arn().to_string(),

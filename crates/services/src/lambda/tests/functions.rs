@@ -291,7 +291,7 @@ fn a_component_goes_on_serving_until_its_update_is_compiled() {
     let cloud = Cloud::new();
     cloud.ok(&create(), &with(function("f"), json!({ "Runtime": "wasm", "Handler": null })));
     cloud.prepare(&Ok(Vec::new()));
-    let runs = || cloud.0.run(|cx| crate::lambda::resolve(cx, "f", None)).id;
+    let runs = || cloud.0.run(|cx| Ok(crate::lambda::resolve(cx, "f")?.draw(cx.ids))).id;
     let used = || cloud.get("/2016-08-19/account-settings")["AccountUsage"]["TotalCodeSize"].clone();
     let update = |content: &str| {
         cloud.ok(&format!("PUT {FUNCTIONS}/f/code"), &json!({ "ZipFile": zip(content) }));
@@ -449,8 +449,8 @@ fn an_alias_points_shares_and_guards_its_versions() {
     );
     let shared = cloud.ok(&update, &weights(json!({ "2": 0.25 })));
     assert_eq!(shared["RoutingConfig"]["AdditionalVersionWeights"], json!({ "2": 0.25 }));
-    let second =
-        (0..1000).filter(|_| cloud.0.run(|cx| crate::lambda::resolve(cx, "f:prod", None)).label == "2");
+    let second = (0..1000)
+        .filter(|_| cloud.0.run(|cx| Ok(crate::lambda::resolve(cx, "f:prod")?.draw(cx.ids))).label == "2");
     let second = second.count();
     assert!((200..300).contains(&second), "a quarter of a thousand: {second}");
 
@@ -524,7 +524,7 @@ fn concurrency_is_reserved_as_far_as_the_account_reaches() {
         cloud.get(&format!("{FUNCTIONS}/f"))["Concurrency"],
         json!({ "ReservedConcurrentExecutions": 899 })
     );
-    let version = cloud.0.run(|cx| crate::lambda::resolve(cx, "f", None));
+    let version = cloud.0.run(|cx| Ok(crate::lambda::resolve(cx, "f")?.draw(cx.ids)));
     assert_eq!(version.reserved_concurrency, Some(899));
     cloud.ok(&format!("DELETE {path}"), &Value::Null);
     assert_eq!(cloud.get("/2019-09-30/functions/f/concurrency"), json!({}));
@@ -560,9 +560,9 @@ fn tags_belong_to_the_function_as_a_whole() {
 #[test]
 fn every_change_makes_a_version_that_no_old_instance_serves() {
     let cloud = Cloud::with_function();
-    let before = cloud.0.run(|cx| crate::lambda::resolve(cx, "f", None));
+    let before = cloud.0.run(|cx| Ok(crate::lambda::resolve(cx, "f")?.draw(cx.ids)));
     cloud.ok(&format!("PUT {FUNCTIONS}/f/configuration"), &json!({ "MemorySize": 256 }));
-    let after = cloud.0.run(|cx| crate::lambda::resolve(cx, "f", None));
+    let after = cloud.0.run(|cx| Ok(crate::lambda::resolve(cx, "f")?.draw(cx.ids)));
     assert_ne!(before.id, after.id);
     assert_eq!((before.package, after.memory_mib), (after.package, 256));
 }

@@ -119,7 +119,7 @@ fn a_function_url_leads_to_its_version() {
     let found = target(&id).unwrap();
     assert_eq!((found.auth, found.streams), (crate::lambda::UrlAuth::Anyone, false));
     assert_eq!(found.cors.unwrap().allow_origins.unwrap(), ["*"]);
-    assert_eq!((found.invoked_arn.as_str(), found.version.name.as_str()), (ARN, "f"));
+    assert_eq!((found.invoked_arn.as_str(), found.choice.main().name.as_str()), (ARN, "f"));
 
     let update = json!({ "AuthType": "AWS_IAM", "InvokeMode": "RESPONSE_STREAM", "Cors": {} });
     assert_eq!(cloud.ok(&format!("PUT {path}"), &update).get("Cors"), None);
@@ -151,7 +151,7 @@ fn an_alias_has_a_url_of_its_own() {
     assert_eq!(made["FunctionArn"], format!("{ARN}:prod"));
     let id = made["FunctionUrl"].as_str().unwrap()["http://".len()..].split('.').next().unwrap().to_owned();
     let target = || cloud.0.run(|cx| crate::lambda::url_target(cx, &id));
-    assert_eq!(target().unwrap().version.label, "1");
+    assert_eq!(target().unwrap().choice.main().label, "1");
     cloud.ok("DELETE /2015-03-31/functions/f/aliases/prod", &Value::Null);
     assert!(target().is_none());
 }

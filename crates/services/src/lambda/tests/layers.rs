@@ -82,7 +82,7 @@ fn a_function_keeps_its_layers_and_their_order() {
     assert_eq!(made["Layers"], json!([{ "Arn": b1, "CodeSize": 3 }, { "Arn": a1, "CodeSize": 3 }]));
     cloud.ok(&format!("DELETE {LAYERS}/a/versions/1"), &Value::Null);
     assert!(crate::blobs::garbage(cloud.0.store(), 10).unwrap().is_empty(), "the function holds it");
-    let version = cloud.0.run(|cx| crate::lambda::resolve(cx, "f", None));
+    let version = cloud.0.run(|cx| Ok(crate::lambda::resolve(cx, "f")?.draw(cx.ids)));
     assert_eq!(version.layers.len(), 2);
     let bare = cloud.ok("PUT /2015-03-31/functions/f/configuration", &json!({ "Layers": [] }));
     assert_eq!(bare.get("Layers"), None);
