@@ -9,7 +9,7 @@ use super::bodies::{self, Intake, Source};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use hyper::body::Incoming;
-use mayfly_kernel::{Caller, Fault};
+use mayfly_kernel::{Caller, Fault, Limits};
 use mayfly_services::Reply;
 use mayfly_services::operation::Handler;
 use mayfly_wire::form_data::{Malformed, Piece, Reader};

@@ -267,13 +267,18 @@ async fn call(exchange: &Exchange<'_>, version: Arc<Version>, parts: &Parts, tak
         client_context: None,
         trace_id: None,
     };
-    let timeout = exchange.endpoint.timeout.unwrap_or(Duration::from_millis(version.timeout_ms));
     let invoked = cloud.host().invoke(version, invocation);
-    let outcome = match tokio::time::timeout(timeout, invoked).await {
-        Err(_) if kind == Kind::Api => return plain(503, "Service Unavailable"),
-        Err(_) => return plain(502, "Internal Server Error"),
-        Ok(Err(refusal)) => return refused(&refusal),
-        Ok(Ok(outcome)) => outcome,
+    let invoked = match exchange.endpoint.timeout {
+        // The function's own timeout counts from when it has been initialised.
+        None => invoked.await,
+        Some(limit) => match tokio::time::timeout(limit, invoked).await {
+            Err(_) => return plain(503, "Service Unavailable"),
+            Ok(invoked) => invoked,
+        },
+    };
+    let outcome = match invoked {
+        Err(refusal) => return refused(&refusal),
+        Ok(outcome) => outcome,
     };
     let answer = outcome.result.ok().and_then(|bytes| payload::answer(&exchange.endpoint.format, &bytes));
     match (answer, kind) {

@@ -21,7 +21,7 @@ def handler(event, context):
     return {"statusCode": 200, "headers": {"content-type": "application/json"}, "body": json.dumps(event)}
 """
 # Signature Version 4 by hand: the sandbox has no SDK of its own.
-SIGNING = """
+SIGNING = r"""
 import datetime, hashlib, hmac, os, urllib.request
 def handler(event, context):
     url = os.environ["AWS_ENDPOINT_URL"] + event
@@ -40,7 +40,7 @@ def handler(event, context):
                "authorization": f"{credential}, SignedHeaders={names}, Signature={key.hex()}"}
     return urllib.request.urlopen(urllib.request.Request(url, headers=headers)).read().decode()
 """
-NAME = 'def handler(event, context):\n    return "%s"\n'
+NAME = 'def handler(event, context):\n    return {"statusCode": 200, "body": "%s"}\n'
 
 
 def ask(url, method="GET", body=None, headers=None):
