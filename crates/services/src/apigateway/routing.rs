@@ -6,6 +6,7 @@ use super::{integrations, routes};
 use crate::{Cx, spaces};
 use mayfly_kernel::{Arn, Fault};
 use mayfly_store::{Scan, Space};
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 
 /// The maps that [`compile`] reads.
@@ -101,7 +102,7 @@ fn compile_stage(cx: &Cx<'_>, api: &Api, stage: Stage) -> Result<CompiledStage, 
         })
     };
     let mut routes: Vec<Target> = routes.into_iter().filter_map(target).collect();
-    routes.sort_by(|a, b| b.pattern.fit().cmp(&a.pattern.fit()));
+    routes.sort_by_key(|target| Reverse(target.pattern.fit()));
     Ok(CompiledStage { name: stage.name, variables: stage.variables, routes })
 }
 
@@ -264,7 +265,7 @@ mod tests {
 
     fn best<'a>(keys: &[&'a str], method: &str, path: &str) -> Option<(&'a str, BTreeMap<String, String>)> {
         let mut patterns: Vec<_> = keys.iter().map(|key| (Pattern::of(key).unwrap(), *key)).collect();
-        patterns.sort_by(|(a, _), (b, _)| b.fit().cmp(&a.fit()));
+        patterns.sort_by_key(|(pattern, _)| Reverse(pattern.fit()));
         let (pattern, key) = patterns.into_iter().find(|(pattern, _)| pattern.fits(method, path))?;
         Some((key, pattern.parameters(path)))
     }

@@ -291,7 +291,7 @@ fn a_component_goes_on_serving_until_its_update_is_compiled() {
     let cloud = Cloud::new();
     cloud.ok(&create(), &with(function("f"), json!({ "Runtime": "wasm", "Handler": null })));
     cloud.prepare(&Ok(Vec::new()));
-    let runs = || cloud.0.run(|cx| Ok(crate::lambda::resolve(cx, "f")?.draw(cx.ids))).id;
+    let runs = || cloud.0.run(|cx| Ok(crate::lambda::resolve(cx, "f")?.draw(cx.ids))).id.clone();
     let used = || cloud.get("/2016-08-19/account-settings")["AccountUsage"]["TotalCodeSize"].clone();
     let update = |content: &str| {
         cloud.ok(&format!("PUT {FUNCTIONS}/f/code"), &json!({ "ZipFile": zip(content) }));
@@ -564,5 +564,5 @@ fn every_change_makes_a_version_that_no_old_instance_serves() {
     cloud.ok(&format!("PUT {FUNCTIONS}/f/configuration"), &json!({ "MemorySize": 256 }));
     let after = cloud.0.run(|cx| Ok(crate::lambda::resolve(cx, "f")?.draw(cx.ids)));
     assert_ne!(before.id, after.id);
-    assert_eq!((before.package, after.memory_mib), (after.package, 256));
+    assert_eq!((&before.package, after.memory_mib), (&after.package, 256));
 }
