@@ -22,7 +22,6 @@ use mayfly_services::lambda::UrlAuth;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
 use tracing::error;
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
