@@ -41,8 +41,11 @@ pub(crate) fn install(dir: &Path) -> io::Result<()> {
         }
         fs::create_dir_all(file.parent().unwrap_or(dir))?;
         fs::write(&file, text)?;
-        if path.starts_with("java/") {
-            let _ = fs::remove_dir_all(dir.join("java/build"));
+        // What was compiled of an earlier text.
+        for compiled in ["java/build", "python/mayfly_runtime/__pycache__"] {
+            if path.split('/').next() == compiled.split('/').next() {
+                let _ = fs::remove_dir_all(dir.join(compiled));
+            }
         }
     }
     Ok(())

@@ -11,7 +11,7 @@ use crate::platform::Platform;
 use crate::pool::Slot;
 use crate::runtime_api::{Api, Call, Work};
 use crate::sandbox::{Doors, End, Launcher, Sandbox};
-use mayfly_kernel::function::{FunctionError, Version};
+use mayfly_kernel::function::{FunctionError, Runtime, Version};
 use mayfly_kernel::{Limits, Time};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -110,9 +110,22 @@ impl Instance {
         self.sandbox.is_alive()
     }
 
-    /// Waits until the runtime asks for its first event.
+    /// Waits until the instance is ready for its first event.
     pub(crate) async fn initialise(&mut self, within: Duration) -> Result<(), Broken> {
         let deadline = Instant::now() + within;
+        match self.version.runtime {
+            Runtime::Web => self.accepts_connections(deadline).await?,
+            Runtime::Python(_)
+            | Runtime::Node(_)
+            | Runtime::Java(_)
+            | Runtime::Provided(_)
+            | Runtime::Wasm => self.asks_for_an_event(deadline).await?,
+        }
+        self.sandbox.limit_cpu(self.version.memory_mib);
+        Ok(())
+    }
+
+    async fn asks_for_an_event(&mut self, deadline: Instant) -> Result<(), Broken> {
         while self.waiting.is_none() {
             match self.call(deadline).await? {
                 Call::Next(sender) => self.waiting = Some(sender),
@@ -120,13 +133,10 @@ impl Instance {
                 Call::Response(_) | Call::TooLarge(_) | Call::Error(_) => {}
             }
         }
-        self.sandbox.limit_cpu(self.version.memory_mib);
         Ok(())
     }
 
-    /// Waits until a web function accepts connections.
-    pub(crate) async fn initialise_web(&mut self, within: Duration) -> Result<(), Broken> {
-        let deadline = Instant::now() + within;
+    async fn accepts_connections(&mut self, deadline: Instant) -> Result<(), Broken> {
         let mut pause = Duration::from_millis(1);
         while self.sandbox.connect(WEB_PORT).await.is_err() {
             tokio::select! {
@@ -135,7 +145,6 @@ impl Instance {
                 () = tokio::time::sleep(pause) => pause = (pause * 2).min(Duration::from_millis(20)),
             }
         }
-        self.sandbox.limit_cpu(self.version.memory_mib);
         Ok(())
     }
 

@@ -5,8 +5,9 @@
 
 use crate::launcher::protocol::Bind;
 use mayfly_kernel::function::{Runtime, Version};
+use parking_lot::Mutex;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
 /// The clients inside the sandbox, as they are mounted.
@@ -34,12 +35,14 @@ pub(crate) struct Interpreters {
     python: OnceLock<Vec<Interpreter>>,
     node: OnceLock<Vec<Interpreter>>,
     java: OnceLock<Vec<Interpreter>>,
+    /// The Python interpreters for which the client has been compiled.
+    compiled: Mutex<Vec<PathBuf>>,
 }
 
 impl Interpreters {
     pub(crate) fn new(runtimes_dir: PathBuf) -> Interpreters {
         let (python, node, java) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
-        Interpreters { runtimes_dir, python, node, java }
+        Interpreters { runtimes_dir, python, node, java, compiled: Mutex::default() }
     }
 
     pub(crate) fn python(&self) -> &[Interpreter] {
@@ -92,6 +95,7 @@ impl Interpreters {
         match &version.runtime {
             Runtime::Python(wanted) => {
                 let (found, warning) = nearest("Python", self.python(), wanted)?;
+                self.compile_python(found);
                 Ok(self.client("python", found, warning, |program| {
                     vec![program, "-S".into(), "-B".into(), format!("{CLIENT}/bootstrap.py")]
                 }))
@@ -161,6 +165,23 @@ impl Interpreters {
             *program = found.program.display().to_string();
         }
         Start { command, binds: known.and_then(outside).into_iter().collect(), warning: None }
+    }
+
+    /// The Python client is compiled once for each interpreter: inside the sandbox it is read-only, and compiling it
+    /// on every start would take longer than the interpreter's own start. Without the result it works as well.
+    fn compile_python(&self, python: &Interpreter) {
+        let mut compiled = self.compiled.lock();
+        if compiled.contains(&python.program) {
+            return;
+        }
+        // Named by hash, because a folder that is copied or unpacked keeps no times.
+        let options = ["-I", "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash"];
+        let client = self.runtimes_dir.join("python/mayfly_runtime");
+        let done = Command::new(&python.program).args(options).arg(client).stdin(Stdio::null()).output();
+        if !done.as_ref().is_ok_and(|done| done.status.success()) {
+            tracing::warn!(?done, "the Python client is not compiled ahead");
+        }
+        compiled.push(python.program.clone());
     }
 
     /// The Java client is compiled by this machine's compiler, once.
@@ -243,7 +264,7 @@ fn add(found: &mut Vec<Interpreter>, one: Option<Interpreter>) {
 
 /// Version, program and prefix, one on each line.
 fn ask(program: &Path, args: &[&str]) -> Option<Interpreter> {
-    let output = Command::new(program).args(args).stdin(std::process::Stdio::null()).output().ok()?;
+    let output = Command::new(program).args(args).stdin(Stdio::null()).output().ok()?;
     let text = String::from_utf8(output.stdout).ok().filter(|_| output.status.success())?;
     let mut lines = text.lines();
     let version = lines.next()?;

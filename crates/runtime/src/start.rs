@@ -9,14 +9,18 @@ use crate::package::PackageCache;
 use crate::platform::Platform;
 use crate::pool::Slot;
 use crate::sandbox::Launcher;
-use mayfly_kernel::function::{Refusal, Runtime, Version};
+use mayfly_kernel::function::{Refusal, Version};
 use mayfly_kernel::ids::Ids;
 use mayfly_kernel::{Clock, Limits};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+/// How long a start may keep its place among those at once. Sandbox and interpreter are up by then; what goes on is the
+/// function's own initialisation, and nobody else's start waits for that.
+const START_SHARE: Duration = Duration::from_millis(200);
 
 /// Makes instances. One for each host.
 pub(crate) struct Starter {
@@ -91,15 +95,7 @@ impl Starter {
         // As AWS does: an initialisation that is too slow goes on, in the time of the invocation.
         let within = Duration::from_secs(self.limits.init_timeout_seconds.into())
             + Duration::from_millis(version.timeout_ms);
-        let initialised = match version.runtime {
-            Runtime::Web => instance.initialise_web(within).await,
-            Runtime::Python(_)
-            | Runtime::Node(_)
-            | Runtime::Java(_)
-            | Runtime::Provided(_)
-            | Runtime::Wasm => instance.initialise(within).await,
-        };
-        drop(starting);
+        let initialised = share(starting, instance.initialise(within)).await;
         Ok(Started { instance, init_us: crate::host::micros(began.elapsed()), initialised })
     }
 
@@ -159,5 +155,16 @@ impl Starter {
         let code = one(&version.package)?;
         let layers = version.layers.iter().map(one).collect::<Result<_, _>>()?;
         Ok((code, layers))
+    }
+}
+
+/// Runs a start to its end, and gives its place among those at once up after a while.
+async fn share<T>(place: SemaphorePermit<'_>, start: impl Future<Output = T>) -> T {
+    let mut start = std::pin::pin!(start);
+    let in_time = tokio::time::timeout(START_SHARE, &mut start).await;
+    drop(place);
+    match in_time {
+        Ok(done) => done,
+        Err(_) => start.await,
     }
 }

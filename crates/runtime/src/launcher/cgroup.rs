@@ -60,9 +60,9 @@ impl Groups {
         found.into_iter().filter_map(|(home, layer)| home.as_ref().map(|_| layer)).collect()
     }
 
-    /// Makes the groups of one sandbox, with its limits set.
-    pub(crate) fn create(&self, id: u64, memory_bytes: u64, max_processes: u32) -> io::Result<Group> {
-        let child = |home: &Option<PathBuf>| home.as_ref().map(|home| home.join(id.to_string()));
+    /// Makes the groups of one sandbox. They limit nothing yet.
+    pub(crate) fn create(&self, number: u64) -> io::Result<Group> {
+        let child = |home: &Option<PathBuf>| home.as_ref().map(|home| home.join(number.to_string()));
         let group = Group {
             version: self.version,
             memory: child(&self.memory),
@@ -71,22 +71,6 @@ impl Groups {
         };
         for folder in group.folders() {
             make_folder(folder)?;
-        }
-        if let Some(memory) = &group.memory {
-            match self.version {
-                GroupVersion::V1 => {
-                    write(memory, "memory.limit_in_bytes", memory_bytes)?;
-                    // Absent where the kernel does not count swap; then nothing is to be limited.
-                    let _ = write(memory, "memory.memsw.limit_in_bytes", memory_bytes);
-                }
-                GroupVersion::V2 => {
-                    write(memory, "memory.max", memory_bytes)?;
-                    let _ = write(memory, "memory.swap.max", 0_u64);
-                }
-            }
-        }
-        if let Some(pids) = &group.pids {
-            write(pids, "pids.max", u64::from(max_processes))?;
         }
         Ok(group)
     }
@@ -117,6 +101,26 @@ impl Group {
             }
         }
         seen.into_iter()
+    }
+
+    pub(crate) fn limit(&self, memory_bytes: u64, max_processes: u32) -> io::Result<()> {
+        if let Some(memory) = &self.memory {
+            match self.version {
+                GroupVersion::V1 => {
+                    write(memory, "memory.limit_in_bytes", memory_bytes)?;
+                    // Absent where the kernel does not count swap; then nothing is to be limited.
+                    let _ = write(memory, "memory.memsw.limit_in_bytes", memory_bytes);
+                }
+                GroupVersion::V2 => {
+                    write(memory, "memory.max", memory_bytes)?;
+                    let _ = write(memory, "memory.swap.max", 0_u64);
+                }
+            }
+        }
+        match &self.pids {
+            Some(pids) => write(pids, "pids.max", u64::from(max_processes)),
+            None => Ok(()),
+        }
     }
 
     /// Moves the calling process in. A child that it makes later is born inside.

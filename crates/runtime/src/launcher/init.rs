@@ -1,5 +1,7 @@
 //! The first process of a sandbox: it builds the walls around itself, starts the command inside them, and stays to reap.
 //!
+//! What is alike for every sandbox is done before there is a specification, and the rest when it has come.
+//!
 //! When it ends, the kernel kills whatever else runs in the sandbox. It ends when the command does, when the server
 //! closes the control socket (or dies), and when the launcher dies. It runs with the same walls as the command, and
 //! is not dumpable, so that the command cannot look into it although they share a user.
@@ -8,7 +10,7 @@ use super::Launcher;
 use super::cgroup::Group;
 use super::network::{PLATFORM_PORT, RUNTIME_API_PORT, listen, loopback_up};
 use super::privileges;
-use super::protocol::{Event, Exit, Failure, Spec, WANT_SOCKET, send};
+use super::protocol::{Event, Exit, Failure, Spec, WANT_SOCKET, receive, send};
 use super::sys::{Side, fork, make_read_only};
 use super::template::c_path;
 use crate::layers::Layer;
@@ -35,43 +37,81 @@ const OPEN_FILES: u64 = 1024;
 /// What the first process takes over from the launcher.
 pub(super) struct Init<'a> {
     pub launcher: &'a Launcher,
-    pub spec: &'a Spec,
     pub group: &'a Group,
     pub outer_id: Option<u32>,
-    pub log: OwnedFd,
-    pub control: OwnedFd,
+    /// Where the specification comes from.
+    pub door: OwnedFd,
+}
+
+/// A sandbox that has been asked for.
+struct Asked<'a> {
+    launcher: &'a Launcher,
+    outer_id: Option<u32>,
+    spec: Spec,
+    log: OwnedFd,
+    control: OwnedFd,
 }
 
 impl Init<'_> {
     /// Runs in the new namespaces from the first instruction to the last.
     pub(super) fn run(self) -> ! {
-        let code = match self.build() {
-            Err(failure) => {
-                let _ = send(&self.control, &Event::Failed(failure), &[]);
-                1
-            }
-            Ok(listeners) => self.supervise(&listeners).unwrap_or(1),
+        let prepared = self.prepare();
+        // Without a specification the launcher is gone, or has no use for this sandbox any more.
+        let code = match receive::<Spec>(&self.door) {
+            Ok(Some((spec, descriptors))) => match <[OwnedFd; 2]>::try_from(descriptors) {
+                Ok([log, control]) => {
+                    let Init { launcher, outer_id, .. } = self;
+                    Asked { launcher, outer_id, spec, log, control }.run(prepared)
+                }
+                Err(_) => 1,
+            },
+            Ok(None) | Err(_) => 1,
         };
         // Not `exit`: what the launcher registered to run at its end is not this process's to run.
         super::sys::exit_now(code)
     }
 
-    fn build(&self) -> Result<[TcpListener; 2], Failure> {
-        let step = |name: &'static str| move |cause: io::Error| Failure::new(name, &cause);
+    /// Whatever is alike for all sandboxes.
+    fn prepare(&self) -> Result<[TcpListener; 2], Failure> {
+        set_parent_process_death_signal(Some(Signal::KILL))
+            .map_err(|e| step("be bound to the launcher")(e.into()))?;
         setsid().map_err(|e| step("start a session")(e.into()))?;
         self.group.enter().map_err(step("enter the control group"))?;
-        self.root()?;
         rustix::system::sethostname(b"sandbox").map_err(|e| step("name the host")(e.into()))?;
         loopback_up().map_err(step("turn the loopback interface on"))?;
-        let listeners = [
+        let sealed = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC | MountFlags::RDONLY;
+        mount("proc", self.launcher.template.root().join("proc"), "proc", sealed, None)
+            .map_err(|e| step("mount /proc")(e.into()))?;
+        Ok([
             listen(RUNTIME_API_PORT).map_err(step("listen for the Runtime API"))?,
             listen(PLATFORM_PORT).map_err(step("listen for the platform"))?,
-        ];
+        ])
+    }
+}
+
+fn step(name: &'static str) -> impl Fn(io::Error) -> Failure {
+    move |cause| Failure::new(name, &cause)
+}
+
+impl Asked<'_> {
+    /// Ends with the process's exit status.
+    fn run(self, prepared: Result<[TcpListener; 2], Failure>) -> i32 {
+        match prepared.and_then(|listeners| self.build().map(|()| listeners)) {
+            Err(failure) => {
+                let _ = send(&self.control, &Event::Failed(failure), &[]);
+                1
+            }
+            Ok(listeners) => self.supervise(&listeners).unwrap_or(1),
+        }
+    }
+
+    fn build(&self) -> Result<(), Failure> {
+        self.root()?;
         self.unprivileged().map_err(step("give up privileges"))?;
         if self.launcher.layers.contains(&Layer::Seccomp) {
             self.launcher.filters.install().map_err(step("filter system calls"))?;
         }
-        Ok(listeners)
+        Ok(())
     }
 
     /// Adds this sandbox's own mounts to the template, and makes it the only thing there is.
@@ -91,9 +131,6 @@ impl Init<'_> {
         let tmp = CString::new(tmp).map_err(|e| Failure::new("mount /tmp", &io::Error::other(e)))?;
         mount("tmpfs", at("tmp"), "tmpfs", harmless, Some(tmp.as_c_str()))
             .map_err(|e| Failure::new("mount /tmp", &e.into()))?;
-        let sealed = harmless | MountFlags::NOEXEC | MountFlags::RDONLY;
-        mount("proc", at("proc"), "proc", sealed, None)
-            .map_err(|e| Failure::new("mount /proc", &e.into()))?;
         enter_root(root).map_err(failed("change the root".into()))
     }
 

@@ -1,8 +1,11 @@
 //! The launcher: a small process that makes sandboxes, so that the cost of a clone never grows with the server's heap.
 //!
-//! It has one thread and no runtime. It reads [`Request`]s from its standard input, a socket; clones itself into new
-//! namespaces for each [`Spec`], where [`init`] takes over; reaps what has ended; and tells the server. It ends when the
-//! server closes the socket, and takes every sandbox with it.
+//! It has one thread and no runtime. It reads [`Request`]s from its standard input, a socket; gives each [`Spec`] to a
+//! clone of itself in new namespaces, where [`init`] takes over; reaps what has ended; and tells the server. It ends
+//! when the server closes the socket, and takes every sandbox with it.
+//!
+//! One clone is always made ahead, and has done all that is alike for every sandbox: moving a process into a control
+//! group and turning a network interface on wait for the kernel's grace periods, which are longer than the rest.
 //!
 //! As an ordinary user it first enters a user namespace of its own, in which it may mount; from there on both are alike.
 
@@ -12,6 +15,7 @@ mod network;
 mod privileges;
 pub(crate) mod protocol;
 mod seccomp;
+mod spare;
 mod sys;
 mod template;
 
@@ -25,18 +29,21 @@ use nix::sys::signal::{SigSet, Signal, kill};
 use nix::sys::signalfd::SignalFd;
 use nix::unistd::Pid;
 use protocol::{Failure, Reply, Request, Spec, receive, send};
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{Mode, OFlags, open};
+use spare::Spare;
 use std::collections::HashMap;
 use std::io::{self, Write as _};
 use std::path::Path;
-use sys::{Side, clone_into_namespaces};
+use sys::Side;
 use template::Template;
 
 /// Host users that stand for sandboxes: far above the ids that people and services have, one for each sandbox.
 const FIRST_OUTER_ID: u32 = 0x4000_0000;
 const OUTER_IDS: u64 = 0x1000_0000;
+/// The server counts its sandboxes from one.
+const NOBODY: u64 = 0;
 
 /// The whole of the hidden `launcher` command: `launcher ROOT`, where ROOT is an empty folder to build roots on.
 /// Its standard input is the server's control socket.
@@ -65,6 +72,9 @@ struct Launcher {
     /// Whether sandboxes can be given host users of their own.
     chooses_ids: bool,
     running: HashMap<Pid, Running>,
+    spare: Option<Spare>,
+    /// How many sandboxes there have been; names the next one's groups and user.
+    made: u64,
 }
 
 struct Running {
@@ -122,6 +132,8 @@ impl Launcher {
             layers,
             chooses_ids,
             running,
+            spare: None,
+            made: 0,
         };
         send(&launcher.control, &Reply::Ready { layers: launcher.layers.clone() }, &[])?;
         Ok(launcher)
@@ -129,10 +141,16 @@ impl Launcher {
 
     fn serve(mut self) -> io::Result<()> {
         loop {
-            let mut ready =
-                [PollFd::new(&self.control, PollFlags::IN), PollFd::new(&self.signals, PollFlags::IN)];
-            poll(&mut ready, None)?;
-            let (asked, ended) = (!ready[0].revents().is_empty(), !ready[1].revents().is_empty());
+            // What is asked for comes first; a spare is made when there is nothing else to do.
+            let mut heard = if self.spare.is_none() { self.hear(Some(&Timespec::default()))? } else { None };
+            if heard.is_none() {
+                if self.spare.is_none() {
+                    // Tried again after the next request.
+                    self.spare = self.raise().ok();
+                }
+                heard = self.hear(None)?;
+            }
+            let Some((asked, ended)) = heard else { continue };
             if ended {
                 self.signals.read_signal()?;
                 self.reap();
@@ -141,6 +159,14 @@ impl Launcher {
                 return self.stop();
             }
         }
+    }
+
+    /// Whether the server asks for something, and whether a child has ended; `None` if neither within the time.
+    fn hear(&self, within: Option<&Timespec>) -> io::Result<Option<(bool, bool)>> {
+        let mut ready =
+            [PollFd::new(&self.control, PollFlags::IN), PollFd::new(&self.signals, PollFlags::IN)];
+        let heard = poll(&mut ready, within)? > 0;
+        Ok(heard.then(|| (!ready[0].revents().is_empty(), !ready[1].revents().is_empty())))
     }
 
     /// Does one request; `false` when the server is gone.
@@ -178,32 +204,52 @@ impl Launcher {
                 .place(&bind.source, &bind.target)
                 .map_err(|cause| Failure::new(format!("make {}", bind.target.display()), &cause))?;
         }
-        let group = self
-            .groups
-            .create(spec.id, spec.memory_bytes, spec.max_processes)
-            .map_err(|cause| Failure::new("make the control group", &cause))?;
-        let offset = u32::try_from(spec.id % OUTER_IDS).unwrap_or_default();
+        loop {
+            let (Spare { pid, group, door }, fresh) = match self.spare.take() {
+                Some(spare) => (spare, false),
+                None => (self.raise()?, true),
+            };
+            let given = group
+                .limit(spec.memory_bytes, spec.max_processes)
+                .and_then(|()| send(&door, spec, &[log.as_fd(), control.as_fd()]));
+            let Err(cause) = given else { return Ok((pid, group)) };
+            // Reaped as if it had been somebody's. One that lay ready may have been killed; a new one has no excuse.
+            let _ = kill(pid, Signal::SIGKILL);
+            self.running.insert(pid, Running { id: NOBODY, group });
+            if fresh {
+                return Err(Failure::new("hand over the specification", &cause));
+            }
+        }
+    }
+
+    /// Makes the first process of a sandbox that is yet to be asked for.
+    fn raise(&mut self) -> Result<Spare, Failure> {
+        self.made += 1;
+        let group =
+            self.groups.create(self.made).map_err(|cause| Failure::new("make the control group", &cause))?;
+        let offset = u32::try_from(self.made % OUTER_IDS).unwrap_or_default();
         let outer_id = self.chooses_ids.then_some(FIRST_OUTER_ID + offset);
-        match clone_into_namespaces() {
-            Ok(Side::Parent(pid)) => Ok((pid, group)),
-            Ok(Side::Child) => {
+        match Spare::clone(group) {
+            Ok((Side::Parent(_), spare)) => Ok(spare),
+            Ok((Side::Child, Spare { group, door, .. })) => {
                 // Otherwise the server would not notice the launcher's end while a sandbox lives.
                 match self.null.try_clone() {
                     Ok(null) => self.control = null,
                     Err(_) => sys::exit_now(1),
                 }
-                Init { launcher: self, spec, group: &group, outer_id, log, control }.run()
+                Init { launcher: self, group: &group, outer_id, door }.run()
             }
-            Err(cause) => {
-                let _ = group.remove();
-                Err(Failure::new("make namespaces", &cause))
-            }
+            Err(cause) => Err(Failure::new("make namespaces", &cause)),
         }
     }
 
     fn reap(&mut self) {
         while let Ok(Some((pid, _))) = rustix::process::wait(rustix::process::WaitOptions::NOHANG) {
-            let Some(running) = self.running.remove(&Pid::from_raw(pid.as_raw_pid())) else { continue };
+            let pid = Pid::from_raw(pid.as_raw_pid());
+            if let Some(spare) = self.spare.take_if(|spare| spare.pid == pid) {
+                let _ = spare.group.remove();
+            }
+            let Some(running) = self.running.remove(&pid) else { continue };
             let out_of_memory = running.group.out_of_memory();
             let memory_peak = running.group.memory_peak();
             // The first process ends last, so the group is empty.
@@ -216,6 +262,9 @@ impl Launcher {
 
     /// The server is gone: nothing that it started may outlive it.
     fn stop(mut self) -> io::Result<()> {
+        if let Some(Spare { pid, group, .. }) = self.spare.take() {
+            self.running.insert(pid, Running { id: NOBODY, group });
+        }
         for pid in self.running.keys() {
             let _ = kill(*pid, Signal::SIGKILL);
         }
