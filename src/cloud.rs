@@ -8,11 +8,12 @@ use crate::gateway::{Directory, Network};
 use mayfly_kernel::{Caller, Fault};
 use mayfly_runtime::Host;
 use mayfly_services::identity::Keyring;
-use mayfly_services::runner::{ATTEMPTS, commit_fault, contended};
+use mayfly_services::operation::Pause;
+use mayfly_services::runner::{ATTEMPTS, LOSSES_BEFORE_TURNS, commit_fault, contended};
 use mayfly_services::{Catalogue, Cx, Runner, Signal};
-use mayfly_store::{Blobs, CommitError, Durability};
+use mayfly_store::{Blobs, CommitError, Durability, Watch};
 use std::sync::OnceLock;
-use tokio::sync::{Notify, RwLock};
+use tokio::sync::{Mutex, Notify, RwLock};
 
 pub(crate) struct Cloud {
     pub(crate) runner: Runner,
@@ -27,6 +28,8 @@ pub(crate) struct Cloud {
     /// Held to read while a package is staged and installed, to write while packages are deleted: the same bytes
     /// are the same blob, so one that nobody holds may be wanted again just as it goes.
     pub(crate) packages: RwLock<()>,
+    /// Taken by turns, in the order of asking, by those whose transactions lose against others.
+    turns: Mutex<()>,
     host: OnceLock<Host>,
 }
 
@@ -49,6 +52,7 @@ impl Cloud {
             lanes,
             garbage: Notify::new(),
             packages: RwLock::new(()),
+            turns: Mutex::new(()),
             host: OnceLock::new(),
         }
     }
@@ -88,7 +92,11 @@ impl Cloud {
         durability: Durability,
         mut f: impl FnMut(&mut Cx<'_>) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
-        for _ in 0..ATTEMPTS {
+        let mut turn = None;
+        for number in 0..ATTEMPTS {
+            if number == LOSSES_BEFORE_TURNS {
+                turn = Some(self.turns.lock().await);
+            }
             let attempt = self.runner.attempt(caller, request_id, durability, &mut f)?;
             let committed = match attempt.ticket {
                 Some(ticket) => ticket.await,
@@ -103,7 +111,41 @@ impl Cloud {
                 Err(failure) => return Err(commit_fault(&failure)),
             }
         }
+        drop(turn);
         Err(contended())
+    }
+
+    /// Runs `f` until it has something to say, or as long as it wants to wait: again whenever what it watches has
+    /// changed. A caller who goes away drops this, and nothing more is taken in its name.
+    pub(crate) async fn poll<T>(
+        &self,
+        caller: &Caller,
+        request_id: &str,
+        mut f: impl FnMut(&mut Cx<'_>) -> Result<(T, Option<Pause>), Fault>,
+    ) -> Result<T, Fault> {
+        let began = self.runner.clock().now();
+        let mut watched: Vec<(Vec<u8>, Watch)> = Vec::new();
+        loop {
+            let (output, pause) = self.transact(caller, request_id, &mut f).await?;
+            let Some(pause) = pause else { return Ok(output) };
+            let now = self.runner.clock().now();
+            let deadline = began + pause.wait;
+            if now >= deadline {
+                return Ok(output);
+            }
+            // What changed between the reading and the watching would be missed: so the first round is read twice.
+            if !watched.iter().map(|(prefix, _)| prefix).eq(&pause.watch) {
+                let watch = |prefix: Vec<u8>| (prefix.clone(), self.runner.store().watch(&prefix));
+                watched = pause.watch.into_iter().map(watch).collect();
+                continue;
+            }
+            let until = pause.due.map_or(deadline, |due| due.min(deadline));
+            let changed = watched.iter_mut().map(|(_, watch)| Box::pin(watch.changed()));
+            tokio::select! {
+                _ = futures_util::future::select_all(changed) => {}
+                () = tokio::time::sleep(until.since(now)) => {}
+            }
+        }
     }
 
     fn act_on(&self, signals: Vec<Signal>) {

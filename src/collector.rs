@@ -5,7 +5,7 @@
 
 use crate::cloud::Cloud;
 use mayfly_kernel::{Caller, Fault};
-use mayfly_services::{blobs, logs};
+use mayfly_services::{blobs, logs, sqs};
 use std::sync::Arc;
 use std::time::Duration;
 use tracing::{info, warn};
@@ -13,6 +13,8 @@ use tracing::{info, warn};
 const PAGE: usize = 256;
 /// How long a body may lie without a name before it counts as left behind. Longer than any upload's last step.
 const ORPHAN_AGE: Duration = Duration::from_secs(24 * 3600);
+/// How long messages may outlive their queue's retention.
+const EXPIRE_EVERY: Duration = Duration::from_secs(60);
 const WALK_EVERY: Duration = Duration::from_secs(6 * 3600);
 
 pub(crate) async fn drive(cloud: Arc<Cloud>) {
@@ -22,16 +24,28 @@ pub(crate) async fn drive(cloud: Arc<Cloud>) {
     walk.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     // The first tick is at once, and a start has better things to do.
     walk.tick().await;
+    let mut minute = tokio::time::interval(EXPIRE_EVERY);
+    minute.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     cloud.garbage.notify_one();
     loop {
         let swept = tokio::select! {
-            () = cloud.garbage.notified() => sweep(&cloud, &caller).await,
+            () = cloud.garbage.notified() => match sweep(&cloud, &caller).await {
+                Ok(()) => expire_messages(&cloud, &caller).await,
+                failed => failed,
+            },
             _ = walk.tick() => patrol(&cloud, &caller).await,
+            _ = minute.tick() => expire_messages(&cloud, &caller).await,
         };
         if let Err(fault) = swept {
             warn!(%fault, "cannot collect garbage");
         }
     }
+}
+
+/// Deletes messages past their queue's retention, and what deleted and purged queues have left behind.
+async fn expire_messages(cloud: &Cloud, caller: &Caller) -> Result<(), Fault> {
+    while cloud.transact_relaxed(caller, |cx| sqs::expire(cx, PAGE)).await? > 0 {}
+    Ok(())
 }
 
 /// Deletes every body that waits for it, in steps that a crash may separate.

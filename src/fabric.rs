@@ -8,7 +8,7 @@ use crate::cloud::Cloud;
 use mayfly_kernel::function::{Invocation, Outcome, Refusal};
 use mayfly_kernel::{Caller, Fault, Time};
 use mayfly_services::fabric::{self, Record, Target};
-use mayfly_services::lambda;
+use mayfly_services::{lambda, sqs};
 use std::collections::HashMap;
 use std::sync::Arc;
 use tokio::sync::mpsc;
@@ -179,6 +179,7 @@ async fn fly(cloud: Arc<Cloud>, lane: String, record: Record) {
             })
             .await;
         }
+        Ok(Target::Redrive(_)) => settle(&cloud, &caller, |cx| sqs::redrive_step(cx, &record)).await,
         Err(fault) => {
             let reason = fault.to_string();
             let verdict = fabric::Verdict::Dead { reason };

@@ -32,6 +32,7 @@ pub(super) struct Exchange<'a> {
     /// The path that is routed: with the bucket in it, wherever the client wrote the bucket.
     pub(super) path: String,
     pub(super) service: ServiceRef<'a>,
+    pub(super) protocol: Protocol,
     credential: Option<Credential>,
     pub(super) request_id: String,
 }
@@ -57,7 +58,7 @@ pub(super) async fn answer(
         Ok(found) => found,
         Err(fault) => return respond::fault(dialect, &fault, &request_id, &path),
     };
-    let protocol = service.service.protocol;
+    let protocol = service.service.spoken(parts.headers.contains_key("x-amz-target"));
     let origin = parts.headers.get(http::header::ORIGIN).cloned();
     if protocol == Protocol::RestXml && parts.method == http::Method::OPTIONS {
         return preflight(cloud, &parts, &path, &request_id);
@@ -65,7 +66,7 @@ pub(super) async fn answer(
     if let Some(fault) = credential.as_ref().and_then(|signed| wrong_scope(signed, service)) {
         return respond::fault(protocol, &fault, &request_id, &path);
     }
-    let exchange = Exchange { cloud, peer, parts: &parts, path, service, credential, request_id };
+    let exchange = Exchange { cloud, peer, parts: &parts, path, service, protocol, credential, request_id };
     let head = parts.method == http::Method::HEAD;
     let mut response = match perform(&exchange, incoming).await {
         Ok(reply) => respond::reply(cloud, protocol, reply, &exchange.request_id, head),
@@ -132,7 +133,7 @@ fn header<'a>(parts: &'a Parts, name: &str) -> Option<&'a str> {
 
 async fn perform(exchange: &Exchange<'_>, incoming: Incoming) -> Result<Reply, Fault> {
     let service = exchange.service;
-    match service.service.protocol {
+    match exchange.protocol {
         Protocol::Json10 | Protocol::Json11 => {
             let name = header(exchange.parts, "x-amz-target").and_then(|target| target.rsplit('.').next());
             let operation = named(service, name.unwrap_or_default())?;
@@ -144,7 +145,7 @@ async fn perform(exchange: &Exchange<'_>, incoming: Incoming) -> Result<Reply, F
             let (operation, labels) = routed(exchange)?;
             match &operation.handler {
                 Handler::Upload { .. } => upload(exchange, operation, labels, incoming).await,
-                Handler::View(_) | Handler::Write(_) | Handler::Staged { .. } => {
+                Handler::View(_) | Handler::Write(_) | Handler::Poll(_) | Handler::Staged { .. } => {
                     document(exchange, operation, labels, incoming).await
                 }
             }
@@ -220,12 +221,13 @@ fn call(exchange: &Exchange<'_>, operation: &str, labels: Labels, body: Bytes) -
             None => exchange.parts.headers.clone(),
         },
         body,
+        form_path: (exchange.protocol != exchange.service.service.protocol).then(|| exchange.path.clone()),
     }
 }
 
 /// The caller of a request whose body is at hand, and the body without its transfer form.
 fn authenticate(exchange: &Exchange<'_>, body: Bytes) -> Result<(Caller, Bytes), Fault> {
-    let protocol = exchange.service.service.protocol;
+    let protocol = exchange.protocol;
     let Some(credential) = &exchange.credential else {
         return match protocol {
             Protocol::RestXml => Ok((auth::anonymous(exchange.cloud), body)),
@@ -269,6 +271,7 @@ async fn run(
     let reply = match &operation.handler {
         Handler::View(run) => cloud.runner.view(caller, id, |cx| run(cx, call))?,
         Handler::Write(run) => cloud.transact(caller, id, |cx| run(cx, call)).await?,
+        Handler::Poll(run) => cloud.poll(caller, id, |cx| run(cx, call)).await?,
         Handler::Staged { source, install } => {
             let source = cloud.runner.view(caller, id, |cx| source(cx, call))?;
             let _kept = cloud.packages.read().await;
@@ -332,7 +335,7 @@ async fn upload(
         return Err(Fault::internal("dispatch", "a document is not an upload"));
     };
     let (cloud, id) = (exchange.cloud, exchange.request_id.as_str());
-    let protocol = exchange.service.service.protocol;
+    let protocol = exchange.protocol;
     let (caller, payload) = match &exchange.credential {
         None => (auth::anonymous(cloud), Payload::Unsigned),
         Some(credential) => {

@@ -12,6 +12,8 @@ pub struct Fault {
     pub code: Cow<'static, str>,
     pub status: u16,
     pub message: String,
+    /// The code in the query protocol, where a service that speaks two has another one there.
+    pub query_code: Option<&'static str>,
     /// Further members of the error's shape, such as `Type` and `Reason` of Lambda's faults.
     pub fields: Vec<(&'static str, String)>,
     /// What really happened, for the log alone.
@@ -20,7 +22,14 @@ pub struct Fault {
 
 impl Fault {
     pub fn new(status: u16, code: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Fault {
-        Fault { code: code.into(), status, message: message.into(), fields: Vec::new(), detail: None }
+        Fault {
+            code: code.into(),
+            status,
+            message: message.into(),
+            query_code: None,
+            fields: Vec::new(),
+            detail: None,
+        }
     }
 
     /// Our failure. The caller learns only that it may try again; `doing` and `cause` go to the log.
@@ -38,6 +47,11 @@ impl Fault {
     /// An operation that AWS has and Mayfly lacks. The supported ones are in docs/coverage.md.
     pub fn not_implemented(what: &str) -> Fault {
         Fault::new(501, "NotImplemented", format!("Mayfly does not implement {what}. See docs/coverage.md."))
+    }
+
+    pub fn with_query_code(mut self, code: &'static str) -> Fault {
+        self.query_code = Some(code);
+        self
     }
 
     pub fn with_field(mut self, name: &'static str, value: impl Into<String>) -> Fault {

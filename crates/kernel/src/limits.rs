@@ -56,6 +56,12 @@ pub struct Limits {
     pub async_retry_seconds: u64,
     /// How many deliveries may follow from one another before the chain is cut.
     pub delivery_depth: u32,
+    /// A message with its attributes, and the messages of one batch together.
+    pub sqs_message_bytes: u64,
+    /// Messages of a standard queue that may be in flight.
+    pub sqs_in_flight: u64,
+    /// Messages of a FIFO queue that may be in flight.
+    pub sqs_in_flight_fifo: u64,
     /// Connections that the gateway holds at once.
     pub connections: usize,
     /// A client that has not sent its request's head by then is cut off.
@@ -99,6 +105,9 @@ impl Default for Limits {
             async_in_flight_per_function: 64,
             async_retry_seconds: 60,
             delivery_depth: 16,
+            sqs_message_bytes: MIB,
+            sqs_in_flight: 120_000,
+            sqs_in_flight_fifo: 20_000,
             connections: 20_000,
             request_head_seconds: 20,
             request_rest_seconds: 60,

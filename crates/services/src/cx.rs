@@ -1,5 +1,6 @@
 //! What a handler is given: the transaction, the caller, the time, ids, and the ways to have an effect.
 
+use crate::claims::Held;
 use crate::fabric;
 use mayfly_kernel::ids::Ids;
 use mayfly_kernel::{Arn, Caller, Fault, Limits, Time};
@@ -50,6 +51,7 @@ pub struct Cx<'a> {
     pub request_id: &'a str,
     allowed: bool,
     signals: Vec<Signal>,
+    held: Held,
 }
 
 impl<'a> Cx<'a> {
@@ -59,8 +61,9 @@ impl<'a> Cx<'a> {
         now: Time,
         ids: &'a Ids,
         (limits, site, request_id): (&'a Limits, &'a Site, &'a str),
+        held: Held,
     ) -> Cx<'a> {
-        Cx { tx, caller, now, ids, limits, site, request_id, allowed: false, signals: Vec::new() }
+        Cx { tx, caller, now, ids, limits, site, request_id, allowed: false, signals: Vec::new(), held }
     }
 
     /// Asks whether the caller may do this operation on `resource`. Every handler asks; the runner refuses to
@@ -104,8 +107,13 @@ impl<'a> Cx<'a> {
         }
     }
 
-    pub(crate) fn into_signals(self) -> Vec<Signal> {
-        self.signals
+    /// Says that this transaction means to take the row with this key; false if another one under way does.
+    pub(crate) fn claim(&mut self, key: Vec<u8>) -> bool {
+        self.held.claim(key)
+    }
+
+    pub(crate) fn finish(self) -> (Vec<Signal>, Held) {
+        (self.signals, self.held)
     }
 
     /// An ARN of the caller's account in the caller's region.

@@ -9,6 +9,7 @@
 
 pub mod apigateway;
 pub mod blobs;
+mod claims;
 pub mod cx;
 pub mod fabric;
 pub mod identity;
@@ -18,6 +19,7 @@ pub mod operation;
 pub mod runner;
 pub mod s3;
 pub mod spaces;
+pub mod sqs;
 pub mod stacks;
 #[cfg(test)]
 mod testing;
@@ -31,6 +33,7 @@ pub fn catalogue() -> Catalogue {
     Catalogue::new(vec![
         lambda::service(),
         s3::service(),
+        sqs::service(),
         apigateway::service(),
         logs::service(),
         identity::service(),

@@ -3,19 +3,20 @@
 //! A service is a value: its protocol and a list of operations, each a name, perhaps a route, and a handler. From
 //! the same table come dispatch, the coverage page and the conformance test against AWS's models.
 //!
-//! A handler of kind *plain* is one transaction. Three kinds need bytes moved around that transaction, which the
+//! A handler of kind *plain* is one transaction, one of kind *poll* is run again until it finds something. Three kinds need bytes moved around that transaction, which the
 //! binary does: an *upload* (a body streams to disk between two transactions), a *staged* operation (a deployment
 //! package is fetched, checked and kept before it), and a reply whose [`Content`] says what to send or to invoke.
 
 use crate::Cx;
 use bytes::Bytes;
-use mayfly_kernel::Fault;
 use mayfly_kernel::function::{Invocation, PackageDigest, Version};
+use mayfly_kernel::{Fault, Time};
 use mayfly_wire::checksum::Digests;
-use mayfly_wire::{Call, Protocol, Route};
+use mayfly_wire::{Call, Dialect, Protocol, Route};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::ops::Range;
+use std::time::Duration;
 
 /// What to answer, before it is bytes on a wire.
 #[derive(Debug)]
@@ -82,6 +83,28 @@ impl Reply {
     }
 }
 
+/// What a handler of kind *poll* comes to.
+#[derive(Debug)]
+pub enum Polled<O> {
+    Ready(O),
+    /// Nothing yet. `empty` is the answer if nothing comes in time.
+    Wait {
+        empty: O,
+        pause: Pause,
+    },
+}
+
+/// When to run a handler of kind *poll* again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pause {
+    /// Once a key with one of these beginnings changes.
+    pub watch: Vec<Vec<u8>>,
+    /// At this time, if nothing changes before.
+    pub due: Option<Time>,
+    /// How long after the call came in its answer is owed.
+    pub wait: Duration,
+}
+
 /// A body that has been received whole and is safe on disk.
 #[derive(Clone, Debug)]
 pub struct Upload {
@@ -108,6 +131,7 @@ pub struct Package {
 }
 
 type Run = Box<dyn Fn(&mut Cx<'_>, &Call) -> Result<Reply, Fault> + Send + Sync>;
+type Poll = Box<dyn Fn(&mut Cx<'_>, &Call) -> Result<(Reply, Option<Pause>), Fault> + Send + Sync>;
 type Admit = Box<dyn Fn(&mut Cx<'_>, &Call) -> Result<(), Fault> + Send + Sync>;
 type Finish = Box<dyn Fn(&mut Cx<'_>, &Call, &Upload) -> Result<Reply, Fault> + Send + Sync>;
 type Source = Box<dyn Fn(&mut Cx<'_>, &Call) -> Result<Option<PackageSource>, Fault> + Send + Sync>;
@@ -118,6 +142,8 @@ pub enum Handler {
     View(Run),
     /// One transaction.
     Write(Run),
+    /// One transaction, and another one when there may be more to find, until there is or time is up.
+    Poll(Poll),
     /// `admit` decides on the head alone, the body streams to disk, `finish` is the transaction that names it.
     Upload { admit: Admit, finish: Finish },
     /// `source` says which package is meant, it is fetched and checked, `install` is the transaction.
@@ -141,12 +167,14 @@ pub struct Service {
     pub target: &'static str,
     /// The namespace of XML answers.
     pub xmlns: Option<&'static str>,
+    /// The query protocol's names, of a JSON service that speaks that too.
+    pub dialect: Option<&'static Dialect>,
     pub operations: Vec<Operation>,
 }
 
 impl Service {
     pub fn json(name: &'static str, protocol: Protocol, target: &'static str) -> Service {
-        Service { name, scope: name, protocol, target, xmlns: None, operations: Vec::new() }
+        Service { name, scope: name, protocol, target, xmlns: None, dialect: None, operations: Vec::new() }
     }
 
     pub fn query(name: &'static str, xmlns: &'static str) -> Service {
@@ -156,6 +184,7 @@ impl Service {
             protocol: Protocol::Query,
             target: "",
             xmlns: Some(xmlns),
+            dialect: None,
             operations: Vec::new(),
         }
     }
@@ -167,6 +196,7 @@ impl Service {
             protocol: Protocol::RestJson,
             target: "",
             xmlns: None,
+            dialect: None,
             operations: Vec::new(),
         }
     }
@@ -178,6 +208,7 @@ impl Service {
             protocol: Protocol::RestXml,
             target: "",
             xmlns: Some(xmlns),
+            dialect: None,
             operations: Vec::new(),
         }
     }
@@ -194,21 +225,49 @@ impl Service {
         self
     }
 
+    /// For a JSON service whose older clients write forms.
+    pub fn or_query(mut self, xmlns: &'static str, dialect: &'static Dialect) -> Service {
+        self.xmlns = Some(xmlns);
+        self.dialect = Some(dialect);
+        self
+    }
+
+    /// The protocol of a call that has, or has not, an `X-Amz-Target`.
+    pub fn spoken(&self, has_target: bool) -> Protocol {
+        match self.dialect {
+            Some(_) if !has_target => Protocol::Query,
+            Some(_) | None => self.protocol,
+        }
+    }
+
+    fn codec(&self, name: &'static str, status: u16) -> Codec {
+        Codec { name, status, protocol: self.protocol, xmlns: self.xmlns, dialect: self.dialect }
+    }
+
     fn typed<I, O>(&self, name: &'static str, status: u16, f: fn(&mut Cx<'_>, I) -> Result<O, Fault>) -> Run
     where
         I: DeserializeOwned + 'static,
         O: Serialize + 'static,
     {
-        let (protocol, xmlns) = (self.protocol, self.xmlns);
+        let codec = self.codec(name, status);
         Box::new(move |cx, call| {
-            let output = f(cx, mayfly_wire::decode(protocol, call)?)?;
-            let nothing = std::any::TypeId::of::<O>() == std::any::TypeId::of::<()>();
-            if nothing && protocol != Protocol::Query {
-                return Ok(Reply::status(status));
-            }
-            let (content_type, body) = mayfly_wire::encode(protocol, name, xmlns, &output, cx.request_id)?;
-            Ok(Reply::status(status).body(content_type, body))
+            let output = f(cx, codec.input(call)?)?;
+            codec.reply(cx, call, &output)
         })
+    }
+
+    /// An operation found by its name that waits for something to happen.
+    pub fn poll<I, O>(self, name: &'static str, f: fn(&mut Cx<'_>, I) -> Result<Polled<O>, Fault>) -> Service
+    where
+        I: DeserializeOwned + 'static,
+        O: Serialize + 'static,
+    {
+        let codec = self.codec(name, 200);
+        let run: Poll = Box::new(move |cx, call| match f(cx, codec.input(call)?)? {
+            Polled::Ready(output) => Ok((codec.reply(cx, call, &output)?, None)),
+            Polled::Wait { empty, pause } => Ok((codec.reply(cx, call, &empty)?, Some(pause))),
+        });
+        self.add(name, None, Handler::Poll(run))
     }
 
     /// An operation found by its name: JSON and query protocols.
@@ -324,6 +383,39 @@ impl Service {
             }),
         };
         self.add(name, Some(route), handler)
+    }
+}
+
+/// The way of one operation's input and output over the wire.
+struct Codec {
+    name: &'static str,
+    status: u16,
+    protocol: Protocol,
+    xmlns: Option<&'static str>,
+    dialect: Option<&'static Dialect>,
+}
+
+impl Codec {
+    fn input<I: DeserializeOwned>(&self, call: &Call) -> Result<I, Fault> {
+        match self.dialect {
+            Some(dialect) => mayfly_wire::decode_json_or_form(dialect, call),
+            None => mayfly_wire::decode(self.protocol, call),
+        }
+    }
+
+    fn reply<O: Serialize + 'static>(&self, cx: &Cx<'_>, call: &Call, output: &O) -> Result<Reply, Fault> {
+        let (content_type, body) = match (self.dialect, &call.form_path) {
+            (Some(dialect), Some(_)) => {
+                mayfly_wire::encode_form(dialect, self.name, self.xmlns, output, cx.request_id)?
+            }
+            _ if self.is_silent::<O>() => return Ok(Reply::status(self.status)),
+            _ => mayfly_wire::encode(self.protocol, self.name, self.xmlns, output, cx.request_id)?,
+        };
+        Ok(Reply::status(self.status).body(content_type, body))
+    }
+
+    fn is_silent<O: 'static>(&self) -> bool {
+        std::any::TypeId::of::<O>() == std::any::TypeId::of::<()>() && self.protocol != Protocol::Query
     }
 }
 

@@ -4,14 +4,18 @@
 //! its own way and, on a conflict, asks for another attempt. Nothing that an attempt produced may leave the process
 //! before its ticket says that it is durable.
 
+use crate::claims::{Claims, Held};
 use crate::cx::{Cx, Signal, Site};
 use mayfly_kernel::ids::Ids;
 use mayfly_kernel::{Caller, Clock, Fault, Limits};
 use mayfly_store::{CommitError, Durability, Store, Ticket};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// How often a transaction that lost against others is run again before the caller is told to come back.
 pub const ATTEMPTS: u32 = 64;
+
+/// Who has lost this often waits for a turn among those that have, so that they do not make each other lose.
+pub const LOSSES_BEFORE_TURNS: u32 = 2;
 
 pub struct Runner {
     store: Store,
@@ -19,6 +23,8 @@ pub struct Runner {
     ids: Ids,
     limits: Arc<Limits>,
     site: Site,
+    claims: Claims,
+    turns: Mutex<()>,
 }
 
 /// What an attempt made, not yet durable.
@@ -27,11 +33,13 @@ pub struct Attempt<T> {
     /// `None` if there was nothing to write.
     pub ticket: Option<Ticket>,
     pub signals: Vec<Signal>,
+    /// Kept until the ticket is decided.
+    pub held: Held,
 }
 
 impl Runner {
     pub fn new(store: Store, clock: Arc<dyn Clock>, ids: Ids, limits: Arc<Limits>, site: Site) -> Runner {
-        Runner { store, clock, ids, limits, site }
+        Runner { store, clock, ids, limits, site, claims: Claims::default(), turns: Mutex::new(()) }
     }
 
     pub fn store(&self) -> &Store {
@@ -84,9 +92,9 @@ impl Runner {
         let mut cx = self.cx(&mut tx, caller, request_id);
         let output = f(&mut cx)?;
         must_have_asked(&cx)?;
-        let signals = cx.into_signals();
+        let (signals, held) = cx.finish();
         let ticket = tx.is_dirty().then(|| tx.commit(durability));
-        Ok(Attempt { output, ticket, signals })
+        Ok(Attempt { output, ticket, signals, held })
     }
 
     /// Attempts until it commits, blocking this thread. For tests, recovery at start, and threads of our own.
@@ -96,7 +104,11 @@ impl Runner {
         request_id: &str,
         mut f: impl FnMut(&mut Cx<'_>) -> Result<T, Fault>,
     ) -> Result<(T, Vec<Signal>), Fault> {
-        for _ in 0..ATTEMPTS {
+        let mut turn = None;
+        for number in 0..ATTEMPTS {
+            if number == LOSSES_BEFORE_TURNS {
+                turn = Some(self.turns.lock().unwrap_or_else(PoisonError::into_inner));
+            }
             let attempt = self.attempt(caller, request_id, Durability::Durable, &mut f)?;
             match attempt.ticket.map(Ticket::wait) {
                 None | Some(Ok(_)) => return Ok((attempt.output, attempt.signals)),
@@ -104,11 +116,13 @@ impl Runner {
                 Some(Err(failure)) => return Err(commit_fault(&failure)),
             }
         }
+        drop(turn);
         Err(contended())
     }
 
     fn cx<'a>(&'a self, tx: &'a mut mayfly_store::Tx, caller: &'a Caller, request_id: &'a str) -> Cx<'a> {
-        Cx::new(tx, caller, self.clock.now(), &self.ids, (&self.limits, &self.site, request_id))
+        let facts = (&*self.limits, &self.site, request_id);
+        Cx::new(tx, caller, self.clock.now(), &self.ids, facts, self.claims.nothing_held())
     }
 }
 

@@ -50,3 +50,20 @@ pub(crate) const STACKS: Space = Space(100);
 /// Bodies beside the store: which exist and who holds them; and those that wait to be deleted.
 pub(crate) const BLOBS: Space = Space(110);
 pub(crate) const BLOBS_GARBAGE: Space = Space(111);
+
+pub(crate) const SQS_QUEUES: Space = Space(120);
+pub(crate) const SQS_QUEUE_IDS: Space = Space(121);
+pub(crate) const SQS_DLQ_SOURCES: Space = Space(122);
+pub(crate) const SQS_MESSAGES: Space = Space(123);
+pub(crate) const SQS_STATES: Space = Space(124);
+pub(crate) const SQS_VISIBLE: Space = Space(125);
+pub(crate) const SQS_TAILS: Space = Space(126);
+pub(crate) const SQS_HEADS: Space = Space(127);
+pub(crate) const SQS_TURNS: Space = Space(128);
+pub(crate) const SQS_LINES: Space = Space(129);
+pub(crate) const SQS_COUNTS: Space = Space(130);
+pub(crate) const SQS_SEEN: Space = Space(131);
+pub(crate) const SQS_ATTEMPTS: Space = Space(132);
+pub(crate) const SQS_FORGET: Space = Space(133);
+pub(crate) const SQS_SWEEPS: Space = Space(134);
+pub(crate) const SQS_MOVES: Space = Space(135);

@@ -54,6 +54,17 @@ impl Answer {
 impl Bench {
     /// The eight digits after the seed are where its clock starts: 2026-01-01T00:00:00Z.
     pub(crate) fn seed(seed: u64) -> Bench {
+        Bench::on(Store::memory(), seed)
+    }
+
+    /// The same on the engine that servers use, for tests of many threads.
+    pub(crate) fn on_disk(seed: u64) -> (Bench, tempfile::TempDir) {
+        let dir = tempfile::tempdir().expect("a directory");
+        let store = Store::open(dir.path(), mayfly_store::LocalOptions::default()).expect("a store");
+        (Bench::on(store, seed), dir)
+    }
+
+    fn on(store: Store, seed: u64) -> Bench {
         let clock = Arc::new(ManualClock::at(Time::from_secs(1_767_225_600)));
         let site = Site {
             account: "000000000000".into(),
@@ -68,7 +79,7 @@ impl Bench {
             principal: Principal::Root,
             access_key: "AKIATEST".into(),
         };
-        let runner = Runner::new(Store::memory(), clock.clone(), Ids::seeded(seed), limits, site);
+        let runner = Runner::new(store, clock.clone(), Ids::seeded(seed), limits, site);
         Bench { runner, clock, catalogue: catalogue(), caller }
     }
 
@@ -100,6 +111,20 @@ impl Bench {
         self.perform(service, operation, &call, None)
     }
 
+    /// Calls an operation of a JSON service as an older client does: with a form, to this path.
+    pub(crate) fn form(
+        &self,
+        service: &str,
+        path: &str,
+        operation: &str,
+        form: &str,
+    ) -> Result<Answer, Fault> {
+        let body = Bytes::from(format!("Action={operation}&{form}"));
+        let form_path = Some(path.to_owned());
+        let call = Call { operation: operation.into(), body, form_path, ..Call::default() };
+        self.perform(service, operation, &call, None)
+    }
+
     /// Calls an operation by its route: `PUT /bucket/key?versionId=x`, headers, and a body.
     pub(crate) fn http(
         &self,
@@ -122,7 +147,14 @@ impl Bench {
         let operation = found.service.operations[*value].name;
         let body = body.into();
         let query = mayfly_wire::parse_query(query);
-        let call = Call { operation: operation.into(), labels, query, headers: map, body: body.clone() };
+        let call = Call {
+            operation: operation.into(),
+            labels,
+            query,
+            headers: map,
+            body: body.clone(),
+            form_path: None,
+        };
         self.perform(service, operation, &call, Some(body))
     }
 
@@ -134,6 +166,11 @@ impl Bench {
                 (self.runner.view(&self.caller, "request", |cx| run(cx, call))?, Vec::new())
             }
             Handler::Write(run) => self.runner.run_blocking(&self.caller, "request", |cx| run(cx, call))?,
+            Handler::Poll(run) => {
+                let ((reply, _), signals) =
+                    self.runner.run_blocking(&self.caller, "request", |cx| run(cx, call))?;
+                (reply, signals)
+            }
             Handler::Upload { admit, finish } => {
                 self.runner.view(&self.caller, "request", |cx| admit(cx, call))?;
                 let upload = upload(&body.unwrap_or_default());

@@ -12,6 +12,29 @@ use std::sync::Arc;
 /// What a transaction wants to write: a value, or `None` to delete.
 pub(crate) type Writes = BTreeMap<Bytes, Option<Bytes>>;
 
+/// What a transaction adds to counters.
+pub(crate) type Adds = BTreeMap<Bytes, i64>;
+
+/// Turns additions into writes: what `current` says a counter holds, and the sum. A counter of zero is no row.
+pub(crate) fn resolve_adds(
+    writes: &mut Writes,
+    adds: &Adds,
+    mut current: impl FnMut(&Bytes) -> Result<Option<Bytes>, Error>,
+) -> Result<(), Error> {
+    for (key, delta) in adds {
+        let sum = read_counter(current(key)?)?.saturating_add(*delta);
+        writes.insert(key.clone(), (sum != 0).then(|| Bytes::copy_from_slice(&sum.to_be_bytes())));
+    }
+    Ok(())
+}
+
+/// The value of a counter's row; zero if there is none.
+pub(crate) fn read_counter(row: Option<Bytes>) -> Result<i64, Error> {
+    let Some(row) = row else { return Ok(0) };
+    let bytes = row[..].try_into().map_err(|_| Error::corrupt("a counter", "it is not eight bytes long"))?;
+    Ok(i64::from_be_bytes(bytes))
+}
+
 pub(crate) trait Engine: Send + Sync {
     fn snapshot(&self, reader: Reader) -> Box<dyn Snapshot>;
     /// Queues the commit. The order in which commits are validated is the store's one order.
@@ -42,6 +65,8 @@ pub(crate) struct Commit {
     pub(crate) snapshot: Box<dyn Snapshot>,
     pub(crate) reads: ReadSet,
     pub(crate) writes: Writes,
+    /// Resolved against the newest rows when the commit is decided.
+    pub(crate) adds: Adds,
     pub(crate) durability: Durability,
 }
 

@@ -35,7 +35,7 @@ pub use engine::Stats;
 pub use error::{CommitError, Error, OpenError};
 pub use keys::{Desc, KeyLike, KeyPart, KeyPrefix, KeyTuple, PartLike};
 pub use local::LocalOptions;
-pub use map::{Map, Raw, Record, Scan, Space};
+pub use map::{Map, Raw, Record, Scan, Space, Tally};
 pub use store::Store;
 pub use ticket::Ticket;
 pub use tx::Tx;

@@ -1,5 +1,6 @@
 //! Typed parts of the key space: a [`Map`] from keys to records, and [`Scan`]s over it.
 
+use crate::engine::read_counter;
 use crate::keys::{KeyLike, KeyPrefix, KeyTuple};
 use crate::{Error, Order, Store, Tx, Watch};
 use bytes::Bytes;
@@ -78,6 +79,11 @@ impl<K: KeyTuple, V: Record> Map<K, V> {
         Ok(tx.get(&self.key(key))?.is_some())
     }
 
+    /// See [`Tx::peek`].
+    pub fn peek(&self, tx: &Tx, key: &impl KeyLike<K>) -> Result<Option<V>, Error> {
+        tx.peek(&self.key(key))?.map(V::decode).transpose()
+    }
+
     pub fn put(&self, tx: &mut Tx, key: &impl KeyLike<K>, value: &V) {
         tx.put(self.key(key), value.encode());
     }
@@ -88,11 +94,21 @@ impl<K: KeyTuple, V: Record> Map<K, V> {
 
     pub fn scan(&self, tx: &Tx, scan: Scan<K>) -> Result<Vec<(K, V)>, Error> {
         let (start, end) = scan.bounds(&self.space.0.to_be_bytes());
-        let end = match &end {
-            Some(end) => Bound::Excluded(&end[..]),
-            None => Bound::Unbounded,
-        };
-        let rows = tx.range(Bound::Included(&start), end, scan.order, scan.limit)?;
+        self.read_rows(tx.range(Bound::Included(&start), upper(end.as_deref()), scan.order, scan.limit)?)
+    }
+
+    /// See [`Tx::peek_range`].
+    pub fn peek_scan(&self, tx: &Tx, scan: Scan<K>) -> Result<Vec<(K, V)>, Error> {
+        let (start, end) = scan.bounds(&self.space.0.to_be_bytes());
+        self.read_rows(tx.peek_range(
+            Bound::Included(&start),
+            upper(end.as_deref()),
+            scan.order,
+            scan.limit,
+        )?)
+    }
+
+    fn read_rows(&self, rows: Vec<(Bytes, Bytes)>) -> Result<Vec<(K, V)>, Error> {
         rows.into_iter().map(|(key, value)| Ok((self.read_key(&key)?, V::decode(value)?))).collect()
     }
 
@@ -109,6 +125,44 @@ impl<K: KeyTuple, V: Record> Map<K, V> {
     /// Watches all rows whose keys begin with this leading part.
     pub fn watch(&self, store: &Store, part: &impl KeyPrefix<K>) -> Watch {
         store.watch(&self.prefix(part))
+    }
+}
+
+fn upper(end: Option<&[u8]>) -> Bound<&[u8]> {
+    end.map_or(Bound::Unbounded, Bound::Excluded)
+}
+
+/// Counters under keys `K`. Adding reads nothing, so counting never makes a transaction lose; looking does not
+/// hold to what is seen either. A counter that comes to zero is no row.
+pub struct Tally<K>(Map<K, Raw>);
+
+impl<K: KeyTuple> Tally<K> {
+    pub const fn new(space: Space) -> Self {
+        Tally(Map::new(space))
+    }
+
+    /// The bytes of a counter's key.
+    pub fn key(&self, key: &impl KeyLike<K>) -> Vec<u8> {
+        self.0.key(key)
+    }
+
+    pub fn add(&self, tx: &mut Tx, key: &impl KeyLike<K>, delta: i64) {
+        tx.add(self.0.key(key), delta);
+    }
+
+    pub fn look(&self, tx: &Tx, key: &impl KeyLike<K>) -> Result<i64, Error> {
+        read_counter(self.0.peek(tx, key)?.map(|Raw(bytes)| bytes))
+    }
+
+    /// The counters of a scan that are not zero.
+    pub fn look_over(&self, tx: &Tx, scan: Scan<K>) -> Result<Vec<(K, i64)>, Error> {
+        let rows = self.0.peek_scan(tx, scan)?;
+        rows.into_iter().map(|(key, Raw(bytes))| Ok((key, read_counter(Some(bytes))?))).collect()
+    }
+
+    /// Forgets a counter, whatever it says. Only for those that nobody adds to any more.
+    pub fn delete(&self, tx: &mut Tx, key: &impl KeyLike<K>) {
+        self.0.delete(tx, key);
     }
 }
 

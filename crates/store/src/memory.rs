@@ -4,7 +4,7 @@
 //! versions. Nothing survives the process.
 
 use crate::cursor::{OverlayCursor, TableCursor, merge};
-use crate::engine::{Commit, Engine, KeyRange, Snapshot, Stats, Writes};
+use crate::engine::{Commit, Engine, KeyRange, Snapshot, Stats, Writes, resolve_adds};
 use crate::history::History;
 use crate::table::Table;
 use crate::timeline::{Pin, Reader, Timeline};
@@ -47,7 +47,7 @@ impl Memory {
         }
     }
 
-    fn decide(&self, commit: Commit) -> Result<Version, CommitError> {
+    fn decide(&self, mut commit: Commit) -> Result<Version, CommitError> {
         let mut committer = self.committer.lock();
         let committer = &mut *committer;
         if committer.closed {
@@ -57,6 +57,9 @@ impl Memory {
             committer.stats.conflicts += 1;
             return Err(CommitError::Conflict);
         }
+        let current = |key: &Bytes| Ok(committer.table.get(key, Version::MAX).flatten());
+        resolve_adds(&mut commit.writes, &commit.adds, current)
+            .map_err(|error| CommitError::Io(error.to_string()))?;
         let version = self.timeline.published() + 1;
         let mut garbage = Vec::new();
         committer.history.record(version, &commit.writes);

@@ -1,6 +1,6 @@
 //! A transaction: snapshot reads, its own writes over them, and the record of what it read.
 
-use crate::engine::{Commit, Engine, KeyRange, Snapshot, Writes};
+use crate::engine::{Adds, Commit, Engine, KeyRange, Snapshot, Writes};
 use crate::history::ReadSet;
 use crate::timeline::Reader;
 use crate::{CommitError, Durability, Error, Order, Ticket, Version};
@@ -18,6 +18,7 @@ pub struct Tx {
     /// `None` for a view.
     reads: Option<Mutex<ReadSet>>,
     writes: Writes,
+    adds: Adds,
 }
 
 impl Tx {
@@ -26,7 +27,7 @@ impl Tx {
             Reader::Transaction => Some(Mutex::default()),
             Reader::View => None,
         };
-        Tx { snapshot: engine.snapshot(reader), engine, reads, writes: Writes::new() }
+        Tx { snapshot: engine.snapshot(reader), engine, reads, writes: Writes::new(), adds: Adds::new() }
     }
 
     pub fn get(&self, key: &[u8]) -> Result<Option<Bytes>, Error> {
@@ -67,6 +68,38 @@ impl Tx {
         Ok(rows)
     }
 
+    /// Reads without being held to it: what changes the row meanwhile does not refuse this transaction. For those
+    /// who look around and then [`Tx::get`] what they mean to rely on.
+    pub fn peek(&self, key: &[u8]) -> Result<Option<Bytes>, Error> {
+        match self.writes.get(key) {
+            Some(own) => Ok(own.clone()),
+            None => self.snapshot.get(key),
+        }
+    }
+
+    /// As [`Tx::range`], without being held to it.
+    pub fn peek_range(
+        &self,
+        start: Bound<&[u8]>,
+        end: Bound<&[u8]>,
+        order: Order,
+        limit: usize,
+    ) -> Result<Vec<(Bytes, Bytes)>, Error> {
+        let range = KeyRange::new(start, end);
+        if limit == 0 || range.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.snapshot.range(&range, order, limit, &self.writes)
+    }
+
+    /// Adds to a counter without reading it, so that any number of transactions add to one at the same time. The
+    /// sum is made when the commit is decided; this transaction's own reads do not see it.
+    pub fn add(&mut self, key: impl Into<Bytes>, delta: i64) {
+        debug_assert!(self.reads.is_some(), "a view cannot write");
+        let sum = self.adds.entry(key.into()).or_default();
+        *sum = sum.saturating_add(delta);
+    }
+
     /// On a view this is a programming error: its commit is refused.
     pub fn put(&mut self, key: impl Into<Bytes>, value: impl Into<Bytes>) {
         debug_assert!(self.reads.is_some(), "a view cannot write");
@@ -81,7 +114,7 @@ impl Tx {
 
     /// Whether there is anything to commit.
     pub fn is_dirty(&self) -> bool {
-        !self.writes.is_empty()
+        !self.writes.is_empty() || self.adds.values().any(|delta| *delta != 0)
     }
 
     /// The version of the snapshot that this reads.
@@ -90,8 +123,9 @@ impl Tx {
     }
 
     /// Hands the writes to the engine. A transaction that wrote nothing succeeds at once, at its snapshot.
-    pub fn commit(self, durability: Durability) -> Ticket {
-        if self.writes.is_empty() {
+    pub fn commit(mut self, durability: Durability) -> Ticket {
+        self.adds.retain(|_, delta| *delta != 0);
+        if !self.is_dirty() {
             return Ticket::ready(Ok(self.version()));
         }
         let Some(reads) = self.reads else {
@@ -101,6 +135,7 @@ impl Tx {
             snapshot: self.snapshot,
             reads: reads.into_inner(),
             writes: self.writes,
+            adds: self.adds,
             durability,
         })
     }

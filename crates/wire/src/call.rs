@@ -1,5 +1,6 @@
 //! One API call, and its way into a handler's input and out of its output.
 
+use crate::dialect::Dialect;
 use crate::form;
 use crate::tree::{self, Node, Reason};
 use crate::xml::{self, Lists};
@@ -30,6 +31,8 @@ pub struct Call {
     pub query: Vec<(String, String)>,
     pub headers: http::HeaderMap,
     pub body: Bytes,
+    /// The path, if it is a form though the service's own protocol is JSON.
+    pub form_path: Option<String>,
 }
 
 impl Call {
@@ -81,6 +84,27 @@ pub fn decode<I: DeserializeOwned>(protocol: Protocol, call: &Call) -> Result<I,
         Protocol::Query => form::parse(&call.body, &call.query)?,
     };
     tree::from_node(node).map_err(|error| refuse(protocol, &error))
+}
+
+/// Reads a call to a JSON service that speaks the query protocol too, and complains in the words of that one.
+pub fn decode_json_or_form<I: DeserializeOwned>(dialect: &Dialect, call: &Call) -> Result<I, Fault> {
+    let node = match &call.form_path {
+        Some(path) => form_node(dialect, call, path)?,
+        None => Node::Struct(json_body(&call.body)?),
+    };
+    tree::from_node(node).map_err(|error| refuse(Protocol::Query, &error))
+}
+
+/// A form that was sent to a service whose own protocol is JSON, as JSON would have it.
+fn form_node(dialect: &Dialect, call: &Call, path: &str) -> Result<Node, Fault> {
+    let mut node = dialect.read(form::parse(&call.body, &call.query)?);
+    if let Node::Struct(members) = &mut node
+        && path.len() > 1
+        && !members.iter().any(|(name, _)| name == dialect.url_member)
+    {
+        members.push((dialect.url_member.to_owned(), Node::untyped(path)));
+    }
+    Ok(node)
 }
 
 /// Reads a REST call whose body is not members but a payload, such as the event of an invocation.
@@ -261,15 +285,30 @@ pub fn encode<O: Serialize + ?Sized>(
         Protocol::RestJson | Protocol::RestXml if node == Node::Null => ("", Bytes::new()),
         Protocol::RestJson => ("application/json", json(node)?.into()),
         Protocol::RestXml => ("application/xml", xml::document(operation, xmlns, &node, Lists::Flat).into()),
-        Protocol::Query => {
-            let metadata = Node::Struct(vec![("RequestId".into(), Node::text(request_id))]);
-            let mut members = Vec::new();
-            if node != Node::Null {
-                members.push((format!("{operation}Result"), node));
-            }
-            members.push(("ResponseMetadata".into(), metadata));
-            let root = format!("{operation}Response");
-            ("text/xml", xml::document(&root, xmlns, &Node::Struct(members), Lists::Wrapped).into())
-        }
+        Protocol::Query => ("text/xml", answer(operation, xmlns, node, request_id, Lists::Wrapped)),
     })
+}
+
+/// Writes an answer to a form that was sent to a service whose own protocol is JSON.
+pub fn encode_form<O: Serialize + ?Sized>(
+    dialect: &Dialect,
+    operation: &str,
+    xmlns: Option<&str>,
+    output: &O,
+    request_id: &str,
+) -> Result<(&'static str, Bytes), Fault> {
+    let node = tree::to_node(output).map_err(|error| Fault::internal("encode an output", error))?;
+    let node = dialect.write(operation, node);
+    Ok(("text/xml", answer(operation, xmlns, node, request_id, Lists::Flat)))
+}
+
+/// The document that answers in the query protocol.
+fn answer(operation: &str, xmlns: Option<&str>, node: Node, request_id: &str, lists: Lists) -> Bytes {
+    let metadata = Node::Struct(vec![("RequestId".into(), Node::text(request_id))]);
+    let mut members = Vec::new();
+    if node != Node::Null {
+        members.push((format!("{operation}Result"), node));
+    }
+    members.push(("ResponseMetadata".into(), metadata));
+    xml::document(&format!("{operation}Response"), xmlns, &Node::Struct(members), lists).into()
 }

@@ -35,6 +35,9 @@ pub fn render_fault(
     match protocol {
         Protocol::Json10 | Protocol::Json11 | Protocol::RestJson => {
             headers.push(("x-amzn-errortype", fault.code.to_string()));
+            if let Some(code) = fault.query_code {
+                headers.push(("x-amzn-query-error", format!("{code};{}", side(fault))));
+            }
         }
         Protocol::RestXml => headers.push(("x-amz-id-2", host_id(request_id))),
         Protocol::Query => {}
@@ -57,11 +60,15 @@ fn json(protocol: Protocol, fault: &Fault) -> Vec<u8> {
     tree::print_json(&Node::Struct(members)).expect("text members are always JSON")
 }
 
+/// Who is to blame, in the words of the query protocol.
+fn side(fault: &Fault) -> &'static str {
+    if fault.is_server() { "Receiver" } else { "Sender" }
+}
+
 fn query(fault: &Fault, request_id: &str) -> String {
-    let side = if fault.is_server() { "Receiver" } else { "Sender" };
     let mut error = vec![
-        ("Type".to_owned(), Node::text(side)),
-        ("Code".to_owned(), Node::text(fault.code.as_ref())),
+        ("Type".to_owned(), Node::text(side(fault))),
+        ("Code".to_owned(), Node::text(fault.query_code.unwrap_or(&fault.code))),
         ("Message".to_owned(), Node::text(fault.message.as_str())),
     ];
     error.extend(fault.fields.iter().map(|(name, value)| ((*name).to_owned(), Node::text(value.as_str()))));

@@ -10,6 +10,7 @@
 
 pub mod call;
 pub mod checksum;
+pub mod dialect;
 mod fault;
 mod form;
 pub mod form_data;
@@ -22,6 +23,7 @@ pub mod tree;
 pub mod with;
 pub mod xml;
 
-pub use call::{Call, Protocol, decode, decode_head, encode, parse_query};
+pub use call::{Call, Protocol, decode, decode_head, decode_json_or_form, encode, encode_form, parse_query};
+pub use dialect::Dialect;
 pub use fault::{render_fault, request_id_header};
 pub use route::{Found, Route, Router};

@@ -10,6 +10,8 @@ pub enum Target {
     Function(Arn),
     /// Work of the platform itself: preparing a version to run.
     Prepare { function: Arn, version: String },
+    /// Work of the platform itself: moving the messages of this dead-letter queue, for a task.
+    Redrive(Arn),
 }
 
 impl Target {
@@ -18,6 +20,7 @@ impl Target {
         match self {
             Target::Function(arn) => format!("function {}", unqualified(arn)),
             Target::Prepare { function, .. } => format!("prepare {}", unqualified(function)),
+            Target::Redrive(queue) => format!("redrive {queue}"),
         }
     }
 }
@@ -91,6 +94,7 @@ pub enum Kind {
     Unspecified = 0,
     Function = 1,
     Prepare = 2,
+    Redrive = 3,
 }
 
 impl Record {
@@ -98,6 +102,7 @@ impl Record {
         let (kind, arn, version) = match delivery.target {
             Target::Function(arn) => (Kind::Function, arn, String::new()),
             Target::Prepare { function, version } => (Kind::Prepare, function, version),
+            Target::Redrive(queue) => (Kind::Redrive, queue, String::new()),
         };
         Record {
             id: delivery.id.unwrap_or_else(|| cx.ids.uuid()),
@@ -121,6 +126,7 @@ impl Record {
         match self.kind() {
             Kind::Function => Ok(Target::Function(arn()?)),
             Kind::Prepare => Ok(Target::Prepare { function: arn()?, version: self.version.clone() }),
+            Kind::Redrive => Ok(Target::Redrive(arn()?)),
             Kind::Unspecified => Err(Fault::internal("read a delivery", "it has no target")),
         }
     }

@@ -6,14 +6,14 @@
 use super::log::Log;
 use super::record::GroupEncoder;
 use super::{Counters, Shared};
-use crate::engine::Commit;
+use crate::engine::{Commit, resolve_adds};
 use crate::history::History;
 use crate::table::Table;
 use crate::ticket::Resolver;
 use crate::{CommitError, Durability, Version};
 use bytes::Bytes;
 use parking_lot::{Condvar, Mutex};
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -168,7 +168,8 @@ impl Committer {
             return;
         }
         let before = self.shared.timeline.published();
-        let group = self.validate(waiting, before);
+        // Those who lost are told at the end: once they can see what they lost against, and not lose to it again.
+        let (group, _refused) = self.validate(waiting, before);
         if group.is_empty() {
             return;
         }
@@ -206,19 +207,48 @@ impl Committer {
     }
 
     /// Refuses those that read what has changed; the rest will be the versions after `before`.
-    fn validate(&mut self, waiting: Vec<Waiting>, before: Version) -> Vec<Waiting> {
+    fn validate(&mut self, waiting: Vec<Waiting>, before: Version) -> (Vec<Waiting>, Refused) {
         let mut group = Vec::with_capacity(waiting.len());
-        for candidate in waiting {
-            let commit = &candidate.commit;
+        let mut refused = Refused(Vec::new());
+        let mut counters = HashMap::new();
+        for mut candidate in waiting {
+            let commit = &mut candidate.commit;
             if self.history.conflicts(commit.snapshot.version(), &commit.reads) {
                 Counters::add(&self.shared.counters.conflicts, 1);
-                candidate.resolver.resolve(Err(CommitError::Conflict));
-            } else {
-                self.history.record(before + 1 + group.len() as Version, &commit.writes);
-                group.push(candidate);
+                refused.0.push(candidate.resolver);
+                continue;
             }
+            if let Err(error) = self.count(commit, &mut counters) {
+                candidate.resolver.resolve(Err(CommitError::Io(error.to_string())));
+                continue;
+            }
+            self.history.record(before + 1 + group.len() as Version, &commit.writes);
+            group.push(candidate);
         }
-        group
+        (group, refused)
+    }
+
+    /// Makes sums of a commit's additions; `counters` are those that its group has already summed.
+    fn count(
+        &self,
+        commit: &mut Commit,
+        counters: &mut HashMap<Bytes, Option<Bytes>>,
+    ) -> Result<(), crate::Error> {
+        if commit.adds.is_empty() {
+            return Ok(());
+        }
+        let layers = self.shared.timeline.layers();
+        resolve_adds(&mut commit.writes, &commit.adds, |key| match counters.get(key) {
+            Some(value) => Ok(value.clone()),
+            None => match layers.active.get(key, Version::MAX) {
+                Some(value) => Ok(value),
+                None => layers.below_active(key),
+            },
+        })?;
+        for key in commit.adds.keys() {
+            counters.insert(key.clone(), commit.writes.get(key).cloned().flatten());
+        }
+        Ok(())
     }
 
     fn publish(&mut self, group: Vec<Waiting>, before: Version) {
@@ -261,6 +291,17 @@ impl Committer {
             self.shared.flushing.wake();
         } else if self.shared.archive.lacks_spare() && self.log.current_bytes() > 0 {
             self.shared.flushing.wake();
+        }
+    }
+}
+
+/// Commits that lost against others; dropping it tells them.
+struct Refused(Vec<Resolver>);
+
+impl Drop for Refused {
+    fn drop(&mut self) {
+        for resolver in self.0.drain(..) {
+            resolver.resolve(Err(CommitError::Conflict));
         }
     }
 }

@@ -184,13 +184,16 @@ impl Local {
 
     /// Which of the rows to be deleted live in the active table alone. Looked up here, on the caller's thread,
     /// so that the committer never waits for the tree.
-    fn absent_below(&self, writes: &Writes) -> Absent {
+    fn absent_below(&self, commit: &Commit) -> Absent {
         let layers = self.shared.timeline.layers();
-        let absent = |(key, value): (&Bytes, &Option<Bytes>)| {
-            let young = value.is_none() && layers.active.get(key, Version::MAX).flatten().is_some();
-            (young && matches!(layers.below_active(key), Ok(None))).then(|| key.clone())
-        };
-        Absent { keys: writes.iter().filter_map(absent).collect(), table: layers.active.clone() }
+        let deleted = commit.writes.iter().filter(|(_, value)| value.is_none()).map(|(key, _)| key);
+        // Counting down may end at zero, which deletes the row.
+        let lowered = commit.adds.iter().filter(|(_, delta)| **delta < 0).map(|(key, _)| key);
+        let young = |key: &&Bytes| layers.active.get(key, Version::MAX).flatten().is_some();
+        let absent = |key: &&Bytes| young(key) && matches!(layers.below_active(key), Ok(None));
+        let mut keys: Vec<Bytes> = deleted.chain(lowered).filter(absent).cloned().collect();
+        keys.sort_unstable();
+        Absent { keys, table: layers.active.clone() }
     }
 }
 
@@ -210,12 +213,13 @@ impl Engine for Local {
 
     fn commit(&self, commit: Commit) -> Ticket {
         let bytes = |(key, value): (&Bytes, &Option<Bytes>)| key.len() + value.as_ref().map_or(0, Bytes::len);
-        let bytes: usize = commit.writes.iter().map(bytes).sum();
+        let counters: usize = commit.adds.keys().map(|key| key.len() + size_of::<i64>()).sum();
+        let bytes = counters + commit.writes.iter().map(bytes).sum::<usize>();
         if bytes > TRANSACTION_BYTES_MAX {
             let reason = format!("a transaction of {bytes} bytes exceeds {TRANSACTION_BYTES_MAX}");
             return Ticket::ready(Err(CommitError::Io(reason)));
         }
-        let absent = self.absent_below(&commit.writes);
+        let absent = self.absent_below(&commit);
         let (ticket, resolver) = Ticket::pending();
         self.shared.queue.push(Waiting { commit, absent, bytes, resolver });
         ticket
