@@ -51,6 +51,7 @@ pub(super) async fn upload(exchange: &Exchange<'_>, mut incoming: Incoming) -> R
         query: Vec::new(),
         headers: headers(&form.fields)?,
         body: Bytes::new(),
+        form_path: None,
     };
     let operation = aws::named(exchange.service, "PutObject")?;
     let Handler::Upload { admit, finish } = &operation.handler else {

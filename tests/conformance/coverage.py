@@ -14,6 +14,7 @@ BINARY = pathlib.Path(os.environ.get("MAYFLY", ROOT / "target" / "debug" / "mayf
 STORED_ONLY = {
     "lambda": set(),
     "s3": set(),
+    "sqs": {"AddPermission", "RemovePermission"},
 }
 
 # Mayfly's own service, which no model describes.

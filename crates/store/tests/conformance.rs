@@ -4,7 +4,7 @@
 
 mod support;
 
-use mayfly_store::{CommitError, Durability, LocalOptions, Map, Order, Raw, Space, Store};
+use mayfly_store::{CommitError, Durability, LocalOptions, Map, Order, Raw, Scan, Space, Store, Tally};
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::ops::Bound;
@@ -408,4 +408,40 @@ fn readers_go_on_while_others_write_and_tables_are_flushed() {
         assert!(reader.join().unwrap() > 100);
     }
     assert!(store.stats().flushes > 0);
+}
+
+#[test]
+fn counters_are_added_to_by_many_and_none_loses() {
+    const HITS: Tally<(u64,)> = Tally::new(Space(9));
+    for (engine, store, _dir) in engines() {
+        // All begun before any commits: reading and writing, all but one would lose.
+        let mut open: Vec<_> = (0..20).map(|_| store.begin()).collect();
+        for (tx, delta) in open.iter_mut().zip(1..) {
+            HITS.add(tx, &(1u64,), delta);
+            HITS.add(tx, &(1u64,), 1);
+        }
+        for tx in open {
+            assert!(commit(tx).is_ok(), "{engine}");
+        }
+        assert_eq!(HITS.look(&store.view(), &(1u64,)).unwrap(), 230, "{engine}");
+        let mut tx = store.begin();
+        HITS.add(&mut tx, &(1u64,), -230);
+        HITS.add(&mut tx, &(2u64,), 0);
+        commit(tx).unwrap();
+        assert!(HITS.look_over(&store.view(), Scan::all(9)).unwrap().is_empty(), "{engine}: zero is no row");
+    }
+}
+
+#[test]
+fn peeking_holds_to_nothing() {
+    for (engine, store, _dir) in engines() {
+        put(&store, &[("n", "1")]);
+        let mut tx = store.begin();
+        assert!(tx.peek(b"n").unwrap().is_some(), "{engine}");
+        let all = tx.peek_range(Bound::Unbounded, Bound::Unbounded, Order::Forward, 9).unwrap();
+        assert_eq!(all.len(), 1, "{engine}");
+        tx.put("m", "1");
+        put(&store, &[("n", "2"), ("o", "3")]);
+        assert!(commit(tx).is_ok(), "{engine}");
+    }
 }

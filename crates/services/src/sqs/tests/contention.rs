@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 const SENDERS: usize = 8;
 const RECEIVERS: usize = 8;
-const EACH: usize = 100;
+const EACH: usize = 50;
 /// A receiver that finds nothing this often in a row gives up, and the test fails.
 const EMPTY_MAX: usize = 100_000;
 
