@@ -164,7 +164,7 @@ fn redrive_allow(value: &str) -> Result<String, Fault> {
     let policy: RedriveAllowPolicy = serde_json::from_str(value)
         .map_err(|_| bad("Amazon SQS can't create the redrive allow policy, as it's not valid."))?;
     let by_queue = policy.redrive_permission == Permission::ByQueue;
-    match by_queue == !policy.source_queue_arns.is_empty() && policy.source_queue_arns.len() <= 10 {
+    match by_queue != policy.source_queue_arns.is_empty() && policy.source_queue_arns.len() <= 10 {
         true => Ok(value.to_owned()),
         false => Err(bad("sourceQueueArns goes with byQueue, and names at most 10 queues.")),
     }

@@ -39,7 +39,10 @@ impl From<&Attribute> for Value {
 
 /// XML's characters, which is all that a body may hold.
 pub(super) fn check_text(text: &str) -> Result<(), Fault> {
-    let allowed = |c: char| matches!(c, '\t' | '\n' | '\r' | '\u{20}'..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..);
+    let allowed = |c: char| match c {
+        '\t' | '\n' | '\r' => true,
+        c => c >= ' ' && !matches!(c, '\u{fffe}' | '\u{ffff}'),
+    };
     match text.chars().all(allowed) {
         true => Ok(()),
         false => Err(faults::bad_contents()),

@@ -62,7 +62,6 @@ fn check(seed: u64, queue: &str, attributes: Value, group: impl Fn(usize) -> Opt
         assert!(queue == "standard" || own.is_sorted(), "the order of a sender's group");
     }
     let stats = bench.store().stats();
-    println!("{queue}: {} commits, {} conflicts, {} groups", stats.commits, stats.conflicts, stats.groups);
     stats.conflicts as f64 / stats.commits as f64
 }
 
