@@ -175,6 +175,12 @@ enum Writing {
 }
 
 impl BlobWriter {
+    /// Decides on another id, for bytes whose name is only known when they are all there.
+    #[must_use]
+    pub fn named(self, id: &str) -> BlobWriter {
+        BlobWriter { id: id.to_owned(), ..self }
+    }
+
     pub async fn write(&mut self, bytes: Bytes) -> Result<(), Error> {
         self.size += bytes.len() as u64;
         self.gathered_bytes += bytes.len();

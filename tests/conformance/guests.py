@@ -1,0 +1,67 @@
+"""Compiles the functions under `guests/` with this machine's toolchains; what is made is kept in `.cache/guests`."""
+
+import hashlib
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+
+import pytest
+
+import mayfly
+
+SOURCES = pathlib.Path(__file__).parent / "guests"
+CACHE = mayfly.ROOT / ".cache" / "guests"
+
+
+def go():
+    """The Go library's own way: a static `bootstrap`."""
+    if not shutil.which("go"):
+        pytest.skip("Go is not installed: no Go function can be built")
+    env = {"CGO_ENABLED": "0", "GOMODCACHE": str(mayfly.ROOT / ".cache/go/mod"),
+           "GOCACHE": str(mayfly.ROOT / ".cache/go/build"), "GOFLAGS": "-modcacherw -buildvcs=false"}
+    return built("go", lambda into: ["go", "build", "-trimpath", "-ldflags=-s -w", "-o", into / "bootstrap", "."], env)
+
+
+def c(name):
+    """A program of the system's C compiler, which Rust's own build needs too."""
+    return built("c", lambda into: ["cc", "-O1", "-o", into / name, f"{name}.c"], {}, name)
+
+
+def java():
+    """The classes of a package as they lie in a zip archive."""
+    if not shutil.which("javac"):
+        pytest.skip("no JDK is installed: no Java function can be built or run")
+    return built("java", lambda into: ["javac", "--release", "17", "-d", into, "Hello.java"], {})
+
+
+def wasm(name):
+    """A WASI preview 1 command by the C compiler that ships with `ziglang`."""
+    zig = [sys.executable, "-m", "ziglang", "cc", "-target", "wasm32-wasi", "-Os"]
+    env = {"ZIG_GLOBAL_CACHE_DIR": str(mayfly.ROOT / ".cache/zig")}
+    return built("wasm", lambda into: [*zig, "-o", into / f"{name}.wasm", f"{name}.c"], env, name)
+
+
+def built(folder, command, env, only=""):
+    """Name -> bytes of what the command makes, once per change of the sources."""
+    sources = SOURCES / folder
+    digest = hashlib.sha256(only.encode())
+    for path in sorted(sources.iterdir()):
+        digest.update(path.name.encode() + path.read_bytes())
+    done = CACHE / f"{folder}-{only}-{digest.hexdigest()[:16]}"
+    if not done.is_dir():
+        CACHE.mkdir(parents=True, exist_ok=True)
+        fresh = pathlib.Path(tempfile.mkdtemp(dir=CACHE))
+        ran = subprocess.run(list(map(str, command(fresh))), cwd=sources, env={**os.environ, **env},
+                             capture_output=True, text=True)
+        assert ran.returncode == 0, ran.stdout + ran.stderr
+        if not done.is_dir():
+            fresh.rename(done)
+    return {str(path.relative_to(done)): path.read_bytes() for path in done.rglob("*") if path.is_file()}
+
+
+def executable(files):
+    """As `mayfly.package` marks what may be executed."""
+    return {f"{name}*": content for name, content in files.items()}

@@ -1,0 +1,5 @@
+module mayfly.test/function
+
+go 1.18
+
+require github.com/aws/aws-lambda-go v1.47.0
