@@ -3,6 +3,8 @@
 use crate::cloud::Cloud;
 use crate::gateway::{self, Peer};
 use crate::logs::LogSink;
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
 use mayfly_kernel::Time;
 use mayfly_kernel::function::{PackageDigest, Version};
 use mayfly_runtime::{Platform, SessionCredentials};
@@ -32,9 +34,9 @@ impl Platform for Services {
         }
     }
 
-    fn serve(&self, version: Arc<Version>, connection: tokio::net::TcpStream) {
+    fn serve(&self, version: Arc<Version>, connection: tokio::net::TcpStream) -> BoxFuture<'static, ()> {
         let peer = Peer::Function(version.function.clone());
-        tokio::spawn(gateway::connection(self.cloud.clone(), connection, peer, self.stop.clone()));
+        gateway::connection(self.cloud.clone(), connection, peer, self.stop.clone()).boxed()
     }
 
     fn package(&self, digest: &PackageDigest) -> io::Result<PathBuf> {

@@ -1,3 +1,5 @@
+import os
+
 import pytest
 
 import mayfly
@@ -7,6 +9,13 @@ import mayfly
 def cloud():
     """One server for the tests that do not stop it. Retries come at once, so that nothing has to sleep."""
     with mayfly.server("[limits]\nasync_retry_seconds = 0\n") as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def ordinary():
+    """A server of a user without privileges. Where the tests are run by such a user, every server is."""
+    with mayfly.server(user=mayfly.ORDINARY if os.geteuid() == 0 else None) as running:
         yield running
 
 

@@ -22,10 +22,23 @@ ROLE = "arn:aws:iam::000000000000:role/any"
 READY_WITHIN = 60
 
 
-class Server:
-    """One data directory and the process that serves it."""
+# A user without any right: the one that owns nothing.
+ORDINARY = 65534
 
-    def __init__(self, directory, config=""):
+
+class Server:
+    """One data directory and the process that serves it; with `user`, that user's rather than ours."""
+
+    def __init__(self, directory, config="", user=None):
+        self.user = user
+        self.binary = BINARY
+        self.flags = {}
+        if user is not None:
+            # The checkout may lie in a folder that only its owner may enter.
+            self.binary = pathlib.Path(directory) / "mayfly"
+            shutil.copy(BINARY, self.binary)
+            os.chown(directory, user, user)
+            self.flags = {"user": user, "group": user, "extra_groups": []}
         self.data = pathlib.Path(directory) / "data"
         self.config = pathlib.Path(directory) / "mayfly.toml"
         self.config.write_text(config)
@@ -37,9 +50,9 @@ class Server:
 
     def start(self, env=None):
         began = time.monotonic()
-        command = [BINARY, "up", "--data", self.data, "--listen", self.listen, "--config", self.config]
+        command = [self.binary, "up", "--data", self.data, "--listen", self.listen, "--config", self.config]
         self.process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=self.log, env={**os.environ, **(env or {})}
+            command, stdout=subprocess.PIPE, stderr=self.log, env={**os.environ, **(env or {})}, **self.flags
         )
         readable, _, _ = select.select([self.process.stdout], [], [], READY_WITHIN)
         line = self.process.stdout.readline().decode() if readable else ""
@@ -107,9 +120,9 @@ class Server:
 
 
 @contextlib.contextmanager
-def server(config=""):
+def server(config="", user=None):
     directory = tempfile.mkdtemp(prefix="mayfly-test-")
-    running = Server(directory, config)
+    running = Server(directory, config, user)
     try:
         yield running.start()
     finally:
@@ -118,13 +131,13 @@ def server(config=""):
         shutil.rmtree(directory, ignore_errors=True)
 
 
-def package(files):
-    """A zip archive of name -> text or bytes; names that end in * are executable."""
+def package(files, links=()):
+    """A zip archive of name -> text or bytes; names that end in * are executable, those of `links` symbolic links."""
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in files.items():
             info = zipfile.ZipInfo(name.rstrip("*"), (2020, 1, 1, 0, 0, 0))
-            info.external_attr = (0o755 if name.endswith("*") else 0o644) << 16
+            info.external_attr = (0o120777 if name in links else 0o755 if name.endswith("*") else 0o644) << 16
             archive.writestr(info, content)
     return out.getvalue()
 

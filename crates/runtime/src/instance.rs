@@ -25,6 +25,8 @@ use tokio::time::Instant;
 pub(crate) const WEB_PORT: u16 = 8080;
 const MIB: u64 = 1024 * 1024;
 const PROCESSES: u32 = 1024;
+/// Connections of one instance to the platform at once. An SDK's client holds up to ten or fifty.
+const PLATFORM_CONNECTIONS: usize = 256;
 /// How often an instance's memory is looked at while it works.
 const WATCH_MEMORY: Duration = Duration::from_millis(50);
 
@@ -209,8 +211,13 @@ impl Instance {
 
 /// Hands every connection to the platform's endpoint over.
 async fn welcome(door: TcpListener, platform: Arc<dyn Platform>, version: Arc<Version>) {
+    let mut connections = JoinSet::new();
     while let Ok((connection, _)) = door.accept().await {
-        platform.serve(version.clone(), connection);
+        while connections.try_join_next().is_some() {}
+        // One over the limit is closed at once: a sandbox may not use up the server's descriptors.
+        if connections.len() < PLATFORM_CONNECTIONS {
+            connections.spawn(platform.serve(version.clone(), connection));
+        }
     }
 }
 

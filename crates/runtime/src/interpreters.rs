@@ -37,12 +37,15 @@ pub(crate) struct Interpreters {
     java: OnceLock<Vec<Interpreter>>,
     /// The Python interpreters for which the client has been compiled.
     compiled: Mutex<Vec<PathBuf>>,
+    /// Held by whoever compiles the Java client: the first two functions may come at once.
+    compiling: Mutex<()>,
 }
 
 impl Interpreters {
     pub(crate) fn new(runtimes_dir: PathBuf) -> Interpreters {
         let (python, node, java) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
-        Interpreters { runtimes_dir, python, node, java, compiled: Mutex::default() }
+        let (compiled, compiling) = (Mutex::default(), Mutex::default());
+        Interpreters { runtimes_dir, python, node, java, compiled, compiling }
     }
 
     pub(crate) fn python(&self) -> &[Interpreter] {
@@ -186,6 +189,7 @@ impl Interpreters {
 
     /// The Java client is compiled by this machine's compiler, once.
     fn compile_java(&self, java: &Interpreter) -> Result<(), String> {
+        let _one = self.compiling.lock();
         let folder = self.runtimes_dir.join("java");
         if folder.join("build/mayfly/Bootstrap.class").exists() {
             return Ok(());

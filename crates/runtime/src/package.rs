@@ -5,6 +5,7 @@
 
 use mayfly_kernel::Limits;
 use mayfly_kernel::function::PackageDigest;
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{PermissionsExt as _, symlink};
@@ -110,7 +111,8 @@ fn walk(zip: &Path, limits: &Limits, into: Option<&Path>) -> Result<PackageInfo,
         return Err(PackageError::TooManyFiles { limit: limits.package_files });
     }
     let mut left = limits.package_unpacked_bytes;
-    let mut links = Vec::new();
+    let mut links = BTreeMap::new();
+    let mut names = Vec::new();
     for index in 0..archive.len() {
         let raw = archive.by_index_raw(index).map_err(broken)?;
         let name = raw.name().map_err(broken)?.into_owned();
@@ -122,10 +124,12 @@ fn walk(zip: &Path, limits: &Limits, into: Option<&Path>) -> Result<PackageInfo,
         let Some(inside) = inner_path(&name) else { return Err(PackageError::LeavesFolder { name }) };
         if entry.unix_mode().is_some_and(|mode| mode & FILE_KIND == LINK) {
             let target = link_target(&mut entry, &inside, &name)?;
-            links.push((inside, target));
+            links.insert(inside.clone(), target);
+            names.push(inside);
             continue;
         }
         let target = into.map(|root| root.join(&inside));
+        names.push(inside);
         if entry.is_dir() {
             if let Some(target) = target {
                 fs::create_dir_all(target)?;
@@ -136,6 +140,10 @@ fn walk(zip: &Path, limits: &Limits, into: Option<&Path>) -> Result<PackageInfo,
         left = left
             .checked_sub(written)
             .ok_or(PackageError::TooLarge { limit: limits.package_unpacked_bytes })?;
+    }
+    // An entry below a link would be written to wherever that link leads.
+    if let Some(name) = names.iter().find(|name| name.ancestors().skip(1).any(|up| links.contains_key(up))) {
+        return Err(PackageError::LinkLeavesFolder { name: name.display().to_string() });
     }
     if let Some(root) = into {
         // Links come last, so that no entry can be written through one.
@@ -164,16 +172,20 @@ fn inner_path(name: &str) -> Option<PathBuf> {
     (!path.as_os_str().is_empty()).then_some(path)
 }
 
+/// Where a link leads: upwards first, not above the package, and then down. A step upwards after one down is refused,
+/// because what lies there may itself be a link, and above where that leads may be anything.
 fn link_target(entry: &mut ZipFile<'_, File>, inside: &Path, name: &str) -> Result<PathBuf, PackageError> {
     let mut text = Vec::new();
     entry.by_ref().take(LINK_BYTES).read_to_end(&mut text).map_err(PackageError::NotAZip)?;
     let target = PathBuf::from(String::from_utf8_lossy(&text).into_owned());
     let leaves = || PackageError::LinkLeavesFolder { name: name.to_owned() };
     let mut depth = inside.components().count() - 1;
+    let mut down = false;
     for component in target.components() {
         match component {
-            Component::Normal(_) => depth += 1,
+            Component::Normal(_) => down = true,
             Component::CurDir => {}
+            Component::ParentDir if down => return Err(leaves()),
             Component::ParentDir => depth = depth.checked_sub(1).ok_or_else(leaves)?,
             Component::RootDir | Component::Prefix(_) => return Err(leaves()),
         }
@@ -254,6 +266,17 @@ mod tests {
             let zip = archive(|zip| zip.add_symlink("dir/link", target, plain()).unwrap());
             assert!(matches!(inspect(&zip), Err(PackageError::LinkLeavesFolder { .. })), "{target}");
         }
+        // Each of these stays inside by its letters: only one link's way through another leaves the folder.
+        let around = archive(|zip| {
+            zip.add_symlink("a/b/c/up", "../../..", plain()).unwrap();
+            zip.add_symlink("out", "a/b/c/up/../..", plain()).unwrap();
+        });
+        assert!(matches!(inspect(&around), Err(PackageError::LinkLeavesFolder { .. })));
+        let below = archive(|zip| {
+            zip.add_symlink("dir", "other", plain()).unwrap();
+            zip.start_file("dir/file", plain()).unwrap();
+        });
+        assert!(matches!(inspect(&below), Err(PackageError::LinkLeavesFolder { .. })));
         let bomb = archive(|zip| {
             zip.start_file("zeros", plain()).unwrap();
             zip.write_all(&vec![0; 2 << 20]).unwrap();

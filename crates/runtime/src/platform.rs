@@ -1,5 +1,6 @@
 //! What the runtime needs from the rest of Mayfly. The binary implements it; a test implements it in a few lines.
 
+use futures_util::future::BoxFuture;
 use mayfly_kernel::Time;
 use mayfly_kernel::function::{PackageDigest, Version};
 use std::io;
@@ -15,8 +16,9 @@ pub trait Platform: Send + Sync + 'static {
     fn credentials(&self, version: &Version) -> SessionCredentials;
 
     /// Serves the AWS API on a connection that a function opened to its platform endpoint.
-    /// The connection came out of the sandbox of `version`: that is the caller's identity.
-    fn serve(&self, version: Arc<Version>, connection: tokio::net::TcpStream);
+    /// The connection came out of the sandbox of `version`: that is the caller's identity. What comes back is the
+    /// conversation itself, which ends early if it is dropped.
+    fn serve(&self, version: Arc<Version>, connection: tokio::net::TcpStream) -> BoxFuture<'static, ()>;
 
     /// Where the zip archive of a package or layer is on local disk. May block.
     fn package(&self, digest: &PackageDigest) -> io::Result<PathBuf>;

@@ -167,6 +167,10 @@ impl Asked<'_> {
         }
         if self.launcher.layers.contains(&Layer::UserNamespace) {
             privileges::enter_user_namespace(self.launcher.proc.as_fd())?;
+            if self.outer_id.is_none() && counts_by_namespace() {
+                // In here the count begins anew, although the user is the server's own.
+                limit(Resource::Nproc, u64::from(self.spec.max_processes))?;
+            }
         }
         privileges::drop_capabilities()?;
         set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
@@ -175,6 +179,9 @@ impl Asked<'_> {
     }
 
     fn supervise(&self, listeners: &[TcpListener; 2]) -> io::Result<i32> {
+        // The kernel keeps signals from inside away from a first process only where it has no handler, and the standard
+        // library has some, for stack overflows. The command's own process starts with none blocked.
+        SigSet::all().thread_block()?;
         let signals = SignalFd::new(&super::child_signal())?;
         let main = match fork()? {
             Side::Child => self.execute(),
@@ -240,6 +247,14 @@ impl Asked<'_> {
         execve(program, &command, &environment)?;
         Ok(())
     }
+}
+
+/// Whether the kernel counts a user's processes within a user namespace, as Linux does since 5.14.
+fn counts_by_namespace() -> bool {
+    let about = rustix::system::uname();
+    let release = about.release().to_string_lossy();
+    let mut numbers = release.split('.').map(|part| part.parse::<u32>().unwrap_or_default());
+    (numbers.next(), numbers.next()) >= (Some(5), Some(14))
 }
 
 /// Makes `root` the root and lets go of everything outside it.

@@ -1,5 +1,6 @@
 //! A host with a platform that remembers log lines and serves packages from a folder.
 
+use futures_util::future::BoxFuture;
 use mayfly_kernel::function::{Invocation, Outcome, PackageDigest, Refusal, Runtime, Version};
 use mayfly_kernel::time::SystemClock;
 use mayfly_kernel::{Arn, Limits, Time};
@@ -38,12 +39,12 @@ impl Platform for Shelf {
         }
     }
 
-    fn serve(&self, version: Arc<Version>, mut connection: tokio::net::TcpStream) {
-        tokio::spawn(async move {
+    fn serve(&self, version: Arc<Version>, mut connection: tokio::net::TcpStream) -> BoxFuture<'static, ()> {
+        Box::pin(async move {
             let body = format!("platform of {}", version.name);
             let head = format!("HTTP/1.0 200 OK\r\ncontent-length: {}\r\n\r\n", body.len());
             let _ = connection.write_all(format!("{head}{body}").as_bytes()).await;
-        });
+        })
     }
 
     fn package(&self, digest: &PackageDigest) -> io::Result<PathBuf> {
