@@ -14,7 +14,7 @@ use mayfly_kernel::time::SystemClock;
 use notify::{RecursiveMode, Watcher as _};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 use tokio::process::{Child, Command};
@@ -97,9 +97,12 @@ async fn healthy(client: &Client) -> bool {
 
 async fn work(client: &Client, args: &Args) -> anyhow::Result<()> {
     let (changed, mut changes) = mpsc::unbounded_channel();
+    // It may lie among the sources, and what the server writes there is no change of theirs.
+    let data = args.server.data_dir();
+    let data = data.canonicalize().unwrap_or(data);
     let mut watch = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
         if let Ok(event) = event
-            && matters(&event)
+            && matters(&event, &data)
         {
             // The receiver is gone only when the program ends.
             let _ = changed.send(());
@@ -127,7 +130,10 @@ async fn work(client: &Client, args: &Args) -> anyhow::Result<()> {
             }
             Err(error) => output::note(format!("{} {error:#}", paint(Color::Red, "error:"))),
         }
-        for path in wanted.drain(..).filter(|path| !watched.contains(path)).collect::<Vec<_>>() {
+        for path in wanted.drain(..).map(|path| path.canonicalize().unwrap_or(path)) {
+            if watched.contains(&path) {
+                continue;
+            }
             if watch.watch(&path, RecursiveMode::Recursive).is_ok() {
                 watched.push(path);
             }
@@ -170,9 +176,10 @@ async fn print(client: &Client, tails: &mut BTreeMap<String, Tail>) -> anyhow::R
 }
 
 /// Whether an event is a change of a source, rather than of what building and running leave behind.
-fn matters(event: &notify::Event) -> bool {
+fn matters(event: &notify::Event, data: &Path) -> bool {
     let left = |path: &PathBuf| {
-        path.components().any(|part| deploy::is_excluded(&part.as_os_str().to_string_lossy()))
+        path.starts_with(data)
+            || path.components().any(|part| deploy::is_excluded(&part.as_os_str().to_string_lossy()))
     };
     let kind = matches!(
         event.kind,
