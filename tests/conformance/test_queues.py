@@ -129,6 +129,30 @@ def test_poison_goes_to_the_dead_letters_and_comes_back(queues):
     assert queues.receive_message(QueueUrl=url)["Messages"][0]["Body"] == "bad"
 
 
+def test_queues_hear_of_objects_and_of_failed_invocations(cloud, queues, objects, functions):
+    url = create(queues, "heard")
+    arn = queues.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    objects.create_bucket(Bucket="heard")
+    objects.put_bucket_notification_configuration(Bucket="heard", NotificationConfiguration={
+        "QueueConfigurations": [{"QueueArn": arn, "Events": ["s3:ObjectCreated:*"]}]})
+    shown = objects.get_bucket_notification_configuration(Bucket="heard")
+    assert shown["QueueConfigurations"][0]["QueueArn"] == arn
+    objects.put_object(Bucket="heard", Key="a key", Body=b"x")
+    [event] = drain(queues, url)
+    assert json.loads(event)["Records"][0]["s3"]["object"]["key"] == "a+key"
+
+    mayfly.create(functions, "breaks", {"app.py": "def handler(e, c):\n    raise ValueError(e['n'])\n"},
+                  DeadLetterConfig={"TargetArn": arn})
+    functions.put_function_event_invoke_config(FunctionName="breaks", MaximumRetryAttempts=0,
+                                               DestinationConfig={"OnFailure": {"Destination": arn}})
+    functions.invoke(FunctionName="breaks", InvocationType="Event", Payload=json.dumps({"n": 7}))
+    bodies = []
+    mayfly.until(lambda: bodies.extend(drain(queues, url, wait=5)) or len(bodies) == 2)
+    record = next(body for body in map(json.loads, bodies) if "requestContext" in body)
+    assert record["requestContext"]["condition"] == "RetriesExhausted" and record["requestPayload"] == {"n": 7}
+    assert {"n": 7} in list(map(json.loads, bodies))
+
+
 class Forms:
     """A client of the query protocol that knows nothing of JSON."""
 

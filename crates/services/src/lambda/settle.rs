@@ -9,6 +9,7 @@ use super::names::Function;
 use super::{async_config, lookup, resolve};
 use crate::Cx;
 use crate::fabric::{self, Delivery, Record, Target, Verdict};
+use crate::sqs::{self, Post};
 use mayfly_kernel::function::{FunctionError, Outcome};
 use mayfly_kernel::{Arn, Fault};
 use serde::Serialize;
@@ -17,6 +18,8 @@ use std::time::Duration;
 
 const RETRIES: u32 = 2;
 const MAX_AGE_S: u32 = 6 * 3600;
+/// How much of an error a dead letter says.
+const ERROR_MESSAGE_BYTES: usize = 1024;
 const POSTPONE_MIN: Duration = Duration::from_secs(1);
 const POSTPONE_MAX: Duration = Duration::from_secs(300);
 
@@ -53,6 +56,14 @@ struct Flight<'a> {
     record: &'a Record,
     function: Function,
     config: AsyncRow,
+}
+
+/// What has become of a dead letter.
+enum Letter {
+    /// The function has no dead-letter target.
+    None,
+    Sent,
+    Unsent(String),
 }
 
 /// Why an event has come to its end, in the words of the invocation record.
@@ -97,8 +108,8 @@ impl Flight<'_> {
         at.since(self.record.enqueued()) > max_age
     }
 
-    /// Tells the destination for failures. Without one, or if the event was also to go to a dead-letter
-    /// target, the delivery is kept as dead: nothing accepted is lost.
+    /// Tells the destination for failures, and sends the dead letter. Without either, or if one of them cannot be
+    /// reached, the delivery is kept as dead: nothing accepted is lost.
     fn give_up(
         &self,
         cx: &mut Cx<'_>,
@@ -109,12 +120,48 @@ impl Flight<'_> {
         let response = error.map(|error| Err(&error.payload[..]));
         let unreached = self.tell(cx, &self.config.on_failure, condition, response)?;
         let dead_letter = lookup::version(cx, &self.function).map(|row| row.dead_letter).unwrap_or_default();
-        let told = !self.config.on_failure.is_empty() && dead_letter.is_empty();
-        Ok(match unreached {
-            None if told => Verdict::Done,
-            None if dead_letter.is_empty() => Verdict::Dead { reason: why.to_owned() },
-            None => Verdict::Dead { reason: format!("{why}; for the dead-letter target {dead_letter}") },
-            Some(unreached) => Verdict::Dead { reason: format!("{why}; {unreached}") },
+        let told = !self.config.on_failure.is_empty();
+        let dead_letter = self.send_dead_letter(cx, &dead_letter, error)?;
+        Ok(match (unreached, dead_letter) {
+            (None, Letter::None) if told => Verdict::Done,
+            (None, Letter::None) => Verdict::Dead { reason: why.to_owned() },
+            (None, Letter::Sent) => Verdict::Done,
+            (Some(unreached), Letter::None | Letter::Sent) | (None, Letter::Unsent(unreached)) => {
+                Verdict::Dead { reason: format!("{why}; {unreached}") }
+            }
+            (Some(unreached), Letter::Unsent(letter)) => {
+                Verdict::Dead { reason: format!("{why}; {unreached}; {letter}") }
+            }
+        })
+    }
+
+    /// Sends the event itself to the dead-letter target.
+    fn send_dead_letter(
+        &self,
+        cx: &mut Cx<'_>,
+        target: &str,
+        error: Option<&FunctionError>,
+    ) -> Result<Letter, Fault> {
+        if target.is_empty() {
+            return Ok(Letter::None);
+        }
+        let arn: Arn = target.parse().map_err(|e| Fault::internal("read a dead-letter target", e))?;
+        if arn.service != "sqs" {
+            return Ok(Letter::Unsent(format!(
+                "Mayfly does not deliver to the dead-letter target {target} yet"
+            )));
+        }
+        let text = error.map_or(String::new(), |error| String::from_utf8_lossy(&error.payload).into_owned());
+        let mut attributes = vec![("ErrorCode", "Number", "200".to_owned())];
+        if !text.is_empty() {
+            let cut = text.floor_char_boundary(ERROR_MESSAGE_BYTES);
+            attributes.push(("ErrorMessage", "String", text[..cut].to_owned()));
+        }
+        attributes.push(("RequestID", "String", self.record.id.clone()));
+        let letter = Post { body: self.record.payload.clone(), attributes, depth: self.record.depth + 1 };
+        Ok(match sqs::post(cx, &arn, letter)? {
+            Ok(()) => Letter::Sent,
+            Err(why) => Letter::Unsent(format!("for the dead-letter target {target}: {why}")),
         })
     }
 
@@ -130,7 +177,7 @@ impl Flight<'_> {
             return Ok(None);
         }
         let arn: Arn = destination.parse().map_err(|e| Fault::internal("read a destination", e))?;
-        if arn.service != "lambda" {
+        if !matches!(arn.service.as_str(), "lambda" | "sqs") {
             return Ok(Some(format!("Mayfly does not deliver to the destination {destination} yet")));
         }
         let depth = self.record.depth + 1;
@@ -140,6 +187,10 @@ impl Flight<'_> {
             )));
         }
         let payload = self.invocation_record(cx, condition, response)?;
+        if arn.service == "sqs" {
+            let sent = sqs::post(cx, &arn, Post { body: payload, attributes: Vec::new(), depth })?;
+            return Ok(sent.err().map(|why| format!("for the destination {destination}: {why}")));
+        }
         if payload.len() as u64 > cx.limits.async_event_bytes {
             return Ok(Some(format!("the record for {destination} is larger than async_event_bytes")));
         }

@@ -1,6 +1,6 @@
 //! Who wants to know what happens to objects, and telling them in the same commit.
 //!
-//! Deliberately absent: queues, topics and the event bus as targets; they come with those services.
+//! Deliberately absent: topics and the event bus as targets; they come with those services.
 
 use super::buckets::{self, Nothing, Opened};
 use super::element::Element;
@@ -9,11 +9,13 @@ use super::faults;
 use super::keys::{NOTIFICATIONS, NOTIFICATIONS_CONFIG};
 use super::model::Version;
 use crate::fabric::{Delivery, Target};
+use crate::sqs::{self, Post};
 use crate::{Cx, Reply};
 use mayfly_kernel::{Arn, Fault};
 use mayfly_wire::{Call, xml};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
+use tracing::warn;
 
 const CONFIGURATIONS_MAX: usize = 100;
 
@@ -90,8 +92,9 @@ pub(super) struct Notifications {
 struct FunctionConfig {
     #[prost(string, tag = "1")]
     id: String,
+    /// The ARN of a function or a queue.
     #[prost(string, tag = "2")]
-    function: String,
+    target: String,
     #[prost(string, repeated, tag = "3")]
     events: Vec<String>,
     #[prost(string, optional, tag = "4")]
@@ -130,7 +133,7 @@ struct Configuration {
     #[serde(rename = "CloudFunctionConfiguration")]
     functions: Vec<Wanted>,
     #[serde(rename = "QueueConfiguration")]
-    queues: Vec<IgnoredAny>,
+    queues: Vec<Wanted>,
     #[serde(rename = "TopicConfiguration")]
     topics: Vec<IgnoredAny>,
     #[serde(rename = "EventBridgeConfiguration")]
@@ -141,8 +144,8 @@ struct Configuration {
 struct Wanted {
     #[serde(rename = "Id")]
     id: Option<String>,
-    #[serde(rename = "CloudFunction")]
-    function: String,
+    #[serde(rename = "CloudFunction", alias = "Queue")]
+    target: String,
     #[serde(rename = "Event", default)]
     events: Vec<String>,
     #[serde(rename = "Filter", default)]
@@ -169,9 +172,10 @@ struct Rule {
     value: String,
 }
 
-fn bad_destination(arn: &str) -> Fault {
+fn bad_destination(arn: &Arn) -> Fault {
     const TEXT: &str = "Unable to validate the following destination configurations";
-    faults::invalid_argument("CloudFunction", arn, TEXT)
+    let member = if arn.service == "sqs" { "Queue" } else { "CloudFunction" };
+    faults::invalid_argument(member, &arn.to_string(), TEXT)
 }
 
 fn invalid(text: &str) -> Fault {
@@ -199,33 +203,36 @@ impl Wanted {
             }
         }
         let id = self.id.filter(|id| !id.is_empty()).unwrap_or_else(|| cx.ids.uuid());
-        Ok(FunctionConfig { id, function: self.function, events: self.events, prefix, suffix })
+        Ok(FunctionConfig { id, target: self.target, events: self.events, prefix, suffix })
     }
 }
 
 pub(super) fn put(cx: &mut Cx<'_>, _: Nothing, call: &Call) -> Result<Reply, Fault> {
     let bucket = buckets::open(cx, call)?;
     let wanted: Configuration = xml::from_bytes(&call.body)?;
-    if !wanted.queues.is_empty() || !wanted.topics.is_empty() {
-        return Err(Fault::not_implemented("bucket notifications to queues and topics"));
+    if !wanted.topics.is_empty() {
+        return Err(Fault::not_implemented("bucket notifications to topics"));
     }
     if wanted.bus.is_some() {
         return Err(Fault::not_implemented("bucket notifications to EventBridge"));
     }
-    if wanted.functions.len() > CONFIGURATIONS_MAX {
+    if wanted.functions.len() + wanted.queues.len() > CONFIGURATIONS_MAX {
         return Err(invalid("The number of notification configurations exceeds 100"));
     }
-    let functions: Vec<FunctionConfig> =
-        wanted.functions.into_iter().map(|wanted| wanted.checked(cx)).collect::<Result<_, _>>()?;
+    let all = wanted.functions.into_iter().chain(wanted.queues);
+    let functions: Vec<FunctionConfig> = all.map(|wanted| wanted.checked(cx)).collect::<Result<_, _>>()?;
     check_against_each_other(&functions)?;
     let unchecked = call.header("x-amz-skip-destination-validation").is_some_and(|value| value == "true");
     for config in &functions {
-        let arn: Arn = config.function.parse().map_err(|_| invalid("The ARN is not well formed"))?;
-        if arn.service != "lambda" {
-            return Err(invalid("The ARN is not well formed"));
-        }
-        if !unchecked && !crate::lambda::permits(cx, &arn, "s3.amazonaws.com", &bucket.arn().to_string())? {
-            return Err(bad_destination(&config.function));
+        let arn: Arn = config.target.parse().map_err(|_| invalid("The ARN is not well formed"))?;
+        let reachable = match arn.service.as_str() {
+            _ if unchecked => true,
+            "lambda" => crate::lambda::permits(cx, &arn, "s3.amazonaws.com", &bucket.arn().to_string())?,
+            "sqs" => crate::sqs::is_target(cx, &arn)?.is_ok(),
+            _ => return Err(invalid("The ARN is not well formed")),
+        };
+        if !reachable {
+            return Err(bad_destination(&arn));
         }
     }
     NOTIFICATIONS.put(cx.tx, &bucket.row(NOTIFICATIONS_CONFIG), &Notifications { functions });
@@ -255,12 +262,12 @@ pub(super) fn get(cx: &mut Cx<'_>, _: Nothing, call: &Call) -> Result<Reply, Fau
     let rule = |name: &'static str, value: &Option<String>| {
         value.as_ref().map(|value| Element::new().text("Name", name).text("Value", value))
     };
-    let functions = stored.functions.iter().map(|config| {
+    let element = |(config, member): (&FunctionConfig, &'static str)| {
         let rules = [rule("Prefix", &config.prefix), rule("Suffix", &config.suffix)];
         let rules: Vec<Element> = rules.into_iter().flatten().collect();
         let element = Element::new()
             .text("Id", &config.id)
-            .text("CloudFunction", &config.function)
+            .text(member, &config.target)
             .each_text("Event", &config.events);
         match rules.is_empty() {
             true => element,
@@ -269,11 +276,18 @@ pub(super) fn get(cx: &mut Cx<'_>, _: Nothing, call: &Call) -> Result<Reply, Fau
                 element.child("Filter", key)
             }
         }
-    });
-    Ok(Element::new().each("CloudFunctionConfiguration", functions).reply("NotificationConfiguration"))
+    };
+    let (queues, functions): (Vec<_>, Vec<_>) =
+        stored.functions.iter().partition(|config| config.target.starts_with("arn:aws:sqs:"));
+    let functions = functions.into_iter().map(|config| element((config, "CloudFunction")));
+    let queues = queues.into_iter().map(|config| element((config, "Queue")));
+    Ok(Element::new()
+        .each("CloudFunctionConfiguration", functions)
+        .each("QueueConfiguration", queues)
+        .reply("NotificationConfiguration"))
 }
 
-/// Writes down a delivery for everyone who wants to know of this event.
+/// Writes down a delivery, or the message itself, for everyone who wants to know of this event.
 pub(super) fn notify(
     cx: &mut Cx<'_>,
     bucket: &Opened,
@@ -284,8 +298,15 @@ pub(super) fn notify(
     let Some(stored) = NOTIFICATIONS.get(cx.tx, &bucket.row(NOTIFICATIONS_CONFIG))? else { return Ok(()) };
     let name = format!("s3:{}", event.name());
     for config in stored.functions.iter().filter(|config| config.wants(&name, key)) {
-        let target = config.function.parse().map_err(|e| Fault::internal("read a notification", e))?;
+        let target: Arn = config.target.parse().map_err(|e| Fault::internal("read a notification", e))?;
         let payload = events::payload(cx, bucket, key, event, version, &config.id);
+        if target.service == "sqs" {
+            let post = Post { body: payload, attributes: Vec::new(), depth: 1 };
+            if let Err(why) = sqs::post(cx, &target, post)? {
+                warn!(bucket = bucket.name, %target, %why, "a notification has nowhere to go");
+            }
+            continue;
+        }
         cx.deliver(Delivery {
             target: Target::Function(target),
             event_type: format!("aws.s3.{}", event.name()),
@@ -306,7 +327,7 @@ mod tests {
     fn config(events: &[&str], prefix: Option<&str>, suffix: Option<&str>) -> FunctionConfig {
         FunctionConfig {
             id: "id".into(),
-            function: "f".into(),
+            target: "f".into(),
             events: events.iter().map(|event| (*event).to_owned()).collect(),
             prefix: prefix.map(str::to_owned),
             suffix: suffix.map(str::to_owned),

@@ -33,6 +33,7 @@ mod handle;
 mod keys;
 mod model;
 mod policy;
+mod post;
 mod queues;
 mod reactions;
 mod receive;
@@ -44,6 +45,7 @@ mod tags;
 mod tests;
 mod visibility;
 
+pub(crate) use post::{Post, is_target, post};
 pub use reactions::expire;
 pub use redrive::step as redrive_step;
 

@@ -127,14 +127,13 @@ impl Message {
     pub(super) fn ready(&self) -> Time {
         Time::from_ms(self.arrived_ms) + Duration::from_secs(self.delay_s.into())
     }
+}
 
-    /// What counts against the queue's limit.
-    pub(super) fn size(&self) -> u64 {
-        let attribute = |attribute: &Attribute| {
-            attribute.name.len() + attribute.data_type.len() + attribute.value().len()
-        };
-        (self.body.len() + self.attributes.iter().map(attribute).sum::<usize>()) as u64
-    }
+/// What of a message counts against its queue's limit.
+pub(super) fn size(body: &[u8], attributes: &[Attribute]) -> u64 {
+    let attribute =
+        |attribute: &Attribute| attribute.name.len() + attribute.data_type.len() + attribute.value().len();
+    (body.len() + attributes.iter().map(attribute).sum::<usize>()) as u64
 }
 
 /// A message attribute.

@@ -2,7 +2,7 @@
 
 use super::batch::{self, Answers};
 use super::body::{self, Value};
-use super::model::{Attribute, DELAY_MAX_S, Message, check_token};
+use super::model::{Attribute, DELAY_MAX_S, Message, check_token, size};
 use super::queues::{Opened, open};
 use super::{faults, fifo, standard};
 use crate::Cx;
@@ -57,6 +57,13 @@ pub(super) struct Draft {
     pub(super) dedup: String,
     pub(super) delay_s: u32,
     pub(super) depth: u32,
+}
+
+impl Draft {
+    /// What counts against the queue's limit.
+    pub(super) fn size(&self) -> u64 {
+        size(&self.body, &self.attributes)
+    }
 }
 
 /// A message that is: its id, and its number in a FIFO queue.
@@ -135,16 +142,15 @@ fn draft(queue: &Opened, entry: Entry) -> Result<(Draft, Vec<Attribute>), Fault>
     let attributes = body::attributes(entry.message_attributes)?;
     let delay_s = delay(record.fifo, record.delay_s, entry.delay_seconds)?;
     let (group, dedup) = (entry.message_group_id, entry.message_deduplication_id);
-    let message = Message { body: entry.message_body.into(), attributes, ..Message::default() };
-    if message.size() > record.message_bytes {
+    let body = Bytes::from(entry.message_body);
+    if size(&body, &attributes) > record.message_bytes {
         return Err(faults::too_long(record.message_bytes));
     }
     let (group, dedup) = match record.fifo {
-        true => fifo_ids(queue, group, dedup, &message.body)?,
+        true => fifo_ids(queue, group, dedup, &body)?,
         false => standard_ids(group, dedup)?,
     };
     let trace = system.first().and_then(|trace| trace.text.clone()).unwrap_or_default();
-    let Message { body, attributes, .. } = message;
     Ok((Draft { body, attributes, trace, group, dedup, delay_s, depth: 0 }, system))
 }
 

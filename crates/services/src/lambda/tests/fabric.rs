@@ -151,8 +151,8 @@ fn what_cannot_be_delivered_is_kept_as_dead() {
     assert_eq!(
         reasons,
         [
-            format!("Mayfly does not deliver to the destination {queue} yet"),
-            format!("ValueError; for the dead-letter target {queue}"),
+            format!("for the destination {queue}: the queue does not exist"),
+            format!("ValueError; for the dead-letter target {queue}: the queue does not exist"),
             format!("Function not found: {ARN}"),
         ]
     );
@@ -211,4 +211,36 @@ fn a_configuration_is_checked_shown_and_forgotten() {
         ),
         invalid("ResourceNotFoundException", "The function doesn't exist.")
     );
+}
+
+#[test]
+fn queues_hear_in_the_same_transaction() {
+    let cloud = Cloud::with_function();
+    let url =
+        cloud.0.call("sqs", "CreateQueue", &json!({ "QueueName": "q" })).unwrap().json()["QueueUrl"].take();
+    let queue = "arn:aws:sqs:us-east-1:000000000000:q";
+    let both = json!({ "OnSuccess": { "Destination": queue }, "OnFailure": { "Destination": queue } });
+    let config = json!({ "MaximumRetryAttempts": 0, "DestinationConfig": both });
+    cloud.ok(&format!("PUT {CONFIG}"), &config);
+    let letters = json!({ "DeadLetterConfig": { "TargetArn": queue } });
+    cloud.ok("PUT /2015-03-31/functions/f/configuration", &letters);
+    cloud.prepare(&Ok(Vec::new()));
+    cloud.settle(&send(&cloud, "{}"), &outcome(Ok("1")));
+    cloud.0.advance(Duration::from_secs(1));
+    let failed = send(&cloud, r#"{"order":7}"#);
+    cloud.settle(&failed, &outcome(Err(r#"{"errorMessage":"no"}"#)));
+    let input = json!({ "QueueUrl": url, "MaxNumberOfMessages": 10, "MessageAttributeNames": ["All"] });
+    let mut got = cloud.0.call("sqs", "ReceiveMessage", &input).unwrap().json();
+    let got: Vec<Value> = got["Messages"].as_array_mut().unwrap().drain(..).collect();
+    let condition = |message: &Value| {
+        let body: Value = serde_json::from_str(message["Body"].as_str().unwrap()).unwrap();
+        body["requestContext"]["condition"].as_str().map(str::to_owned)
+    };
+    let mut conditions: Vec<_> = got.iter().map(condition).collect();
+    conditions.sort();
+    assert_eq!(conditions, [None, Some("RetriesExhausted".into()), Some("Success".into())]);
+    let letter = got.iter().find(|message| message["Body"] == r#"{"order":7}"#).unwrap();
+    assert_eq!(letter["MessageAttributes"]["RequestID"]["StringValue"], failed.id);
+    assert_eq!(letter["MessageAttributes"]["ErrorCode"]["StringValue"], "200");
+    assert!(dead(cloud.0.store(), 10).unwrap().is_empty(), "somebody was told");
 }

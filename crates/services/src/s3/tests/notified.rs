@@ -35,6 +35,12 @@ fn configuration(function: &str, events: &[&str], rules: &[(&str, &str)]) -> Str
     )
 }
 
+fn queue_configuration(queue: &str) -> String {
+    format!(
+        "<QueueConfiguration><Id>q1</Id><Queue>{queue}</Queue><Event>s3:ObjectCreated:*</Event></QueueConfiguration>"
+    )
+}
+
 fn put(cloud: &Cloud, configuration: &str) {
     let body = format!("<NotificationConfiguration>{configuration}</NotificationConfiguration>");
     cloud.ok("PUT /box?notification", &[], &body);
@@ -157,7 +163,8 @@ fn a_configuration_is_held_to_the_rules() {
     let one = configuration(FUNCTION, &created, &[("prefix", "a")]);
     let two = configuration(FUNCTION, &["s3:ObjectCreated:Put"], &[("prefix", "ab")]).replace("c1", "c2");
     assert!(refusal(&format!("{one}{two}")).2.starts_with("Configurations overlap."));
-    assert_eq!(refusal("<QueueConfiguration><Queue>q</Queue></QueueConfiguration>").1, "NotImplemented");
+    let queue = queue_configuration("arn:aws:sqs:us-east-1:000000000000:none");
+    assert_eq!(refusal(&queue), refused(400, "InvalidArgument", unable));
     assert_eq!(refusal("<EventBridgeConfiguration/>").1, "NotImplemented");
 
     put(&cloud, &one);
@@ -171,4 +178,21 @@ fn a_configuration_is_held_to_the_rules() {
 
 fn text_of(answer: &crate::testing::Answer, name: &str) -> String {
     text(answer.text(), name)
+}
+
+#[test]
+fn a_queue_is_told_in_the_commit_of_the_object() {
+    let cloud = Cloud::new();
+    let url =
+        cloud.0.call("sqs", "CreateQueue", &json!({ "QueueName": "q" })).unwrap().json()["QueueUrl"].take();
+    put(&cloud, &queue_configuration("arn:aws:sqs:us-east-1:000000000000:q"));
+    let stored = cloud.get("/box?notification");
+    assert_eq!(text_of(&stored, "Queue"), "arn:aws:sqs:us-east-1:000000000000:q");
+    cloud.put("/box/a", "x");
+    let received = || cloud.0.call("sqs", "ReceiveMessage", &json!({ "QueueUrl": url })).unwrap().json();
+    let got = received();
+    let event: Value = serde_json::from_str(got["Messages"][0]["Body"].as_str().unwrap()).unwrap();
+    assert_eq!(event["Records"][0]["s3"]["object"]["key"], "a");
+    cloud.0.call("sqs", "DeleteQueue", &json!({ "QueueUrl": url })).unwrap();
+    cloud.put("/box/b", "an object is stored though its queue is gone");
 }
