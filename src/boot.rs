@@ -5,7 +5,7 @@ use crate::config::Config;
 use crate::fabric::{self, Lanes};
 use crate::logs::LogSink;
 use crate::platform::Services;
-use crate::{collector, gateway};
+use crate::{collector, gateway, provision};
 use anyhow::Context as _;
 use mayfly_kernel::ids::Ids;
 use mayfly_kernel::time::SystemClock;
@@ -70,6 +70,7 @@ pub(crate) async fn start(config: Config) -> anyhow::Result<Running> {
 
     tokio::spawn(logs.clone().drive(cloud.clone()));
     tokio::spawn(collector::drive(cloud.clone()));
+    tokio::spawn(provision::drive(cloud.clone()));
     let driver = cloud.clone();
     tokio::spawn(async move {
         if let Err(fault) = fabric::drive(driver, mailbox).await {

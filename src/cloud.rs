@@ -25,6 +25,8 @@ pub(crate) struct Cloud {
     pub(crate) directory: Directory,
     /// Whose X-Forwarded-For is believed.
     pub(crate) trusted_proxies: Vec<Network>,
+    /// What is to be ready ahead of demand has changed.
+    pub(crate) provision: Notify,
     /// Held to read while a package is staged and installed, to write while packages are deleted: the same bytes
     /// are the same blob, so one that nobody holds may be wanted again just as it goes.
     pub(crate) packages: RwLock<()>,
@@ -51,6 +53,7 @@ impl Cloud {
             blobs,
             lanes,
             garbage: Notify::new(),
+            provision: Notify::new(),
             packages: RwLock::new(()),
             turns: Mutex::new(()),
             host: OnceLock::new(),
@@ -152,7 +155,8 @@ impl Cloud {
         for signal in signals {
             match signal {
                 Signal::Lane(lane, due) => self.lanes.hint(lane, due),
-                Signal::Retire(function) => self.host().retire(&function),
+                Signal::Retire(version) => self.host().retire(&version),
+                Signal::Provision => self.provision.notify_one(),
                 Signal::Garbage => self.garbage.notify_one(),
             }
         }

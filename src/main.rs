@@ -9,6 +9,7 @@ mod fabric;
 mod gateway;
 mod logs;
 mod platform;
+mod provision;
 
 use clap::Parser as _;
 use std::process::ExitCode;

@@ -306,6 +306,9 @@ async fn invoked(cloud: &Cloud, invoke: Invoke) -> Result<Reply, Fault> {
     })
 }
 
+/// A node that was full for as long as an event may wait is likely to be so for a while.
+pub(super) const RETRY_AFTER_SECONDS: &str = "1";
+
 /// A refusal in the words of the Invoke API.
 pub(super) fn refused(refusal: &Refusal) -> Fault {
     let throttled = |reason: &str| {
@@ -316,7 +319,9 @@ pub(super) fn refused(refusal: &Refusal) -> Fault {
     match refusal {
         Refusal::ReservedConcurrency => throttled("ReservedFunctionConcurrentInvocationLimitExceeded"),
         Refusal::AccountConcurrency => throttled("ConcurrentInvocationLimitExceeded"),
-        Refusal::NodeFull => throttled("ConcurrentSnapshotCreateLimitExceeded"),
+        Refusal::NodeFull => {
+            throttled("CallerRateLimitExceeded").with_field("retryAfterSeconds", RETRY_AFTER_SECONDS)
+        }
         Refusal::Unrunnable(why) => Fault::new(502, "InvalidRuntimeException", why.clone()),
         Refusal::Draining => {
             Fault::new(503, "ServiceException", "The server is shutting down. Please try again.")

@@ -333,8 +333,11 @@ fn write(answer: payload::Answer) -> Response {
 
 fn refused(refusal: &Refusal) -> Response {
     match refusal {
-        Refusal::ReservedConcurrency | Refusal::AccountConcurrency | Refusal::NodeFull => {
-            plain(429, "Too Many Requests")
+        Refusal::ReservedConcurrency | Refusal::AccountConcurrency => plain(429, "Too Many Requests"),
+        Refusal::NodeFull => {
+            let mut response = plain(429, "Too Many Requests");
+            respond::set(&mut response, "retry-after", super::aws::RETRY_AFTER_SECONDS);
+            response
         }
         Refusal::Unrunnable(_) => plain(502, "Bad Gateway"),
         Refusal::Draining => plain(503, "Service Unavailable"),

@@ -181,6 +181,8 @@ pub struct Report {
     /// Making and initialising the instance; `None` if it was warm.
     pub init_us: Option<u64>,
     pub duration_us: u64,
+    /// From the answer to the moment it could leave: the log's last lines, the figures.
+    pub post_us: u64,
     pub max_memory_bytes: u64,
 }
 

@@ -16,8 +16,22 @@ pub struct Limits {
     pub unreserved_concurrency_min: u32,
     /// Instances on this node at once, over all accounts.
     pub node_instances: u32,
+    /// Memory that instances on this node may be promised, by the sizes of their functions. 0 stands for four
+    /// times what the machine has: most functions stay far below their size.
+    pub node_memory_bytes: u64,
+    /// Events that may wait while the node is full.
+    pub node_queue: usize,
+    /// How long an event waits for a full node before it is turned away.
+    pub node_queue_ms: u64,
     /// An instance that has had no work for this long is stopped.
     pub idle_instance_seconds: u64,
+    /// An instance that has had no work for this long stands still until its next event.
+    pub freeze_after_ms: u64,
+    /// A version that does not initialise is tried again after this long, then after twice as long, and so on
+    /// …
+    pub init_backoff_ms: u64,
+    /// … up to this.
+    pub init_backoff_ms_max: u64,
     pub invoke_request_bytes: u64,
     pub invoke_response_bytes: u64,
     pub async_event_bytes: u64,
@@ -76,7 +90,13 @@ impl Default for Limits {
             account_concurrency: 1000,
             unreserved_concurrency_min: 100,
             node_instances: 1000,
+            node_memory_bytes: 0,
+            node_queue: 10_000,
+            node_queue_ms: 10_000,
             idle_instance_seconds: 600,
+            freeze_after_ms: 500,
+            init_backoff_ms: 100,
+            init_backoff_ms_max: 30_000,
             invoke_request_bytes: 6 * MIB,
             invoke_response_bytes: 6 * MIB,
             async_event_bytes: MIB,

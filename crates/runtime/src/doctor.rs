@@ -70,6 +70,7 @@ fn of_layer(layer: Layer, active: &Layers) -> Check {
         }
         Layer::CpuCgroup => "a function may use more processor time than its memory buys",
         Layer::PidsCgroup => "a fork bomb is stopped by per-user limits alone",
+        Layer::Freezer => "threads of an idle function go on using processor time",
     };
     let ok = active.contains(&layer);
     let found = if ok { "active" } else { "not allowed here" };

@@ -1,14 +1,15 @@
 //! One instance: a sandbox that has loaded one version, and the conversation with it.
 //!
-//! An instance has one invocation at a time. Whatever goes wrong during one (time, memory, an exit) ends the instance;
-//! only one that answered is used again.
+//! An instance has one invocation at a time. Whatever goes wrong during one (time, memory, an exit) ends the
+//! instance; only one that answered is used again.
 
+use crate::freezer::Freezer;
 use crate::interpreters::Start;
 use crate::launcher::protocol::{Bind, Exit, Spec};
 use crate::launcher::{PLATFORM_PORT, RUNTIME_API_PORT};
 use crate::logs::{Log, LogPipe};
 use crate::platform::Platform;
-use crate::pool::Slot;
+use crate::pool::Pooled;
 use crate::runtime_api::{Api, Call, Work};
 use crate::sandbox::{Doors, End, Launcher, Sandbox};
 use mayfly_kernel::function::{FunctionError, Runtime, Version};
@@ -41,7 +42,7 @@ pub(crate) struct Instance {
     pipe: Arc<LogPipe>,
     /// End with the instance.
     _tasks: JoinSet<()>,
-    _slot: Slot,
+    freezer: Option<Arc<Freezer>>,
 }
 
 /// What an instance is made of.
@@ -51,7 +52,6 @@ pub(crate) struct Parts {
     pub(crate) code: PathBuf,
     pub(crate) layers: Vec<PathBuf>,
     pub(crate) log: Arc<Log>,
-    pub(crate) slot: Slot,
 }
 
 /// How an attempt at an answer ended without one. The instance is of no use any more.
@@ -71,7 +71,7 @@ impl Instance {
         limits: &Limits,
         region: &str,
     ) -> Result<Instance, String> {
-        let Parts { version, start, code, layers, log, slot } = parts;
+        let Parts { version, start, code, layers, log } = parts;
         let mut binds = start.binds;
         binds.push(Bind { source: code, target: "/var/task".into() });
         let opt = match <[PathBuf; 1]>::try_from(layers) {
@@ -101,15 +101,8 @@ impl Instance {
         tasks.spawn(api.clone().serve(runtime_api));
         tasks.spawn(welcome(door, platform.clone(), version.clone()));
         tasks.spawn(pipe.clone().run());
-        Ok(Instance { version, sandbox, api, calls, waiting: None, log, pipe, _tasks: tasks, _slot: slot })
-    }
-
-    pub(crate) fn version(&self) -> &Version {
-        &self.version
-    }
-
-    pub(crate) fn is_alive(&self) -> bool {
-        self.sandbox.is_alive()
+        let freezer = sandbox.freeze().map(|freeze| Arc::new(Freezer::new(freeze)));
+        Ok(Instance { version, sandbox, api, calls, waiting: None, log, pipe, _tasks: tasks, freezer })
     }
 
     /// Waits until the instance is ready for its first event.
@@ -198,14 +191,28 @@ impl Instance {
         }
     }
 
-    /// Takes in what has been printed so far, so that what is said next comes after it. A pipe holds no more than
-    /// one drain takes, so a function that never stops printing does not hold this up.
+    /// Takes in what has been printed so far, so that what is said next comes after it. A pipe holds no more
+    /// than one drain takes, so a function that never stops printing does not hold this up.
     pub(crate) fn catch_up(&self) {
         let _ = self.pipe.drain();
     }
 
     pub(crate) fn memory_peak(&self) -> u64 {
         self.sandbox.memory_peak()
+    }
+}
+
+impl Pooled for Instance {
+    fn is_alive(&self) -> bool {
+        self.sandbox.is_alive()
+    }
+
+    fn key(&self) -> &str {
+        &self.version.id
+    }
+
+    fn freezer(&self) -> Option<Arc<Freezer>> {
+        self.freezer.clone()
     }
 }
 

@@ -20,18 +20,21 @@ pub enum Layer {
     CpuCgroup,
     /// A limit on the number of processes and threads.
     PidsCgroup,
+    /// Idle instances are stood still, so that they cost no processor time.
+    Freezer,
 }
 
 pub type Layers = BTreeSet<Layer>;
 
 impl Layer {
-    pub const ALL: [Layer; 6] = [
+    pub const ALL: [Layer; 7] = [
         Layer::Namespaces,
         Layer::UserNamespace,
         Layer::Seccomp,
         Layer::MemoryCgroup,
         Layer::CpuCgroup,
         Layer::PidsCgroup,
+        Layer::Freezer,
     ];
 
     /// The layer of this name.
@@ -47,6 +50,7 @@ impl Layer {
             Layer::MemoryCgroup => "memory-cgroup",
             Layer::CpuCgroup => "cpu-cgroup",
             Layer::PidsCgroup => "pids-cgroup",
+            Layer::Freezer => "freezer",
         }
     }
 }

@@ -8,6 +8,7 @@
 pub mod body;
 mod clients;
 mod doctor;
+mod freezer;
 mod host;
 mod instance;
 mod interpreters;
@@ -33,3 +34,4 @@ pub use launcher::launcher_main;
 pub use layers::{Layer, Layers};
 pub use package::{PackageError, PackageInfo, inspect_package};
 pub use platform::{Platform, SessionCredentials};
+pub use pool::Standing;

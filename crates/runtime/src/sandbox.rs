@@ -1,11 +1,12 @@
 //! Sandboxes as the server holds them: the link to the launcher, and what each sandbox hands over.
 //!
-//! A [`Sandbox`] that is dropped is killed. If the launcher dies, its sandboxes die with it (their first processes ask
-//! the kernel for that), and the next spawn starts a new launcher.
+//! A [`Sandbox`] that is dropped is killed. If the launcher dies, its sandboxes die with it (their first
+//! processes ask the kernel for that), and the next spawn starts a new launcher.
 
 use crate::host::LauncherCommand;
 use crate::launcher::protocol::{
-    ControlGroup, Event, Exit, Failure, GroupVersion, Reply, Request, Spec, WANT_SOCKET, receive, send,
+    ControlGroup, Event, Exit, Failure, Freeze, GroupVersion, Reply, Request, Spec, WANT_SOCKET, receive,
+    send,
 };
 use crate::layers::Layers;
 use crate::readiness::watched;
@@ -52,6 +53,7 @@ struct Link {
 struct Waiting {
     spawned: Option<oneshot::Sender<Result<Spawned, Failure>>>,
     life: watch::Sender<Life>,
+    freeze: Option<Freeze>,
 }
 
 struct Spawned {
@@ -182,7 +184,9 @@ impl Link {
         let control = asynchronous(control)?;
         let (spawned_sender, spawned) = oneshot::channel();
         let (life_sender, life) = watch::channel(Life::Running);
-        self.waiting.lock().insert(id, Waiting { spawned: Some(spawned_sender), life: life_sender });
+        self.waiting
+            .lock()
+            .insert(id, Waiting { spawned: Some(spawned_sender), life: life_sender, freeze: None });
         let request = (Request::Spawn(Box::new(spec)), vec![log_inside, control_inside]);
         self.outbox.send(request).map_err(|_| SpawnError::LauncherGone)?;
         let Spawned { pid, group } =
@@ -208,7 +212,13 @@ impl Link {
         match reply {
             Reply::Ready { .. } => {}
             Reply::Spawned { id, pid, control_group } => {
-                if let Some(sender) = waiting.get_mut(&id).and_then(|one| one.spawned.take()) {
+                let freeze = control_group.as_ref().and_then(|group| group.freeze.clone());
+                let one = waiting.get_mut(&id);
+                let sender = one.and_then(|one| {
+                    one.freeze = freeze;
+                    one.spawned.take()
+                });
+                if let Some(sender) = sender {
                     let spawned = Spawned { pid, group: control_group };
                     if sender.send(Ok(spawned)).is_err() {
                         let _ = self.outbox.send((Request::Kill { id }, Vec::new()));
@@ -271,8 +281,11 @@ async fn converse(
     }
     inbox.close();
     if let Some(link) = link.upgrade() {
-        // Whoever waits for one of these learns that nothing will come.
-        link.waiting.lock().clear();
+        // Whoever waits for one of these learns that nothing will come. Sandboxes die with their launcher,
+        // but the frozen ones only when they are thawed.
+        for (_, one) in std::mem::take(&mut *link.waiting.lock()) {
+            let _ = one.freeze.map(|freeze| freeze.write(false));
+        }
     }
     drop(socket);
     let _ = child.wait().await;
@@ -359,7 +372,8 @@ impl Sandbox {
         held.unwrap_or(0) > limit
     }
 
-    /// Gives the sandbox its share of processor time. Before this it may use what is free, so that it starts fast.
+    /// Gives the sandbox its share of processor time. Before this it may use what is free, so that it starts
+    /// fast.
     pub(crate) fn limit_cpu(&self, memory_mib: u32) {
         /// So much memory comes with one whole processor, as on AWS.
         const MIB_PER_CPU: u64 = 1769;
@@ -373,6 +387,11 @@ impl Sandbox {
         if let Err(error) = written {
             tracing::warn!(%error, "cannot limit an instance's processor time");
         }
+    }
+
+    /// How it can be frozen, where the machine allows that.
+    pub(crate) fn freeze(&self) -> Option<Freeze> {
+        self.group.as_ref()?.freeze.clone()
     }
 
     pub(crate) fn kill(&self) {

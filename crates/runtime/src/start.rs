@@ -7,7 +7,7 @@ use crate::interpreters::{Interpreters, Start};
 use crate::logs::Log;
 use crate::package::PackageCache;
 use crate::platform::Platform;
-use crate::pool::Slot;
+use crate::pool::Starting;
 use crate::sandbox::Launcher;
 use mayfly_kernel::function::{Refusal, Version};
 use mayfly_kernel::ids::Ids;
@@ -16,10 +16,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
-use tokio::sync::{Semaphore, SemaphorePermit};
 
-/// How long a start may keep its place among those at once. Sandbox and interpreter are up by then; what goes on is the
-/// function's own initialisation, and nobody else's start waits for that.
+/// How long a start may keep its place among those at once. Sandbox and interpreter are up by then; what goes
+/// on is the function's own initialisation, and nobody else's start waits for that.
 const START_SHARE: Duration = Duration::from_millis(200);
 
 /// Makes instances. One for each host.
@@ -32,8 +31,6 @@ pub(crate) struct Starter {
     ids: Ids,
     limits: Limits,
     region: String,
-    /// Starts at once: more than the processors can do would only make each slower.
-    starts: Semaphore,
     cold_starts: AtomicU64,
 }
 
@@ -59,7 +56,6 @@ impl Starter {
         (platform, clock): (Arc<dyn Platform>, Arc<dyn Clock>),
         (limits, region): (Limits, String),
     ) -> Starter {
-        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         Starter {
             launcher,
             interpreters,
@@ -69,7 +65,6 @@ impl Starter {
             ids: Ids::system(),
             limits,
             region,
-            starts: Semaphore::new(cores + 1),
             cold_starts: AtomicU64::new(0),
         }
     }
@@ -78,10 +73,8 @@ impl Starter {
     pub(crate) async fn start(
         self: &Arc<Starter>,
         version: &Arc<Version>,
-        slot: Slot,
+        starting: Starting<Instance>,
     ) -> Result<Started, Refusal> {
-        // The semaphore is never closed, so there is always a place in the end.
-        let starting = self.starts.acquire().await.map_err(|_| Refusal::Draining)?;
         let began = Instant::now();
         self.cold_starts.fetch_add(1, Ordering::Relaxed);
         let Ready { code, layers, start } = self.ready(version).await.map_err(Refusal::Unrunnable)?;
@@ -89,7 +82,7 @@ impl Starter {
         if let Some(warning) = &start.warning {
             log.say(&format!("WARN {warning}"));
         }
-        let parts = Parts { version: version.clone(), start, code, layers, log, slot };
+        let parts = Parts { version: version.clone(), start, code, layers, log };
         let made = Instance::make(parts, &self.launcher, &self.platform, &self.limits, &self.region).await;
         let mut instance = made.map_err(Refusal::Unrunnable)?;
         // As AWS does: an initialisation that is too slow goes on, in the time of the invocation.
@@ -159,7 +152,7 @@ impl Starter {
 }
 
 /// Runs a start to its end, and gives its place among those at once up after a while.
-async fn share<T>(place: SemaphorePermit<'_>, start: impl Future<Output = T>) -> T {
+async fn share<T>(place: Starting<Instance>, start: impl Future<Output = T>) -> T {
     let mut start = std::pin::pin!(start);
     let in_time = tokio::time::timeout(START_SHARE, &mut start).await;
     drop(place);

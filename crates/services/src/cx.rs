@@ -34,8 +34,10 @@ impl Site {
 pub enum Signal {
     /// A lane of the fabric has work that falls due at this time.
     Lane(String, Time),
-    /// Instances of other versions of this function are of no use any more.
-    Retire(Arn),
+    /// Instances of the version with this id are of no use any more.
+    Retire(String),
+    /// What is to be ready ahead of demand has changed.
+    Provision,
     /// Bodies wait to be deleted.
     Garbage,
 }

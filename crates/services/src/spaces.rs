@@ -22,6 +22,8 @@ pub(crate) const LAMBDA_LAYER_HEADS: Space = Space(28);
 pub(crate) const LAMBDA_TAGS: Space = Space(29);
 pub(crate) const LAMBDA_LAYER_POLICIES: Space = Space(30);
 pub(crate) const LAMBDA_USAGE: Space = Space(31);
+pub(crate) const LAMBDA_PROVISIONED: Space = Space(32);
+pub(crate) const LAMBDA_STANDING: Space = Space(33);
 
 pub(crate) const S3_BUCKETS: Space = Space(40);
 pub(crate) const S3_BUCKET_CONFIG: Space = Space(41);

@@ -29,6 +29,8 @@ pub(crate) struct Bench {
 pub(crate) struct Answer {
     pub(crate) reply: Reply,
     pub(crate) body: Bytes,
+    /// What was to be done after the commit.
+    pub(crate) signals: Vec<Signal>,
 }
 
 impl Answer {
@@ -161,7 +163,7 @@ impl Bench {
     fn perform(&self, service: &str, name: &str, call: &Call, body: Option<Bytes>) -> Result<Answer, Fault> {
         let found = self.catalogue.service(service).expect("a service");
         let operation = found.named(name).unwrap_or_else(|| panic!("{service} has no {name}"));
-        let (reply, _signals): (Reply, Vec<Signal>) = match &operation.handler {
+        let (reply, signals): (Reply, Vec<Signal>) = match &operation.handler {
             Handler::View(run) => {
                 (self.runner.view(&self.caller, "request", |cx| run(cx, call))?, Vec::new())
             }
@@ -183,7 +185,7 @@ impl Bench {
             }
         };
         let body = read(&reply.content);
-        Ok(Answer { reply, body })
+        Ok(Answer { reply, body, signals })
     }
 }
 

@@ -32,6 +32,8 @@ pub fn render_fault(
     };
     let mut headers =
         vec![("content-type", content_type.to_owned()), (request_id_header(protocol), request_id.to_owned())];
+    let retry_after = fault.fields.iter().find(|(name, _)| *name == RETRY_AFTER);
+    headers.extend(retry_after.map(|(_, seconds)| ("retry-after", seconds.clone())));
     match protocol {
         Protocol::Json10 | Protocol::Json11 | Protocol::RestJson => {
             headers.push(("x-amzn-errortype", fault.code.to_string()));
@@ -45,6 +47,9 @@ pub fn render_fault(
     (fault.status, headers, body.into())
 }
 
+/// The member of a throttling fault that AWS's models put into a header.
+const RETRY_AFTER: &str = "retryAfterSeconds";
+
 fn json(protocol: Protocol, fault: &Fault) -> Vec<u8> {
     let mut members = vec![
         ("__type".to_owned(), Node::text(fault.code.as_ref())),
@@ -55,7 +60,7 @@ fn json(protocol: Protocol, fault: &Fault) -> Vec<u8> {
     if protocol == Protocol::RestJson && has("Type") && !has("Message") {
         members.push(("Message".to_owned(), Node::text(fault.message.as_str())));
     }
-    let fields = fault.fields.iter().filter(|(name, _)| *name != "message" && *name != "__type");
+    let fields = fault.fields.iter().filter(|(name, _)| !["message", "__type", RETRY_AFTER].contains(name));
     members.extend(fields.map(|(name, value)| ((*name).to_owned(), Node::text(value.as_str()))));
     tree::print_json(&Node::Struct(members)).expect("text members are always JSON")
 }

@@ -1,14 +1,16 @@
 //! Control groups: what the kernel limits and counts over all processes of a sandbox.
 //!
-//! Version 1 has one hierarchy per controller, version 2 one for all; machines of both kinds, and mixed ones, are in
-//! the field. The launcher makes `mayfly-<its pid>` below the group it runs in, so that a limit on the server holds for
-//! all functions together, and one group below that for each sandbox. What cannot be had is left out and reported.
+//! Version 1 has one hierarchy per controller, version 2 one for all; machines of both kinds, and mixed ones,
+//! are in the field. The launcher makes `mayfly-<its pid>` below the group it runs in, so that a limit on the
+//! server holds for all functions together, and one group below that for each sandbox. What cannot be had is
+//! left out and reported.
 
-use super::protocol::{ControlGroup, GroupVersion};
+use super::protocol::{ControlGroup, Freeze, GroupVersion};
 use crate::layers::{Layer, Layers};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 const PREFIX: &str = "mayfly-";
 
@@ -18,6 +20,7 @@ pub(crate) struct Groups {
     memory: Option<PathBuf>,
     cpu: Option<PathBuf>,
     pids: Option<PathBuf>,
+    freezer: Option<PathBuf>,
 }
 
 /// The groups of one sandbox.
@@ -26,6 +29,7 @@ pub(crate) struct Group {
     memory: Option<PathBuf>,
     cpu: Option<PathBuf>,
     pids: Option<PathBuf>,
+    freezer: Option<PathBuf>,
 }
 
 impl Groups {
@@ -38,9 +42,9 @@ impl Groups {
             let mount = mount_point(&mounts, "cgroup", Some(controller))?;
             home_v1(&mount, &own_path(&own, controller)?, &name)
         };
-        let (memory, cpu, pids) = (v1("memory"), v1("cpu"), v1("pids"));
+        let (memory, cpu, pids, freezer) = (v1("memory"), v1("cpu"), v1("pids"), v1("freezer"));
         if memory.is_some() || cpu.is_some() || pids.is_some() {
-            return Groups { version: GroupVersion::V1, memory, cpu, pids };
+            return Groups { version: GroupVersion::V1, memory, cpu, pids, freezer };
         }
         let home = mount_point(&mounts, "cgroup2", None)
             .and_then(|mount| own_path(&own, "").map(|path| join(&mount, &path)))
@@ -48,7 +52,10 @@ impl Groups {
         let controllers =
             home.as_ref().map(|home| read(&home.join("cgroup.controllers"))).unwrap_or_default();
         let has = |name: &str| home.clone().filter(|_| controllers.split_whitespace().any(|c| c == name));
-        Groups { version: GroupVersion::V2, memory: has("memory"), cpu: has("cpu"), pids: has("pids") }
+        let (memory, cpu, pids) = (has("memory"), has("cpu"), has("pids"));
+        // Version 2 freezes without a controller.
+        let freezer = home.clone().filter(|home| home.join("cgroup.freeze").exists());
+        Groups { version: GroupVersion::V2, memory, cpu, pids, freezer }
     }
 
     pub(crate) fn layers(&self) -> Layers {
@@ -56,6 +63,7 @@ impl Groups {
             (&self.memory, Layer::MemoryCgroup),
             (&self.cpu, Layer::CpuCgroup),
             (&self.pids, Layer::PidsCgroup),
+            (&self.freezer, Layer::Freezer),
         ];
         found.into_iter().filter_map(|(home, layer)| home.as_ref().map(|_| layer)).collect()
     }
@@ -68,6 +76,7 @@ impl Groups {
             memory: child(&self.memory),
             cpu: child(&self.cpu),
             pids: child(&self.pids),
+            freezer: child(&self.freezer),
         };
         for folder in group.folders() {
             make_folder(folder)?;
@@ -77,14 +86,14 @@ impl Groups {
 
     /// Removes what a launcher that was killed has left behind, and with `own` this launcher's groups too.
     pub(crate) fn sweep(&self, own: bool) {
-        for home in [&self.memory, &self.cpu, &self.pids].into_iter().flatten() {
+        for home in [&self.memory, &self.cpu, &self.pids, &self.freezer].into_iter().flatten() {
             let Some(base) = home.parent() else { continue };
             for entry in fs::read_dir(base).into_iter().flatten().flatten() {
                 let name = entry.file_name();
                 let Some(pid) = name.to_str().and_then(|name| name.strip_prefix(PREFIX)) else { continue };
                 let mine = entry.path() == *home;
                 if if mine { own } else { !Path::new("/proc").join(pid).exists() } {
-                    remove_tree(&entry.path());
+                    remove_tree(&entry.path(), self.version);
                 }
             }
         }
@@ -93,7 +102,7 @@ impl Groups {
 
 impl Group {
     fn folders(&self) -> impl Iterator<Item = &PathBuf> {
-        let all = [&self.memory, &self.cpu, &self.pids].into_iter().flatten();
+        let all = [&self.memory, &self.cpu, &self.pids, &self.freezer].into_iter().flatten();
         let mut seen: Vec<&PathBuf> = Vec::new();
         for folder in all {
             if !seen.contains(&folder) {
@@ -129,11 +138,26 @@ impl Group {
     }
 
     pub(crate) fn public(&self) -> Option<ControlGroup> {
-        (self.memory.is_some() || self.cpu.is_some()).then(|| ControlGroup {
+        let any = self.memory.is_some() || self.cpu.is_some() || self.freezer.is_some();
+        any.then(|| ControlGroup {
             version: self.version,
             memory: self.memory.clone(),
             cpu: self.cpu.clone(),
+            freeze: self.freeze(),
         })
+    }
+
+    fn freeze(&self) -> Option<Freeze> {
+        let folder = self.freezer.clone()?;
+        Some(Freeze { version: self.version, folder })
+    }
+
+    /// Lets go on what is frozen here: otherwise a process that was killed would not end.
+    pub(crate) fn thaw(&self) {
+        if let Some(freeze) = self.freeze() {
+            // A group that is gone holds nobody.
+            let _ = freeze.write(false);
+        }
     }
 
     /// Whether the kernel has killed a process here for want of memory.
@@ -170,7 +194,8 @@ impl Group {
 }
 
 fn home_v1(mount: &Path, own: &str, name: &str) -> Option<PathBuf> {
-    // Inside a container the path of our own group may not exist under the mount; then the mount is our group.
+    // Inside a container the path of our own group may not exist under the mount; then the mount is our
+    // group.
     [join(mount, own), mount.to_owned()]
         .into_iter()
         .filter(|base| base.join("cgroup.procs").exists())
@@ -178,8 +203,8 @@ fn home_v1(mount: &Path, own: &str, name: &str) -> Option<PathBuf> {
         .find(|home| make_folder(home).is_ok())
 }
 
-/// Version 2 lets only groups without processes of their own pass controllers on, so the server and the launcher
-/// first move into a group beside the functions'. They do that only where nobody else lives.
+/// Version 2 lets only groups without processes of their own pass controllers on, so the server and the
+/// launcher first move into a group beside the functions'. They do that only where nobody else lives.
 fn home_v2(base: &Path, name: &str) -> Option<PathBuf> {
     const WANTED: &str = "+memory +cpu +pids";
     let control = base.join("cgroup.subtree_control");
@@ -245,10 +270,20 @@ fn make_folder(path: &Path) -> io::Result<()> {
     }
 }
 
-fn remove_tree(home: &Path) {
+/// What was frozen in it has been killed together with its launcher, and ends now.
+fn remove_tree(home: &Path, version: GroupVersion) {
+    const PAUSE: Duration = Duration::from_millis(5);
     for entry in fs::read_dir(home).into_iter().flatten().flatten() {
-        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            let _ = fs::remove_dir(entry.path());
+        if !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            continue;
+        }
+        let folder = entry.path();
+        let _ = Freeze { version, folder: folder.clone() }.write(false);
+        for _ in 0..20 {
+            match fs::remove_dir(&folder) {
+                Err(error) if error.kind() == io::ErrorKind::ResourceBusy => std::thread::sleep(PAUSE),
+                Ok(()) | Err(_) => break,
+            }
         }
     }
     let _ = fs::remove_dir(home);

@@ -187,8 +187,9 @@ impl Launcher {
             }
             Request::Kill { id } => {
                 // An id that is not there has ended already, and the server has been or will be told.
-                if let Some((pid, _)) = self.running.iter().find(|(_, running)| running.id == id) {
+                if let Some((pid, running)) = self.running.iter().find(|(_, running)| running.id == id) {
                     let _ = kill(*pid, Signal::SIGKILL);
+                    running.group.thaw();
                 }
                 true
             }
@@ -265,8 +266,9 @@ impl Launcher {
         if let Some(Spare { pid, group, .. }) = self.spare.take() {
             self.running.insert(pid, Running { id: NOBODY, group });
         }
-        for pid in self.running.keys() {
+        for (pid, running) in &self.running {
             let _ = kill(*pid, Signal::SIGKILL);
+            running.group.thaw();
         }
         while !self.running.is_empty() {
             match rustix::process::wait(rustix::process::WaitOptions::empty())? {

@@ -124,6 +124,14 @@ pub(crate) struct ControlGroup {
     pub version: GroupVersion,
     pub memory: Option<PathBuf>,
     pub cpu: Option<PathBuf>,
+    pub freeze: Option<Freeze>,
+}
+
+/// Where a sandbox can be frozen.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Freeze {
+    pub version: GroupVersion,
+    pub folder: PathBuf,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

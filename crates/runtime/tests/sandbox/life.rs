@@ -39,7 +39,9 @@ async fn a_changed_function_gets_a_new_instance() {
     let world = World::new().await;
     let version = Arc::new(world.python("changed", COUNTER));
     world.ok(&version, json!({})).await;
-    world.host.retire(&version.function);
+    world.host.retire(&version.id);
+    // The same code under the next id, as after an update.
+    let version = Arc::new(mayfly_kernel::function::Version { id: "changed-2".into(), ..(*version).clone() });
     assert_eq!(world.ok(&version, json!({})).await["calls"], 1);
 }
 

@@ -2,7 +2,7 @@
 
 use super::keys::USAGE;
 use super::model::UsageRow;
-use super::{faults, keys::FUNCTIONS, lookup, names};
+use super::{faults, keys::FUNCTIONS, lookup, names, provisioned};
 use crate::Cx;
 use mayfly_kernel::Fault;
 use serde::{Deserialize, Serialize};
@@ -120,6 +120,13 @@ fn reserve(cx: &mut Cx<'_>, name: &str, wanted: Option<u32>) -> Result<(), Fault
     let mut row = lookup::function(cx, &function)?;
     let before = u64::from(row.reserved_concurrency.unwrap_or(0));
     let after = u64::from(wanted.unwrap_or(0));
+    let provisioned = provisioned::total(cx, &function)?;
+    if wanted.is_some() && after < provisioned {
+        return Err(faults::parameter(format!(
+            "ReservedConcurrentExecutions {after} should not be lower than function's total provisioned \
+             concurrency [{provisioned}]."
+        )));
+    }
     let usage = USAGE.get(cx.tx, &key(cx))?.unwrap_or_default();
     let min = cx.limits.unreserved_concurrency_min;
     if after > before && unreserved(cx, &usage) + before < after + u64::from(min) {

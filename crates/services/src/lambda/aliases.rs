@@ -4,7 +4,7 @@ use super::configuration::check_revision;
 use super::keys::{ALIASES, ASYNC, POLICIES, URL_IDS, URLS};
 use super::model::{AliasRow, VersionRow, label};
 use super::names::{self, Function};
-use super::{check, faults, lookup};
+use super::{check, faults, lookup, provisioned};
 use crate::Cx;
 use mayfly_kernel::Fault;
 use mayfly_store::Scan;
@@ -190,6 +190,7 @@ pub(super) fn update(cx: &mut Cx<'_>, input: Update) -> Result<Alias, Fault> {
     row.weights = checked_weights(cx, &function, row.version, Some(routing))?;
     row.revision_id = cx.ids.uuid();
     ALIASES.put(cx.tx, &function.qualified_key(&input.name), &row);
+    provisioned::moved(cx, &function, &input.name)?;
     Ok(Alias::new(&function, input.name, row))
 }
 
@@ -205,6 +206,7 @@ pub(super) fn delete(cx: &mut Cx<'_>, input: Named) -> Result<(), Fault> {
     URLS.delete(cx.tx, &key);
     POLICIES.delete(cx.tx, &key);
     ASYNC.delete(cx.tx, &key);
+    provisioned::forget(cx, &function, &input.name);
     Ok(())
 }
 

@@ -40,6 +40,11 @@ pub(super) fn function_not_found(arn: &Arn) -> Fault {
     not_found(format!("Function not found: {arn}"))
 }
 
+pub(super) fn not_provisioned() -> Fault {
+    let text = "No Provisioned Concurrency Config found for this function";
+    user(404, "ProvisionedConcurrencyConfigNotFoundException", text)
+}
+
 /// What several operations say of anything that is missing.
 pub(super) fn no_such_resource() -> Fault {
     not_found("The resource you requested does not exist.")

@@ -7,9 +7,8 @@ use super::keys::{ALIASES, ASYNC, FUNCTIONS, POLICIES, TAGS, URL_IDS, URLS, VERS
 use super::model::{FunctionRow, Logging, VersionRow};
 use super::names::{self, Function, Qualifier};
 use super::settings::Settings;
-use super::{check, faults, lifecycle, lookup, tags, versions};
+use super::{check, faults, lifecycle, lookup, provisioned, tags, versions};
 use crate::Cx;
-use crate::cx::Signal;
 use crate::operation::{Package, PackageSource};
 use mayfly_kernel::Fault;
 use mayfly_store::Scan;
@@ -243,7 +242,7 @@ fn delete_version(cx: &mut Cx<'_>, function: &Function, number: u64) -> Result<(
     let key = function.qualified_key(&row.label());
     POLICIES.delete(cx.tx, &key);
     ASYNC.delete(cx.tx, &key);
-    cx.signal(Signal::Retire(function.arn()));
+    provisioned::forget(cx, function, &row.label());
     Ok(())
 }
 
@@ -268,6 +267,7 @@ fn delete_whole(cx: &mut Cx<'_>, function: &Function) -> Result<(), Fault> {
     while let rows @ [_, ..] = &ASYNC.scan(cx.tx, Scan::prefix(&key, SWEEP))?[..] {
         rows.iter().for_each(|(key, _)| ASYNC.delete(cx.tx, key));
     }
+    provisioned::forget_all(cx, function)?;
     TAGS.delete(cx.tx, &key);
     FUNCTIONS.delete(cx.tx, &key);
     let reserved = u64::from(stored.reserved_concurrency.unwrap_or(0));
@@ -275,6 +275,5 @@ fn delete_whole(cx: &mut Cx<'_>, function: &Function) -> Result<(), Fault> {
         usage.functions = usage.functions.saturating_sub(1);
         usage.reserved_concurrency = usage.reserved_concurrency.saturating_sub(reserved);
     })?;
-    cx.signal(Signal::Retire(function.arn()));
     Ok(())
 }

@@ -2,8 +2,8 @@
 //! meant.
 
 use super::model::{
-    AliasRow, AsyncRow, FunctionRow, LayerHeadRow, LayerRow, PolicyRow, TagsRow, UrlIdRow, UrlRow, UsageRow,
-    VersionRow,
+    AliasRow, AsyncRow, FunctionRow, LayerHeadRow, LayerRow, PolicyRow, ProvisionedRow, StandingRow, TagsRow,
+    UrlIdRow, UrlRow, UsageRow, VersionRow,
 };
 use crate::spaces;
 use mayfly_store::Map;
@@ -27,4 +27,6 @@ pub(super) const TAGS: Map<FunctionKey, TagsRow> = Map::new(spaces::LAMBDA_TAGS)
 pub(super) const LAYER_HEADS: Map<FunctionKey, LayerHeadRow> = Map::new(spaces::LAMBDA_LAYER_HEADS);
 pub(super) const LAYERS: Map<NumberedKey, LayerRow> = Map::new(spaces::LAMBDA_LAYERS);
 pub(super) const LAYER_POLICIES: Map<NumberedKey, PolicyRow> = Map::new(spaces::LAMBDA_LAYER_POLICIES);
+pub(super) const PROVISIONED: Map<QualifiedKey, ProvisionedRow> = Map::new(spaces::LAMBDA_PROVISIONED);
+pub(super) const STANDING: Map<QualifiedKey, StandingRow> = Map::new(spaces::LAMBDA_STANDING);
 pub(super) const USAGE: Map<(String, String), UsageRow> = Map::new(spaces::LAMBDA_USAGE);

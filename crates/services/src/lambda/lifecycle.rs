@@ -56,7 +56,6 @@ pub(super) fn finish_update(
     row.previous = supersede(cx, old.clone(), &row)?;
     VERSIONS.put(cx.tx, &function.version_key(0), &row);
     prepare(cx, function, &row)?;
-    cx.signal(Signal::Retire(function.arn()));
     Ok(row)
 }
 
@@ -80,16 +79,11 @@ fn supersede(
 }
 
 /// The update is compiled: what served meanwhile is of no use any more.
-pub(super) fn forget_previous(
-    cx: &mut Cx<'_>,
-    function: &Function,
-    row: &mut VersionRow,
-) -> Result<(), Fault> {
-    if let Some(previous) = row.previous.take() {
-        release(cx, &previous)?;
-        cx.signal(Signal::Retire(function.arn()));
+pub(super) fn forget_previous(cx: &mut Cx<'_>, row: &mut VersionRow) -> Result<(), Fault> {
+    match row.previous.take() {
+        Some(previous) => release(cx, &previous),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 /// Writes a version that did not exist before.
@@ -160,7 +154,9 @@ fn hold(cx: &mut Cx<'_>, row: &VersionRow) -> Result<(), Fault> {
     row.blobs().into_iter().try_for_each(|(id, size)| blobs::hold(cx, &id, size))
 }
 
+/// Lets go of what a version holds; its instances end when they are done.
 fn release(cx: &mut Cx<'_>, row: &VersionRow) -> Result<(), Fault> {
+    cx.signal(Signal::Retire(row.id()));
     account::count(cx, |usage| usage.code_bytes = usage.code_bytes.saturating_sub(row.package.size))?;
     row.blobs().into_iter().try_for_each(|(id, _)| blobs::release(cx, &id))
 }

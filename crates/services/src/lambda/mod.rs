@@ -6,9 +6,9 @@
 //! from the fabric is settled here ([`settled`]). Making a version ready ahead of its first invocation is a
 //! delivery too, and [`prepared`] is its end.
 //!
-//! Deliberately absent: container images, VPCs and file systems, code signing, provisioned concurrency and
-//! SnapStart (instances start in milliseconds), event source mappings (they come with queues and streams),
-//! response streaming through the Invoke API (function URLs stream), runtime management.
+//! Deliberately absent: container images, VPCs and file systems, code signing and SnapStart (instances start
+//! in milliseconds), event source mappings (they come with queues and streams), response streaming through
+//! the Invoke API (function URLs stream), runtime management.
 //!
 //! | space | key | record |
 //! |---|---|---|
@@ -23,6 +23,8 @@
 //! | `LAMBDA_LAYER_HEADS` | account, region, layer | the layer's numbers |
 //! | `LAMBDA_LAYERS` | … layer, number | a layer version |
 //! | `LAMBDA_LAYER_POLICIES` | … layer, number | statements |
+//! | `LAMBDA_PROVISIONED` | … function, qualifier | how many instances are to be ready |
+//! | `LAMBDA_STANDING` | … function, qualifier | how many of them are, in this process |
 //! | `LAMBDA_USAGE` | account, region | how much is used |
 
 mod account;
@@ -43,6 +45,7 @@ mod model;
 mod names;
 mod permissions;
 mod policy;
+mod provisioned;
 mod reactions;
 mod resolve;
 mod settings;
@@ -55,6 +58,7 @@ mod versions;
 
 pub use model::package_blob;
 pub use permissions::permits;
+pub use provisioned::{Standing, Wanted, forget_standing, note, wanted};
 pub use reactions::prepared;
 pub use resolve::{Choice, READ_FROM, resolve, version_for};
 pub use settle::{NotRun, settled};
@@ -113,6 +117,26 @@ fn with_functions(service: Service) -> Service {
             "DeleteFunctionConcurrency",
             "DELETE /2017-10-31/functions/{FunctionName}/concurrency 204",
             account::delete_concurrency,
+        )
+        .rest(
+            "PutProvisionedConcurrencyConfig",
+            "PUT /2019-09-30/functions/{FunctionName}/provisioned-concurrency 202",
+            provisioned::put,
+        )
+        .rest(
+            "GetProvisionedConcurrencyConfig",
+            "GET /2019-09-30/functions/{FunctionName}/provisioned-concurrency",
+            provisioned::get,
+        )
+        .rest(
+            "DeleteProvisionedConcurrencyConfig",
+            "DELETE /2019-09-30/functions/{FunctionName}/provisioned-concurrency 204",
+            provisioned::delete,
+        )
+        .rest(
+            "ListProvisionedConcurrencyConfigs",
+            "GET /2019-09-30/functions/{FunctionName}/provisioned-concurrency?List=ALL",
+            provisioned::list,
         )
 }
 

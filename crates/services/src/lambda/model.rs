@@ -261,6 +261,27 @@ pub(super) struct LayerRow {
     pub(super) created_ms: u64,
 }
 
+/// How many instances of a version or alias are to be ready.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub(super) struct ProvisionedRow {
+    #[prost(uint32, tag = "1")]
+    pub(super) requested: u32,
+    #[prost(uint64, tag = "2")]
+    pub(super) modified_ms: u64,
+}
+
+/// How many of them there are in the running process.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub(super) struct StandingRow {
+    #[prost(uint32, tag = "1")]
+    pub(super) allocated: u32,
+    #[prost(uint32, tag = "2")]
+    pub(super) available: u32,
+    /// Why there are no more; empty if nothing is wrong.
+    #[prost(string, tag = "3")]
+    pub(super) failure: String,
+}
+
 /// What an account uses in a region. Kept with every change, so that telling it costs one read.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 pub(super) struct UsageRow {

@@ -28,7 +28,7 @@ pub fn prepared(
                 row.set_update(Update::Successful);
                 (row.update_reason, row.update_reason_code) = Default::default();
             }
-            lifecycle::forget_previous(cx, &function, &mut row)?;
+            lifecycle::forget_previous(cx, &mut row)?;
         }
         Err(reason) => {
             let code = if row.runtime == "wasm" { "InvalidZipFileException" } else { "InvalidRuntime" };

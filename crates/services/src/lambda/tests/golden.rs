@@ -6,7 +6,8 @@ use crate::lambda::model::{
     AliasRow, AsyncRow, CorsRow, FunctionRow, LayerHeadRow, LayerRow, LayerUse, Logging,
 };
 use crate::lambda::model::{
-    PackageRef, PolicyRow, State, StatementRow, TagsRow, Update, UrlIdRow, UrlRow, UsageRow,
+    PackageRef, PolicyRow, ProvisionedRow, StandingRow, State, StatementRow, TagsRow, Update, UrlIdRow,
+    UrlRow, UsageRow,
 };
 use prost::Message;
 use std::collections::BTreeMap;
@@ -79,6 +80,9 @@ fn records_keep_their_bytes() {
         created_ms: 1,
     };
     assert_eq!(bytes(&layer), "0a016412016c1a01722201612a0a0a01641201731801200230 01".replace(' ', ""));
+    assert_eq!(bytes(&ProvisionedRow { requested: 2, modified_ms: 1 }), "08021001");
+    let standing = StandingRow { allocated: 2, available: 1, failure: "f".into() };
+    assert_eq!(bytes(&standing), "080210011a0166");
     assert_eq!(bytes(&UsageRow { functions: 1, code_bytes: 2, reserved_concurrency: 3 }), "080110021803");
 }
 

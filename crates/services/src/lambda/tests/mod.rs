@@ -6,6 +6,7 @@ mod golden;
 mod invoking;
 mod layers;
 mod permissions;
+mod scaling;
 
 use super::{NotRun, prepared, settled, version_for};
 use crate::fabric::{Record, Target, claim, lanes};

@@ -1,0 +1,74 @@
+//! Stands an idle instance still, so that it costs no processor time whatever its threads would like to do.
+//!
+//! The function's code notices as little as on AWS: time has passed. What waits for it, a kill included,
+//! happens when it is thawed, so everything that ends an instance thaws it.
+
+use crate::launcher::protocol::{Freeze, GroupVersion};
+use parking_lot::Mutex;
+
+pub(crate) struct Freezer {
+    freeze: Freeze,
+    state: Mutex<State>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    Working,
+    Resting,
+    Frozen,
+}
+
+impl Freezer {
+    pub(crate) fn new(freeze: Freeze) -> Freezer {
+        Freezer { freeze, state: Mutex::new(State::Working) }
+    }
+
+    /// The instance has nothing to do; it may be frozen from now on.
+    pub(crate) fn rest(&self) {
+        let mut state = self.state.lock();
+        if *state == State::Working {
+            *state = State::Resting;
+        }
+    }
+
+    /// Freezes the instance, unless it has got work meanwhile.
+    pub(crate) fn freeze(&self) {
+        let mut state = self.state.lock();
+        if *state != State::Resting {
+            return;
+        }
+        match self.freeze.write(true) {
+            Ok(()) => *state = State::Frozen,
+            Err(error) => tracing::warn!(%error, "cannot freeze an instance"),
+        }
+    }
+
+    /// The instance is about to work. When this returns, it runs.
+    pub(crate) fn wake(&self) {
+        let mut state = self.state.lock();
+        if *state == State::Frozen
+            && let Err(error) = self.freeze.write(false)
+        {
+            // Its group is gone, and with it the instance; whoever wants to use it will notice that.
+            tracing::debug!(%error, "cannot thaw an instance");
+        }
+        *state = State::Working;
+    }
+
+    pub(crate) fn is_frozen(&self) -> bool {
+        *self.state.lock() == State::Frozen
+    }
+}
+
+impl Freeze {
+    /// Asks the kernel to freeze or to thaw everything in the group.
+    pub(crate) fn write(&self, frozen: bool) -> std::io::Result<()> {
+        let (file, text) = match (self.version, frozen) {
+            (GroupVersion::V1, true) => ("freezer.state", "FROZEN"),
+            (GroupVersion::V1, false) => ("freezer.state", "THAWED"),
+            (GroupVersion::V2, true) => ("cgroup.freeze", "1"),
+            (GroupVersion::V2, false) => ("cgroup.freeze", "0"),
+        };
+        std::fs::write(self.folder.join(file), text)
+    }
+}

@@ -1,0 +1,136 @@
+//! Events: one invocation through a function behind the Runtime API, or as a CloudEvent through one that
+//! speaks HTTP.
+
+use super::report::{Course, micros, say_end};
+use super::{FetchError, Host, Inner, Permit};
+use crate::body::{self, Body};
+use crate::instance::{error, explain, too_large};
+use crate::pool::Denied;
+use crate::runtime_api::Work;
+use http_body_util::BodyExt as _;
+use mayfly_kernel::function::{FunctionError, Invocation, Outcome, Refusal, Report, Version};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+impl Inner {
+    pub(super) async fn run(
+        self: Arc<Inner>,
+        version: Arc<Version>,
+        invocation: Invocation,
+        permit: Permit,
+    ) -> Result<Outcome, Refusal> {
+        let asked = Instant::now();
+        let id = invocation.request_id.clone();
+        let made = match self.instance(&version, &id).await {
+            Ok(made) => made,
+            Err(Denied::Refused(refusal)) => return Err(refusal),
+            Err(Denied::Failing(error)) => return Ok(self.not_run(asked, error)),
+        };
+        let mut held = made.held;
+        let instance = &mut held.instance;
+        instance.log.begin_tail();
+        let course = Course::begin(asked, made.init_us, self.clock.now());
+        instance.catch_up();
+        instance.log.say(&format!("START RequestId: {id} Version: {}", version.label));
+        let timeout = Duration::from_millis(version.timeout_ms);
+        let answered = match made.initialised {
+            Err(broken) => Err(broken),
+            Ok(()) => instance.handle(self.work(&version, invocation, timeout), timeout).await,
+        };
+        let ran = course.elapsed();
+        instance.catch_up();
+        let (result, reusable) = match answered {
+            Ok(result) => (result, true),
+            Err(broken) => {
+                instance.sandbox.kill();
+                let (error, line) = explain(&broken, &id, &version, self.clock.now());
+                instance.log.say(&line);
+                (Err(error), false)
+            }
+        };
+        let report = course.report(ran, instance.memory_peak());
+        say_end(&instance.log, &id, &version, &report);
+        let log_tail = instance.log.tail();
+        if reusable {
+            self.pool.put(held);
+        }
+        drop(permit);
+        Ok(Outcome { result, log_tail, report })
+    }
+
+    /// The outcome of an event whose version is known not to initialise.
+    fn not_run(&self, asked: Instant, error: FunctionError) -> Outcome {
+        let report = Course::begin(asked, None, self.clock.now()).report(Duration::ZERO, 0);
+        Outcome { result: Err(error), log_tail: Vec::new(), report }
+    }
+
+    fn work(&self, version: &Version, invocation: Invocation, timeout: Duration) -> Work {
+        Work {
+            request_id: invocation.request_id,
+            deadline_ms: (self.clock.now() + timeout).ms(),
+            invoked_arn: if invocation.invoked_arn.is_empty() {
+                version.function.to_string()
+            } else {
+                invocation.invoked_arn
+            },
+            trace_id: invocation.trace_id,
+            client_context: invocation.client_context,
+            event: invocation.event.into(),
+        }
+    }
+}
+
+impl Host {
+    /// An event for a function that speaks HTTP: a CloudEvent in binary mode, the answer's body is the
+    /// result.
+    pub(super) async fn invoke_by_http(
+        &self,
+        version: Arc<Version>,
+        invocation: Invocation,
+    ) -> Result<Outcome, Refusal> {
+        let started = self.inner.clock.now();
+        let began = Instant::now();
+        let request = http::Request::post("/")
+            .header("content-type", "application/json")
+            .header("ce-specversion", "1.0")
+            .header("ce-id", &invocation.request_id)
+            .header("ce-type", &invocation.event_type)
+            .header("ce-source", &invocation.invoked_arn)
+            .body(body::full(invocation.event));
+        let request = request.map_err(|error| Refusal::Unrunnable(error.to_string()))?;
+        let result = match self.fetch(version, request, invocation.request_id.clone()).await {
+            Err(FetchError::Refused(refusal)) => return Err(refusal),
+            Err(FetchError::Crashed(error)) => Err(error),
+            Err(FetchError::Timeout) => {
+                let text = format!("RequestId: {} Error: Task timed out", invocation.request_id);
+                Err(error("Sandbox.Timedout", &text))
+            }
+            Err(FetchError::BadGateway(text)) => Err(error("Runtime.InvalidResponse", &text)),
+            Ok(response) => self.result_of(response).await,
+        };
+        let duration_us = micros(began.elapsed());
+        let report = Report { started, duration_us, ..Report::default() };
+        Ok(Outcome { result, log_tail: Vec::new(), report })
+    }
+
+    async fn result_of(&self, response: http::Response<Body>) -> Result<Vec<u8>, FunctionError> {
+        let status = response.status();
+        let (mut body, mut bytes) = (response.into_body(), Vec::new());
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|cause| error("Function.ResponseInvalid", &cause.to_string()))?;
+            if let Ok(data) = frame.into_data() {
+                bytes.extend_from_slice(&data);
+            }
+            if bytes.len() as u64 > self.inner.limits.invoke_response_bytes {
+                return Err(too_large(bytes.len() as u64));
+            }
+        }
+        match status.is_server_error() {
+            false => Ok(bytes),
+            true => {
+                let text = String::from_utf8_lossy(&bytes);
+                Err(error("Function.HttpError", &format!("the function answered {status}: {text}")))
+            }
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! What an invocation cost, and how its log says so.
+
+use crate::logs::Log;
+use mayfly_kernel::Time;
+use mayfly_kernel::function::{Report, Version};
+use std::time::{Duration, Instant};
+
+const MIB: u64 = 1024 * 1024;
+/// A shorter wait is not worth a word in the log.
+const WORTH_TELLING_US: u64 = 1000;
+
+/// What is known of an invocation when it reaches its instance.
+pub(super) struct Course {
+    queue_us: u64,
+    init_us: Option<u64>,
+    began: Instant,
+    started: Time,
+}
+
+impl Course {
+    /// It was asked for at `asked`, and runs from now on.
+    pub(super) fn begin(asked: Instant, init_us: Option<u64>, started: Time) -> Course {
+        let began = Instant::now();
+        let queue_us = micros(began - asked).saturating_sub(init_us.unwrap_or(0));
+        Course { queue_us, init_us, began, started }
+    }
+
+    pub(super) fn elapsed(&self) -> Duration {
+        self.began.elapsed()
+    }
+
+    /// The figures of an invocation that ran for `ran`; the time since then went into tidying up.
+    pub(super) fn report(&self, ran: Duration, max_memory_bytes: u64) -> Report {
+        Report {
+            started: self.started,
+            queue_us: self.queue_us,
+            init_us: self.init_us,
+            duration_us: micros(ran),
+            post_us: micros(self.began.elapsed().saturating_sub(ran)),
+            max_memory_bytes,
+        }
+    }
+}
+
+pub(crate) fn micros(span: Duration) -> u64 {
+    u64::try_from(span.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// The END and REPORT lines, in AWS's form; a wait for an instance is a field of our own behind AWS's.
+pub(super) fn say_end(log: &Log, id: &str, version: &Version, report: &Report) {
+    log.say(&format!("END RequestId: {id}"));
+    let ms = |us: u64| format!("{}.{:02} ms", us / 1000, us % 1000 / 10);
+    let init = report.init_us.map(|us| format!("Init Duration: {}\t", ms(us))).unwrap_or_default();
+    let queue = match report.queue_us {
+        ..WORTH_TELLING_US => String::new(),
+        us => format!("Queue Duration: {}\t", ms(us)),
+    };
+    log.say(&format!(
+        "REPORT RequestId: {id}\tDuration: {}\tBilled Duration: {} ms\tMemory Size: {} MB\t\
+         Max Memory Used: {} MB\t{init}{queue}",
+        ms(report.duration_us),
+        report.duration_us.div_ceil(1000),
+        version.memory_mib,
+        report.max_memory_bytes.div_ceil(MIB),
+    ));
+}

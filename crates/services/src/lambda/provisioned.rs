@@ -1,0 +1,335 @@
+//! Provisioned concurrency: instances of a version or alias that are there before the first event.
+//!
+//! A configuration is a row; keeping the instances is the runtime's work, which [`wanted`] tells what is
+//! asked for. What is really there is a second row that the binary writes ([`note`]) whenever the runtime's
+//! figures change, so the operations here stay functions of the store. Those rows are of the running process
+//! alone: it begins by deleting them ([`forget_standing`]).
+//!
+//! An alias with weights has its instances divided between its versions by the same weights.
+
+use super::keys::{ALIASES, FUNCTIONS, PROVISIONED, QualifiedKey, STANDING, USAGE, VERSIONS};
+use super::model::{FunctionRow, ProvisionedRow, StandingRow, State, timestamp};
+use super::names::{self, Function, Qualifier};
+use super::{check, faults, lookup};
+use crate::Cx;
+use crate::cx::Signal;
+use mayfly_kernel::Fault;
+use mayfly_kernel::function::Version;
+use mayfly_store::Scan;
+use serde::{Deserialize, Serialize};
+
+const PAGE: usize = 50;
+/// Rows that are read at once where all of them are wanted.
+const SWEEP: usize = 500;
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Config {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    function_arn: Option<String>,
+    requested_provisioned_concurrent_executions: u32,
+    available_provisioned_concurrent_executions: u32,
+    allocated_provisioned_concurrent_executions: u32,
+    status: &'static str,
+    status_reason: Option<String>,
+    last_modified: String,
+}
+
+impl Config {
+    fn new(row: &ProvisionedRow, standing: StandingRow) -> Config {
+        let (requested, available) = (row.requested, standing.available.min(row.requested));
+        let status = match (available >= requested, standing.failure.is_empty()) {
+            (true, _) => "READY",
+            (false, true) => "IN_PROGRESS",
+            (false, false) => "FAILED",
+        };
+        Config {
+            function_arn: None,
+            requested_provisioned_concurrent_executions: requested,
+            available_provisioned_concurrent_executions: available,
+            allocated_provisioned_concurrent_executions: standing.allocated.min(requested),
+            status,
+            status_reason: (status == "FAILED").then_some(standing.failure),
+            last_modified: timestamp(row.modified_ms),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Put {
+    function_name: String,
+    qualifier: String,
+    provisioned_concurrent_executions: i64,
+}
+
+pub(super) fn put(cx: &mut Cx<'_>, input: Put) -> Result<Config, Fault> {
+    let function = names::function(cx, &input.function_name, Some(&input.qualifier))?;
+    let wanted = input.provisioned_concurrent_executions;
+    let wanted = check::number(wanted, "provisionedConcurrentExecutions", 1, i32::MAX.unsigned_abs())?;
+    set(cx, &function, wanted)
+}
+
+/// Asks for so many instances, whoever decided on the number.
+pub(super) fn set(cx: &mut Cx<'_>, function: &Function, wanted: u32) -> Result<Config, Fault> {
+    let stored = lookup::function(cx, function)?;
+    let version = lookup::version(cx, function)?.number;
+    if version == 0 {
+        return Err(faults::parameter(
+            "Provisioned Concurrency Configs cannot be applied to unpublished function versions.",
+        ));
+    }
+    check_overlap(cx, function, version)?;
+    let key = function.qualified_key(function.qualifier.as_deref().unwrap_or_default());
+    let before = PROVISIONED.get(cx.tx, &key)?.map_or(0, |row| row.requested);
+    check_room(cx, function, &stored, u64::from(wanted), u64::from(before))?;
+    let row = ProvisionedRow { requested: wanted, modified_ms: cx.now.ms() };
+    PROVISIONED.put(cx.tx, &key, &row);
+    cx.signal(Signal::Provision);
+    let standing = STANDING.get(cx.tx, &key)?.unwrap_or_default();
+    Ok(Config::new(&row, standing))
+}
+
+/// A version is provisioned by itself or through an alias, never by both.
+fn check_overlap(cx: &Cx<'_>, function: &Function, version: u64) -> Result<(), Fault> {
+    let provisioned = |cx: &Cx<'_>, qualifier: &str| {
+        PROVISIONED.contains(cx.tx, &function.qualified_key(qualifier)).map_err(Fault::from)
+    };
+    match function.meaning() {
+        Qualifier::Alias(_) => match provisioned(cx, &version.to_string())? {
+            true => Err(faults::conflict(
+                "Alias can't be used for Provisioned Concurrency configuration on an already Provisioned version",
+            )),
+            false => Ok(()),
+        },
+        Qualifier::Version(_) => {
+            for ((.., alias), row) in ALIASES.scan(cx.tx, Scan::prefix(&function.key(), SWEEP))? {
+                if row.version == version && provisioned(cx, &alias)? {
+                    return Err(faults::conflict("Version is pointed by a Provisioned Concurrency alias"));
+                }
+            }
+            Ok(())
+        }
+    }
+}
+
+/// Provisioned instances come out of what the function reserves or, if it reserves nothing, of what the
+/// account has left, of which a part must stay free.
+fn check_room(
+    cx: &Cx<'_>,
+    function: &Function,
+    stored: &FunctionRow,
+    wanted: u64,
+    before: u64,
+) -> Result<(), Fault> {
+    let all = total(cx, function)? - before + wanted;
+    if let Some(reserved) = stored.reserved_concurrency {
+        return match all > u64::from(reserved) {
+            true => Err(faults::parameter(
+                "Requested Provisioned Concurrency should not be greater than the \
+                 reservedConcurrentExecution for function",
+            )),
+            false => Ok(()),
+        };
+    }
+    let key = (function.account.clone(), function.region.clone());
+    let usage = USAGE.get(cx.tx, &key)?.unwrap_or_default();
+    let unreserved = u64::from(cx.limits.account_concurrency).saturating_sub(usage.reserved_concurrency);
+    if wanted > unreserved {
+        return Err(faults::parameter(format!(
+            "Specified ConcurrentExecutions for function is greater than account's unreserved concurrency \
+             [{unreserved}]."
+        )));
+    }
+    let min = u64::from(cx.limits.unreserved_concurrency_min);
+    if all + min > unreserved {
+        return Err(faults::parameter(format!(
+            "Specified ConcurrentExecutions for function decreases account's UnreservedConcurrentExecution below \
+             its minimum value of [{min}]."
+        )));
+    }
+    Ok(())
+}
+
+/// What a function has asked for under all its names.
+pub(super) fn total(cx: &Cx<'_>, function: &Function) -> Result<u64, Fault> {
+    let rows = PROVISIONED.scan(cx.tx, Scan::prefix(&function.key(), SWEEP))?;
+    Ok(rows.iter().map(|(_, row)| u64::from(row.requested)).sum())
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Named {
+    function_name: String,
+    qualifier: String,
+}
+
+pub(super) fn get(cx: &mut Cx<'_>, input: Named) -> Result<Config, Fault> {
+    let function = names::function(cx, &input.function_name, Some(&input.qualifier))?;
+    lookup::version(cx, &function)?;
+    let key = function.qualified_key(&input.qualifier);
+    let row = PROVISIONED.get(cx.tx, &key)?.ok_or_else(faults::not_provisioned)?;
+    Ok(Config::new(&row, STANDING.get(cx.tx, &key)?.unwrap_or_default()))
+}
+
+/// Deleting a configuration that is not there succeeds.
+pub(super) fn delete(cx: &mut Cx<'_>, input: Named) -> Result<(), Fault> {
+    let function = names::function(cx, &input.function_name, Some(&input.qualifier))?;
+    lookup::function(cx, &function)?;
+    forget(cx, &function, &input.qualifier);
+    Ok(())
+}
+
+/// The version or alias goes, and its configuration with it.
+pub(super) fn forget(cx: &mut Cx<'_>, function: &Function, qualifier: &str) {
+    let key = function.qualified_key(qualifier);
+    PROVISIONED.delete(cx.tx, &key);
+    STANDING.delete(cx.tx, &key);
+    cx.signal(Signal::Provision);
+}
+
+/// The function goes.
+pub(super) fn forget_all(cx: &mut Cx<'_>, function: &Function) -> Result<(), Fault> {
+    while let rows @ [_, ..] = &PROVISIONED.scan(cx.tx, Scan::prefix(&function.key(), SWEEP))?[..] {
+        rows.iter().for_each(|((.., qualifier), _)| forget(cx, function, qualifier));
+    }
+    Ok(())
+}
+
+/// An alias leads elsewhere: what stands there is not known yet.
+pub(super) fn moved(cx: &mut Cx<'_>, function: &Function, alias: &str) -> Result<(), Fault> {
+    let key = function.qualified_key(alias);
+    if PROVISIONED.contains(cx.tx, &key)? {
+        STANDING.delete(cx.tx, &key);
+        cx.signal(Signal::Provision);
+    }
+    Ok(())
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct List {
+    function_name: String,
+    marker: Option<String>,
+    max_items: Option<i64>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Listed {
+    provisioned_concurrency_configs: Vec<Config>,
+    next_marker: Option<String>,
+}
+
+/// A marker is the qualifier of the last one shown.
+pub(super) fn list(cx: &mut Cx<'_>, input: List) -> Result<Listed, Fault> {
+    let function = names::unqualified(cx, &input.function_name)?;
+    lookup::function(cx, &function)?;
+    let limit = check::page(input.max_items, 50, PAGE)?;
+    let mut scan = Scan::prefix(&function.key(), limit + 1);
+    if let Some(marker) = input.marker {
+        scan = scan.after(&function.qualified_key(&marker));
+    }
+    let mut rows = PROVISIONED.scan(cx.tx, scan)?;
+    let more = rows.len() > limit;
+    rows.truncate(limit);
+    let next_marker = rows.last().filter(|_| more).map(|((.., qualifier), _)| qualifier.clone());
+    let mut configs = Vec::new();
+    for (key, row) in &rows {
+        let mut config = Config::new(row, STANDING.get(cx.tx, key)?.unwrap_or_default());
+        config.function_arn = Some(function.arn_of(&key.3).to_string());
+        configs.push(config);
+    }
+    Ok(Listed { provisioned_concurrency_configs: configs, next_marker })
+}
+
+/// A version or alias that is to have instances.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    key: QualifiedKey,
+    /// The versions behind it, each with its share.
+    pub shares: Vec<(Version, u32)>,
+}
+
+/// How the instances of one configuration stand.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Standing {
+    pub allocated: u32,
+    pub available: u32,
+    /// Why there are no more; empty if nothing is wrong.
+    pub failure: String,
+}
+
+/// All that is asked for on this installation.
+pub fn wanted(cx: &mut Cx<'_>) -> Result<Vec<Wanted>, Fault> {
+    cx.allowed_by_policy();
+    let mut found = Vec::new();
+    let mut scan = Scan::all(SWEEP);
+    loop {
+        let rows = PROVISIONED.scan(cx.tx, scan)?;
+        let Some((last, _)) = rows.last() else { return Ok(found) };
+        scan = Scan::all(SWEEP).after(last);
+        for (key, row) in &rows {
+            found.push(Wanted { key: key.clone(), shares: shares(cx, key, row)? });
+        }
+    }
+}
+
+fn shares(cx: &Cx<'_>, key: &QualifiedKey, row: &ProvisionedRow) -> Result<Vec<(Version, u32)>, Fault> {
+    let (account, region, name, qualifier) = key.clone();
+    let function = Function { account, region, name, qualifier: Some(qualifier) };
+    let mut numbers = Vec::new();
+    let mut left = row.requested;
+    match function.meaning() {
+        Qualifier::Version(number) => numbers.push((number, left)),
+        Qualifier::Alias(alias) => {
+            let Some(alias) = ALIASES.get(cx.tx, &function.qualified_key(&alias))? else {
+                return Ok(Vec::new());
+            };
+            for (number, weight) in alias.weights {
+                #[expect(
+                    clippy::cast_possible_truncation,
+                    clippy::cast_sign_loss,
+                    reason = "between 0 and a u32"
+                )]
+                let share = (f64::from(row.requested) * weight).round() as u32;
+                left = left.saturating_sub(share);
+                numbers.push((number, share));
+            }
+            numbers.push((alias.version, left));
+        }
+    }
+    let Some(stored) = FUNCTIONS.get(cx.tx, &function.key())? else { return Ok(Vec::new()) };
+    let mut shares = Vec::new();
+    for (number, share) in numbers.into_iter().filter(|(_, share)| *share > 0) {
+        let version = VERSIONS.get(cx.tx, &function.version_key(number))?;
+        if let Some(version) = version.filter(|version| version.state() == State::Active) {
+            let version = version.to_kernel(&function.arn(), &function.name, stored.reserved_concurrency)?;
+            shares.push((version, share));
+        }
+    }
+    Ok(shares)
+}
+
+/// Writes down how a configuration stands, if it is still there.
+pub fn note(cx: &mut Cx<'_>, wanted: &Wanted, standing: &Standing) -> Result<(), Fault> {
+    cx.allowed_by_policy();
+    if PROVISIONED.contains(cx.tx, &wanted.key)? {
+        let row = StandingRow {
+            allocated: standing.allocated,
+            available: standing.available,
+            failure: standing.failure.clone(),
+        };
+        STANDING.put(cx.tx, &wanted.key, &row);
+    }
+    Ok(())
+}
+
+/// What an earlier process has written down of itself.
+pub fn forget_standing(cx: &mut Cx<'_>) -> Result<(), Fault> {
+    cx.allowed_by_policy();
+    while let rows @ [_, ..] = &STANDING.scan(cx.tx, Scan::all(SWEEP))?[..] {
+        rows.iter().for_each(|(key, _)| STANDING.delete(cx.tx, key));
+    }
+    Ok(())
+}

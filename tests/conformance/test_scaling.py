@@ -1,0 +1,151 @@
+"""Scaling as callers see it: deploys under load, bursts, a full node, and instances that are ready ahead of demand."""
+
+import base64
+import concurrent.futures
+import json
+import threading
+import urllib.request
+
+import pytest
+
+import mayfly
+from mayfly import create, invoke, package, until
+
+CODE = "import os, time\nVALUE = {value!r}\ndef handler(event, context):\n    time.sleep(event.get('for', 0))\n    return VALUE\n"
+
+
+def app(value):
+    return package({"app.py": CODE.format(value=value)})
+
+
+def test_a_deploy_under_load_fails_nothing(cloud, functions):
+    """Eight callers, through the API, an alias and a URL, while the code changes under them."""
+    create(functions, "under-load", {"app.py": CODE.format(value=0)})
+    functions.publish_version(FunctionName="under-load")
+    functions.create_alias(FunctionName="under-load", Name="live", FunctionVersion="1")
+    url = functions.create_function_url_config(FunctionName="under-load", AuthType="NONE")["FunctionUrl"]
+    functions.add_permission(
+        FunctionName="under-load", StatementId="url", Action="lambda:InvokeFunctionUrl", Principal="*",
+        FunctionUrlAuthType="NONE",
+    )
+    path = f"{cloud.endpoint}/_url/{url.split('//')[1].split('.')[0]}/"
+    seen, done = [], threading.Event()
+
+    def by_api(qualifier):
+        aws = cloud.client("lambda")
+        while not done.is_set():
+            answer = aws.invoke(FunctionName="under-load", Qualifier=qualifier, Payload=b"{}")
+            body = answer["Payload"].read()
+            assert answer["StatusCode"] == 200 and "FunctionError" not in answer, body
+            seen.append((qualifier, json.loads(body)))
+
+    def by_url():
+        while not done.is_set():
+            with urllib.request.urlopen(path, timeout=60) as answer:
+                assert answer.status == 200
+                seen.append(("url", json.loads(answer.read())))
+
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        callers = [pool.submit(by_api, "$LATEST") for _ in range(3)]
+        callers += [pool.submit(by_api, "live") for _ in range(3)]
+        callers += [pool.submit(by_url) for _ in range(2)]
+        try:
+            for value in range(1, 7):
+                before = len(seen)
+                until(lambda: len(seen) >= before + 30 or any(one.done() for one in callers))
+                functions.update_function_code(FunctionName="under-load", ZipFile=app(value))
+                made = functions.publish_version(FunctionName="under-load")["Version"]
+                functions.update_alias(FunctionName="under-load", Name="live", FunctionVersion=made)
+            before = len(seen)
+            until(lambda: len(seen) >= before + 60 or any(one.done() for one in callers))
+        finally:
+            done.set()
+        for caller in callers:
+            caller.result()
+    for kind in ["$LATEST", "live", "url"]:
+        values = {value for name, value in seen if name == kind}
+        assert 6 in values and values <= set(range(7)), (kind, values)
+    assert len(seen) > 200
+
+
+def standing(aws, name, qualifier):
+    answer = aws.get_provisioned_concurrency_config(FunctionName=name, Qualifier=qualifier)
+    return tuple(
+        answer[f"{what}ProvisionedConcurrentExecutions"] for what in ["Requested", "Allocated", "Available"]
+    ) + (answer["Status"],)
+
+
+def test_provisioned_instances_are_ready_survive_kill_9_and_follow_their_alias():
+    with mayfly.server() as server:
+        aws = server.client("lambda")
+        create(aws, "ready", {"app.py": CODE.format(value=1)})
+        assert aws.publish_version(FunctionName="ready")["Version"] == "1"
+        aws.create_alias(FunctionName="ready", Name="live", FunctionVersion="1")
+        put = aws.put_provisioned_concurrency_config(
+            FunctionName="ready", Qualifier="live", ProvisionedConcurrentExecutions=2
+        )
+        assert put["Status"] == "IN_PROGRESS" and put["RequestedProvisionedConcurrentExecutions"] == 2
+        until(lambda: standing(aws, "ready", "live") == (2, 2, 2, "READY"))
+        answer = aws.invoke(FunctionName="ready", Qualifier="live", Payload=b"{}", LogType="Tail")
+        assert "Init Duration" not in base64.b64decode(answer["LogResult"]).decode()
+        # They are the process's: a new one makes them again before anyone asks.
+        server.kill()
+        server.start()
+        aws = server.client("lambda")
+        until(lambda: standing(aws, "ready", "live") == (2, 2, 2, "READY"))
+        # The alias moves, and its instances with it.
+        aws.update_function_code(FunctionName="ready", ZipFile=app(2))
+        aws.get_waiter("function_updated_v2").wait(FunctionName="ready", WaiterConfig={"Delay": 1})
+        assert aws.publish_version(FunctionName="ready")["Version"] == "2"
+        aws.update_alias(FunctionName="ready", Name="live", FunctionVersion="2")
+        until(lambda: standing(aws, "ready", "live") == (2, 2, 2, "READY"))
+        answer = aws.invoke(FunctionName="ready", Qualifier="live", Payload=b"{}", LogType="Tail")
+        assert json.loads(answer["Payload"].read()) == 2
+        assert "Init Duration" not in base64.b64decode(answer["LogResult"]).decode()
+        # What does not initialise says so.
+        broken = package({"app.py": "import no_such_module"})
+        aws.update_function_code(FunctionName="ready", ZipFile=broken)
+        aws.get_waiter("function_updated_v2").wait(FunctionName="ready", WaiterConfig={"Delay": 1})
+        assert aws.publish_version(FunctionName="ready")["Version"] == "3"
+        aws.put_provisioned_concurrency_config(
+            FunctionName="ready", Qualifier="3", ProvisionedConcurrentExecutions=1
+        )
+        until(lambda: standing(aws, "ready", "3")[3] == "FAILED")
+        listed = aws.list_provisioned_concurrency_configs(FunctionName="ready")["ProvisionedConcurrencyConfigs"]
+        assert [one["FunctionArn"].rsplit(":", 1)[1] for one in listed] == ["3", "live"]
+        aws.delete_provisioned_concurrency_config(FunctionName="ready", Qualifier="live")
+        with pytest.raises(aws.exceptions.ProvisionedConcurrencyConfigNotFoundException):
+            standing(aws, "ready", "live")
+
+
+def test_events_wait_for_a_full_node():
+    with mayfly.server("[limits]\nnode_instances = 4\nnode_queue_ms = 60000\n") as server:
+        aws = server.client("lambda", max_pool_connections=64)
+        create(aws, "burst", {"app.py": CODE.format(value=1)})
+        with concurrent.futures.ThreadPoolExecutor(24) as pool:
+            quick = [pool.submit(invoke, aws, "burst", {"for": 0.01}) for _ in range(24)]
+            assert all(one.result()[0]["StatusCode"] == 200 for one in quick)
+
+
+def test_events_that_wait_too_long_are_turned_away_and_told_when_to_come_again():
+    with mayfly.server("[limits]\nnode_instances = 1\nnode_queue_ms = 100\n") as server:
+        aws, logs = server.client("lambda"), server.client("logs")
+        create(aws, "long", {"app.py": CODE.format(value=1)})
+        create(aws, "other", {"app.py": CODE.format(value=1)})
+
+        def runs():
+            try:
+                found = logs.filter_log_events(logGroupName="/aws/lambda/long", filterPattern="START")
+            except logs.exceptions.ResourceNotFoundException:
+                return False
+            return found["events"]
+
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            long = pool.submit(aws.invoke, FunctionName="long", Payload=b'{"for": 5}')
+            until(runs)
+            with pytest.raises(aws.exceptions.TooManyRequestsException) as refused:
+                aws.invoke(FunctionName="other", Payload=b"{}")
+            assert refused.value.response["ResponseMetadata"]["HTTPHeaders"]["retry-after"] == "1"
+            assert long.result()["StatusCode"] == 200
+        # An idle instance makes room.
+        assert invoke(aws, "other", {})[1] == 1
