@@ -4,13 +4,17 @@ PROFILE_DIR := target/debug
 VENV := .cache/venv
 NODE := .cache/node
 
-.PHONY: build test demo bench lint rust-test conformance runtimes-test clean-cache
+.PHONY: build test tools deny demo bench lint rust-test conformance runtimes-test clean-cache
 
 build:
 	cargo build --locked --bin mayfly
 
 ## The whole suite: unit, store conformance, sandbox, language clients, and real SDKs against the built binary.
-test: rust-test runtimes-test conformance
+test: tools rust-test runtimes-test conformance
+
+## Compilers and interpreters that are missing; see the script.
+tools:
+	./tests/setup.sh
 
 rust-test:
 	cargo test --locked --workspace
@@ -35,6 +39,11 @@ conformance: build $(VENV)/.ready $(NODE)/.ready
 lint:
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
+
+## The lists of deny.toml over everything that is linked in, and with `cargo deny` installed the advisories too.
+deny:
+	cargo test --locked --test deny
+	@if cargo deny --version >/dev/null 2>&1; then cargo deny check; fi
 
 ## Builds, starts, deploys examples/photos, drives it once and leaves it running.
 demo:

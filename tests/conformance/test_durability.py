@@ -11,7 +11,7 @@ from mayfly import create, until
 
 
 # More by hand: MAYFLY_KILL_ROUNDS=100.
-ROUNDS = int(os.environ.get("MAYFLY_KILL_ROUNDS", "10"))
+ROUNDS = int(os.environ.get("MAYFLY_KILL_ROUNDS", "20"))
 SLOW_TO_BREAK = (botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError)
 
 
