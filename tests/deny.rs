@@ -30,8 +30,7 @@ fn rules() -> Rules {
 
 /// The packages that are built for a target, our own aside.
 fn packages(target: &str) -> Vec<Value> {
-    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
-    let done = Command::new(cargo)
+    let done = Command::new(env!("CARGO"))
         .args(["metadata", "--locked", "--format-version", "1", "--filter-platform", target])
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .output()

@@ -42,7 +42,7 @@ def main():
         subprocess.run([sys.executable, str(HERE / "drive.py"), url], check=True)
         print(f"\nOpen {url}")
         if not once:
-            print("Ctrl-C stops the server.")
+            print("Ctrl-C stops the server.", flush=True)
             server.wait()
     except KeyboardInterrupt:
         pass

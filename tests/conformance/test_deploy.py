@@ -2,10 +2,14 @@
 
 import json
 import shutil
+import signal
 import subprocess
 import sys
+import urllib.error
+import urllib.request
 
 import mayfly
+import pytest
 
 TEMPLATE = """
 AWSTemplateFormatVersion: "2010-09-09"
@@ -81,7 +85,21 @@ def test_env_and_doctor_speak_to_people_and_programs(cloud):
 def test_the_photos_demo_runs(tmp_path):
     folder = tmp_path / "photos"
     shutil.copytree(mayfly.ROOT / "examples" / "photos", folder, ignore=shutil.ignore_patterns(".mayfly"))
-    done = subprocess.run([sys.executable, folder / "demo.py", mayfly.BINARY, "--once"],
-                          capture_output=True, text=True, timeout=180)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "thumb" in done.stdout.lower()
+    demo = subprocess.Popen([sys.executable, folder / "demo.py", mayfly.BINARY], stdout=subprocess.PIPE, text=True)
+    try:
+        said = ""
+        for line in demo.stdout:
+            said += line
+            if line.startswith("Ctrl-C"):
+                break
+        assert "thumb" in said.lower(), said
+        url = said.split("Open ")[1].split()[0]
+        with urllib.request.urlopen(url) as page:
+            assert page.status == 200 and b"<html" in page.read().lower(), "the page stays open"
+        demo.send_signal(signal.SIGINT)
+        assert demo.wait(timeout=60) == 0
+        with pytest.raises(urllib.error.URLError):
+            urllib.request.urlopen(url, timeout=5)
+    finally:
+        demo.kill()
+        demo.wait()

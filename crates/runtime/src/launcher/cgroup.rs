@@ -37,18 +37,22 @@ impl Groups {
     pub(crate) fn find() -> Groups {
         let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
         let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
-        let name = format!("{PREFIX}{}", std::process::id());
+        Groups::find_in(&mounts, &own, &format!("{PREFIX}{}", std::process::id()))
+    }
+
+    /// The same, of what the kernel's files say is mounted and is ours.
+    fn find_in(mounts: &str, own: &str, name: &str) -> Groups {
         let v1 = |controller: &str| {
-            let mount = mount_point(&mounts, "cgroup", Some(controller))?;
-            home_v1(&mount, &own_path(&own, controller)?, &name)
+            let mount = mount_point(mounts, "cgroup", Some(controller))?;
+            home_v1(&mount, &own_path(own, controller)?, name)
         };
         let (memory, cpu, pids, freezer) = (v1("memory"), v1("cpu"), v1("pids"), v1("freezer"));
         if memory.is_some() || cpu.is_some() || pids.is_some() {
             return Groups { version: GroupVersion::V1, memory, cpu, pids, freezer };
         }
-        let home = mount_point(&mounts, "cgroup2", None)
-            .and_then(|mount| own_path(&own, "").map(|path| join(&mount, &path)))
-            .and_then(|base| home_v2(&base, &name));
+        let home = mount_point(mounts, "cgroup2", None)
+            .and_then(|mount| own_path(own, "").map(|path| join(&mount, &path)))
+            .and_then(|base| home_v2(&base, name));
         let controllers =
             home.as_ref().map(|home| read(&home.join("cgroup.controllers"))).unwrap_or_default();
         let has = |name: &str| home.clone().filter(|_| controllers.split_whitespace().any(|c| c == name));
@@ -319,5 +323,35 @@ mod tests {
         assert_eq!(own_path(own, "cpuacct").unwrap(), "/x");
         assert_eq!(own_path(own, "").unwrap(), "/user.slice/a");
         assert_eq!(own_path(own, "pids"), None);
+    }
+
+    /// Version 2 as it is seen through its files; a folder of plain ones stands for the kernel's.
+    #[test]
+    fn version_2_gets_its_limits_and_is_asked_what_happened() {
+        let base = tempfile::tempdir().unwrap();
+        let (own, wanted) = (base.path().join("user.slice"), "+memory +cpu +pids");
+        let home = own.join("mayfly-7");
+        fs::create_dir_all(&home).unwrap();
+        fs::write(home.join("cgroup.controllers"), "cpu memory pids").unwrap();
+        let mounts = format!("32 29 0:28 / {} rw - cgroup2 cgroup2 rw\n", base.path().display());
+        let groups = Groups::find_in(&mounts, "0::/user.slice\n", "mayfly-7");
+        assert_eq!(read(&own.join("cgroup.subtree_control")), wanted);
+        assert_eq!(read(&home.join("cgroup.subtree_control")), wanted);
+        let limits = [Layer::MemoryCgroup, Layer::CpuCgroup, Layer::PidsCgroup];
+        assert!(groups.layers().is_superset(&Layers::from(limits)));
+        let group = groups.create(3).unwrap();
+        group.limit(1 << 20, 64).unwrap();
+        let folder = home.join("3");
+        assert_eq!(group.folders().collect::<Vec<_>>(), [&folder], "one folder holds all controllers");
+        let limits = ["memory.max", "memory.swap.max", "pids.max"].map(|file| read(&folder.join(file)));
+        assert_eq!(limits, ["1048576", "0", "64"]);
+        group.enter().unwrap();
+        assert_eq!(read(&folder.join("cgroup.procs")), "0");
+        fs::write(folder.join("memory.events"), "low 0\noom 1\noom_kill 0\n").unwrap();
+        assert!(!group.out_of_memory(), "what was only refused was not killed");
+        fs::write(folder.join("memory.events"), "low 0\noom 1\noom_kill 2\n").unwrap();
+        fs::write(folder.join("memory.peak"), "4096\n").unwrap();
+        assert!(group.out_of_memory());
+        assert_eq!(group.memory_peak(), 4096);
     }
 }
