@@ -84,7 +84,8 @@ pub(crate) fn code(error: &anyhow::Error) -> Option<&str> {
 /// Whether the server says that what was asked for is not there.
 pub(crate) fn is_absent(error: &anyhow::Error) -> bool {
     error.downcast_ref::<ApiError>().is_some_and(|error| {
-        error.status == StatusCode::NOT_FOUND || error.code == "ResourceNotFoundException"
+        error.status == StatusCode::NOT_FOUND
+            || matches!(&*error.code, "ResourceNotFoundException" | "QueueDoesNotExist")
     })
 }
 

@@ -15,6 +15,7 @@ mod invoke;
 mod logs;
 mod operations;
 mod output;
+mod queues;
 mod settings;
 mod up;
 
@@ -41,6 +42,9 @@ pub(crate) enum Command {
     Invoke(invoke::Args),
     Logs(logs::Args),
     Functions(functions::Args),
+    Queues(queues::ListArgs),
+    Send(queues::SendArgs),
+    Redrive(queues::RedriveArgs),
     Env(env::Args),
     Doctor(doctor::Args),
     Completions(completions::Args),
@@ -70,6 +74,9 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Invoke(args) => invoke::run(args).await,
         Command::Logs(args) => logs::run(args).await,
         Command::Functions(args) => functions::run(args).await,
+        Command::Queues(args) => queues::list(args).await,
+        Command::Send(args) => queues::send(args).await,
+        Command::Redrive(args) => queues::redrive(args).await,
         Command::Env(args) => env::run(&args),
         Command::Doctor(args) => Ok(doctor::run(&args)),
         Command::Completions(args) => Ok(completions::run(&args)),

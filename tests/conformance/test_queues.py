@@ -153,6 +153,59 @@ def test_queues_hear_of_objects_and_of_failed_invocations(cloud, queues, objects
     assert {"n": 7} in list(map(json.loads, bodies))
 
 
+TEMPLATE = """
+Resources:
+  Dead: {Type: AWS::SQS::Queue}
+  Work:
+    Type: AWS::SQS::Queue
+    Properties:
+      QueueName: deployed-work
+      VisibilityTimeout: VISIBILITY
+      RedrivePolicy: {deadLetterTargetArn: !GetAtt Dead.Arn, maxReceiveCount: 1}
+      Tags: [{Key: team, Value: TEAM}]
+  Ordered:
+    Type: AWS::SQS::Queue
+    Properties: {FifoQueue: true, ContentBasedDeduplication: true}
+  Policy:
+    Type: AWS::SQS::QueuePolicy
+    Properties:
+      Queues: [!Ref Work]
+      PolicyDocument: {Version: "2012-10-17", Statement: []}
+Outputs:
+  Url: {Value: !Ref Work}
+"""
+
+
+def test_queues_are_deployed_and_the_command_line_uses_them(cloud, queues, tmp_path):
+    template = tmp_path / "template.yaml"
+
+    def deploy(visibility, team):
+        template.write_text(TEMPLATE.replace("VISIBILITY", visibility).replace("TEAM", team))
+        return cloud.run("deploy", template, "--stack", "queued", "--yes")
+
+    deploy("0", "a")
+    url = queues.get_queue_url(QueueName="deployed-work")["QueueUrl"]
+    shown = queues.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
+    assert shown["VisibilityTimeout"] == "0" and "Policy" in shown
+    assert json.loads(shown["RedrivePolicy"])["maxReceiveCount"] == 1
+    assert queues.get_queue_url(QueueName="queued-Ordered.fifo")["QueueUrl"].endswith(".fifo")
+
+    cloud.run("send", "deployed-work", "by hand")
+    assert [len(queues.receive_message(QueueUrl=url).get("Messages", [])) for _ in range(2)] == [1, 0]
+    listed = json.loads(cloud.run("queues", "queued-Dead", "--json").stdout)["Queues"]
+    assert [queue["ApproximateNumberOfMessages"] for queue in listed] == ["1"]
+    cloud.run("redrive", "queued-Dead")
+    assert queues.receive_message(QueueUrl=url)["Messages"][0]["Body"] == "by hand"
+
+    deploy("7", "b")
+    shown = queues.get_queue_attributes(QueueUrl=url, AttributeNames=["VisibilityTimeout"])["Attributes"]
+    assert shown["VisibilityTimeout"] == "7"
+    assert queues.list_queue_tags(QueueUrl=url)["Tags"] == {"team": "b"}
+    cloud.run("delete", "--stack", "queued", "--yes")
+    with pytest.raises(queues.exceptions.QueueDoesNotExist):
+        queues.get_queue_url(QueueName="deployed-work")
+
+
 class Forms:
     """A client of the query protocol that knows nothing of JSON."""
 
