@@ -20,6 +20,7 @@ let phase = 'init';
 let requestId;
 
 async function main() {
+  if (process.argv[2] === '--wait') await takeAssignment();
   patchConsole();
   process.on('uncaughtException', (error) => end(129, 'Uncaught Exception', error));
   process.on('unhandledRejection', (reason) => {
@@ -39,6 +40,18 @@ async function main() {
   for (;;) {
     await serve(handler);
   }
+}
+
+/** Waits to be told for which function this is; its code is in place by then. */
+async function takeAssignment() {
+  // What imports modules is made at its first use, which costs as much as the rest of a start.
+  await import('data:text/javascript,');
+  const variables = await client.assignment();
+  process.argv.length = 2;
+  for (const name of Object.keys(process.env)) delete process.env[name];
+  Object.assign(process.env, variables);
+  // The folder that was the working directory lies below the code now.
+  process.chdir(variables.LAMBDA_TASK_ROOT);
 }
 
 async function serve(handler) {

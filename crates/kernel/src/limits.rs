@@ -32,6 +32,8 @@ pub struct Limits {
     pub init_backoff_ms: u64,
     /// … up to this.
     pub init_backoff_ms_max: u64,
+    /// Interpreters that wait, booted, for the next start; none of a kind that was not used lately.
+    pub prewarmed_instances: usize,
     pub invoke_request_bytes: u64,
     pub invoke_response_bytes: u64,
     pub async_event_bytes: u64,
@@ -97,6 +99,7 @@ impl Default for Limits {
             freeze_after_ms: 500,
             init_backoff_ms: 100,
             init_backoff_ms_max: 30_000,
+            prewarmed_instances: 4,
             invoke_request_bytes: 6 * MIB,
             invoke_response_bytes: 6 * MIB,
             async_event_bytes: MIB,

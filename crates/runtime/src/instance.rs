@@ -4,16 +4,18 @@
 //! instance; only one that answered is used again.
 
 use crate::freezer::Freezer;
-use crate::interpreters::Start;
-use crate::launcher::protocol::{Bind, Exit, Spec};
+use crate::interpreters::Boot;
+use crate::launcher::protocol::{Attachment, Bind, Exit, Spec};
 use crate::launcher::{PLATFORM_PORT, RUNTIME_API_PORT};
 use crate::logs::{Log, LogPipe};
 use crate::platform::Platform;
 use crate::pool::Pooled;
+use crate::prewarm::Prewarmed;
 use crate::runtime_api::{Api, Call, Work};
 use crate::sandbox::{Doors, End, Launcher, Sandbox};
 use mayfly_kernel::function::{FunctionError, Runtime, Version};
 use mayfly_kernel::{Limits, Time};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,9 +27,17 @@ use tokio::time::Instant;
 /// The port of web functions, `$PORT`.
 pub(crate) const WEB_PORT: u16 = 8080;
 const MIB: u64 = 1024 * 1024;
-const PROCESSES: u32 = 1024;
 /// Connections of one instance to the platform at once. An SDK's client holds up to ten or fifty.
 const PLATFORM_CONNECTIONS: usize = 256;
+pub(crate) const PROCESSES: u32 = 1024;
+/// Variables that a function may choose for itself.
+pub(crate) const DEFAULTS: [(&str, &str); 5] = [
+    ("PATH", "/usr/local/bin:/usr/bin:/bin:/opt/bin"),
+    ("LD_LIBRARY_PATH", "/var/task:/var/task/lib:/opt/lib"),
+    ("LANG", "C.UTF-8"),
+    ("TZ", ":UTC"),
+    ("HOME", "/tmp"),
+];
 /// How often an instance's memory is looked at while it works.
 const WATCH_MEMORY: Duration = Duration::from_millis(50);
 
@@ -48,7 +58,9 @@ pub(crate) struct Instance {
 /// What an instance is made of.
 pub(crate) struct Parts {
     pub(crate) version: Arc<Version>,
-    pub(crate) start: Start,
+    pub(crate) boot: Boot,
+    /// A sandbox that waits for this version's code.
+    pub(crate) prewarmed: Option<Prewarmed>,
     pub(crate) code: PathBuf,
     pub(crate) layers: Vec<PathBuf>,
     pub(crate) log: Arc<Log>,
@@ -71,9 +83,8 @@ impl Instance {
         limits: &Limits,
         region: &str,
     ) -> Result<Instance, String> {
-        let Parts { version, start, code, layers, log } = parts;
-        let mut binds = start.binds;
-        binds.push(Bind { source: code, target: "/var/task".into() });
+        let Parts { version, boot, prewarmed, code, layers, log } = parts;
+        let mut binds = vec![Bind { source: code, target: "/var/task".into() }];
         let opt = match <[PathBuf; 1]>::try_from(layers) {
             Ok([only]) => {
                 binds.push(Bind { source: only, target: "/opt".into() });
@@ -81,24 +92,47 @@ impl Instance {
             }
             Err(layers) => layers,
         };
-        let (memory, temporary) =
+        let (memory, tmp_bytes) =
             (u64::from(version.memory_mib) * MIB, u64::from(version.ephemeral_mib) * MIB);
-        let spec = Spec {
-            id: launcher.next_id(),
-            command: start.command,
-            environment: environment(&version, platform.as_ref(), log.stream(), region),
-            binds,
-            opt,
-            tmp_bytes: temporary,
-            memory_bytes: memory + temporary,
-            max_processes: PROCESSES,
+        let memory_bytes = memory + tmp_bytes;
+        let variables = environment(&version, platform.as_ref(), log.stream(), region);
+        let attached = match prewarmed {
+            Some(Prewarmed { sandbox, doors, first }) => {
+                let attachment =
+                    Attachment { binds: binds.clone(), tmp_bytes, memory_bytes, max_processes: PROCESSES };
+                // One that cannot be attached to is as good as none.
+                sandbox.attach(attachment).await.is_ok().then_some((sandbox, doors, first))
+            }
+            None => None,
         };
-        let (sandbox, doors) = launcher.spawn(spec).await.map_err(|error| error.to_string())?;
+        let (sandbox, doors, first, assignment) = match attached {
+            Some((sandbox, doors, first)) => {
+                let assignment = serde_json::to_vec(&variables.into_iter().collect::<BTreeMap<_, _>>());
+                (sandbox, doors, Some(first), Some(assignment.map_err(|error| error.to_string())?.into()))
+            }
+            None => {
+                let Boot { command, binds: booted } = boot;
+                binds.extend(booted);
+                let spec = Spec {
+                    id: launcher.next_id(),
+                    command,
+                    environment: variables,
+                    binds,
+                    opt,
+                    tmp_bytes,
+                    memory_bytes,
+                    max_processes: PROCESSES,
+                    waits: false,
+                };
+                let (sandbox, doors) = launcher.spawn(spec).await.map_err(|error| error.to_string())?;
+                (sandbox, doors, None, None)
+            }
+        };
         let Doors { runtime_api, platform: door, log: output } = doors;
-        let (api, calls) = Api::new(limits.invoke_response_bytes);
+        let (api, calls) = Api::new(limits.invoke_response_bytes, assignment);
         let pipe = Arc::new(LogPipe::new(output, log.clone()).map_err(|error| error.to_string())?);
         let mut tasks = JoinSet::new();
-        tasks.spawn(api.clone().serve(runtime_api));
+        tasks.spawn(api.clone().serve(runtime_api, first));
         tasks.spawn(welcome(door, platform.clone(), version.clone()));
         tasks.spawn(pipe.clone().run());
         let freezer = sandbox.freeze().map(|freeze| Arc::new(Freezer::new(freeze)));
@@ -277,15 +311,7 @@ fn environment(
 ) -> Vec<(String, String)> {
     let credentials = platform.credentials(version);
     let mut all = version.environment.clone();
-    // A function may choose these for itself.
-    let defaults = [
-        ("PATH", "/usr/local/bin:/usr/bin:/bin:/opt/bin"),
-        ("LD_LIBRARY_PATH", "/var/task:/var/task/lib:/opt/lib"),
-        ("LANG", "C.UTF-8"),
-        ("TZ", ":UTC"),
-        ("HOME", "/tmp"),
-    ];
-    for (name, value) in defaults {
+    for (name, value) in DEFAULTS {
         all.entry(name.into()).or_insert_with(|| value.into());
     }
     let fixed = [

@@ -24,9 +24,27 @@ pub(crate) struct Interpreter {
 /// What to run in the sandbox, and what it needs of the host.
 #[derive(Clone, Debug)]
 pub(crate) struct Start {
+    pub(crate) boot: Boot,
+    pub(crate) warning: Option<String>,
+    /// Whether the command can start before it is known for which version, with [`WAIT`] as its last argument.
+    pub(crate) waits: bool,
+}
+
+/// What is alike for all versions that are started in this way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Boot {
     pub(crate) command: Vec<String>,
     pub(crate) binds: Vec<Bind>,
-    pub(crate) warning: Option<String>,
+}
+
+/// Tells our clients to ask for their assignment first.
+pub(crate) const WAIT: &str = "--wait";
+
+impl Start {
+    /// A program of the package's own.
+    fn own(command: Vec<String>, binds: Vec<Bind>) -> Start {
+        Start { boot: Boot { command, binds }, warning: None, waits: false }
+    }
 }
 
 /// All that were found, looked up once.
@@ -115,19 +133,20 @@ impl Interpreters {
                 self.compile_java(found)?;
                 let heap = format!("-Xmx{}m", version.memory_mib * 3 / 4);
                 let path = format!("{CLIENT}/build:/var/task:/var/task/lib/*:/opt/java/lib/*");
-                Ok(self.client("java", found, warning, |program| {
+                let client = self.client("java", found, warning, |program| {
                     let fast =
                         ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xshare:auto"].map(String::from);
                     let mut command = vec![program, heap];
                     command.extend(fast);
                     command.extend(["-cp".into(), path, "mayfly.Bootstrap".into()]);
                     command
-                }))
+                });
+                Ok(Start { waits: false, ..client })
             }
             Runtime::Provided(_) => {
                 let own =
                     if code.join("bootstrap").exists() { "/var/task/bootstrap" } else { "/opt/bootstrap" };
-                Ok(Start { command: vec![own.into()], binds: Vec::new(), warning: None })
+                Ok(Start::own(vec![own.into()], Vec::new()))
             }
             Runtime::Web => Ok(self.web(version, code)),
             Runtime::Wasm => Err("a Wasm function has no process".into()),
@@ -143,18 +162,15 @@ impl Interpreters {
     ) -> Start {
         let mut binds = vec![Bind { source: self.runtimes_dir.join(language), target: CLIENT.into() }];
         binds.extend(outside(interpreter));
-        Start { command: command(interpreter.program.display().to_string()), binds, warning }
+        let command = command(interpreter.program.display().to_string());
+        Start { boot: Boot { command, binds }, warning, waits: true }
     }
 
     /// A web function is its `bootstrap` or `run.sh`, else its handler as a command line.
     fn web(&self, version: &Version, code: &Path) -> Start {
         for name in ["bootstrap", "run.sh"] {
             if code.join(name).exists() {
-                return Start {
-                    command: vec![format!("/var/task/{name}")],
-                    binds: Vec::new(),
-                    warning: None,
-                };
+                return Start::own(vec![format!("/var/task/{name}")], Vec::new());
             }
         }
         let mut command: Vec<String> = version.handler.split_whitespace().map(String::from).collect();
@@ -167,7 +183,7 @@ impl Interpreters {
         if let (Some(found), Some(program)) = (known, command.first_mut()) {
             *program = found.program.display().to_string();
         }
-        Start { command, binds: known.and_then(outside).into_iter().collect(), warning: None }
+        Start::own(command, known.and_then(outside).into_iter().collect())
     }
 
     /// The Python client is compiled once for each interpreter: inside the sandbox it is read-only, and compiling it

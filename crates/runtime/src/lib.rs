@@ -18,6 +18,7 @@ mod logs;
 mod package;
 mod platform;
 mod pool;
+mod prewarm;
 mod readiness;
 mod runtime_api;
 mod sandbox;

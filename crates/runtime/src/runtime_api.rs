@@ -48,15 +48,17 @@ pub(crate) struct Api {
     /// The invocation that may be answered now.
     current: Arc<Mutex<Option<String>>>,
     response_limit: u64,
+    /// The environment, as JSON, for a runtime that started without one.
+    assignment: Option<Bytes>,
 }
 
 /// A runtime needs one connection, an odd one a few more.
 const CONNECTIONS: usize = 32;
 
 impl Api {
-    pub(crate) fn new(response_limit: u64) -> (Api, mpsc::Receiver<Call>) {
+    pub(crate) fn new(response_limit: u64, assignment: Option<Bytes>) -> (Api, mpsc::Receiver<Call>) {
         let (calls, receiver) = mpsc::channel(4);
-        (Api { calls, current: Arc::default(), response_limit }, receiver)
+        (Api { calls, current: Arc::default(), response_limit, assignment }, receiver)
     }
 
     /// From now on the answer to this invocation is taken, once.
@@ -64,8 +66,13 @@ impl Api {
         *self.current.lock() = Some(request_id.to_owned());
     }
 
-    pub(crate) async fn serve(self, listener: TcpListener) {
+    /// `first` is a connection that came before it was known whose it would be.
+    pub(crate) async fn serve(self, listener: TcpListener, first: Option<TcpStream>) {
         let mut connections = JoinSet::new();
+        if let Some(first) = first {
+            let _ = first.set_nodelay(true);
+            connections.spawn(self.clone().connection(first));
+        }
         while let Ok((stream, _)) = listener.accept().await {
             let _ = stream.set_nodelay(true);
             while connections.try_join_next().is_some() {}
@@ -89,6 +96,10 @@ impl Api {
         let parts: Vec<&str> = path.split('/').collect();
         match (request.method(), parts.as_slice()) {
             (&Method::GET, ["invocation", "next"]) => self.next().await,
+            (&Method::GET, ["assignment"]) => match &self.assignment {
+                Some(variables) => Response::new(full(variables.clone())),
+                None => refuse(StatusCode::NOT_FOUND, "NotFound", "This instance has its environment"),
+            },
             (&Method::POST, ["init", "error"]) => {
                 let error = self.function_error(request).await;
                 self.tell(Call::InitError(error)).await

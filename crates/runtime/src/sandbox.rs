@@ -5,8 +5,8 @@
 
 use crate::host::LauncherCommand;
 use crate::launcher::protocol::{
-    ControlGroup, Event, Exit, Failure, Freeze, GroupVersion, Reply, Request, Spec, WANT_SOCKET, receive,
-    send,
+    Attachment, ControlGroup, Event, Exit, Failure, Freeze, GroupVersion, Reply, Request, Spec, WANT_SOCKET,
+    receive, send,
 };
 use crate::layers::Layers;
 use crate::readiness::watched;
@@ -20,7 +20,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -38,6 +38,7 @@ pub(crate) struct Launcher {
     root: PathBuf,
     ids: AtomicU64,
     link: tokio::sync::Mutex<Arc<Link>>,
+    stopped: AtomicBool,
 }
 
 /// A running launcher process.
@@ -52,6 +53,7 @@ struct Link {
 
 struct Waiting {
     spawned: Option<oneshot::Sender<Result<Spawned, Failure>>>,
+    attached: Option<oneshot::Sender<Result<(), Failure>>>,
     life: watch::Sender<Life>,
     freeze: Option<Freeze>,
 }
@@ -110,7 +112,7 @@ pub(crate) struct Doors {
 impl Launcher {
     pub(crate) async fn start(command: LauncherCommand, root: PathBuf) -> io::Result<Launcher> {
         let link = tokio::sync::Mutex::new(Link::start(&command, &root).await?);
-        Ok(Launcher { command, root, ids: AtomicU64::new(1), link })
+        Ok(Launcher { command, root, ids: AtomicU64::new(1), link, stopped: AtomicBool::new(false) })
     }
 
     pub(crate) async fn layers(&self) -> Layers {
@@ -129,6 +131,7 @@ impl Launcher {
 
     /// Ends the launcher, and with it every sandbox; comes back when nothing of them is left.
     pub(crate) async fn stop(&self) {
+        self.stopped.store(true, Ordering::Release);
         let link = self.link.lock().await;
         link.stop.notify_one();
         let conversation = link.conversation.lock().take();
@@ -140,6 +143,9 @@ impl Launcher {
     /// The launcher that lives, or a new one.
     async fn link(&self) -> io::Result<Arc<Link>> {
         let mut link = self.link.lock().await;
+        if self.stopped.load(Ordering::Acquire) {
+            return Err(io::Error::from(io::ErrorKind::NotConnected));
+        }
         if link.outbox.is_closed() {
             tracing::warn!("the launcher was gone; starting another");
             *link = Link::start(&self.command, &self.root).await?;
@@ -184,9 +190,10 @@ impl Link {
         let control = asynchronous(control)?;
         let (spawned_sender, spawned) = oneshot::channel();
         let (life_sender, life) = watch::channel(Life::Running);
-        self.waiting
-            .lock()
-            .insert(id, Waiting { spawned: Some(spawned_sender), life: life_sender, freeze: None });
+        self.waiting.lock().insert(
+            id,
+            Waiting { spawned: Some(spawned_sender), attached: None, life: life_sender, freeze: None },
+        );
         let request = (Request::Spawn(Box::new(spec)), vec![log_inside, control_inside]);
         self.outbox.send(request).map_err(|_| SpawnError::LauncherGone)?;
         let Spawned { pid, group } =
@@ -228,6 +235,11 @@ impl Link {
             Reply::Failed { id, failure } => {
                 if let Some(sender) = waiting.remove(&id).and_then(|one| one.spawned) {
                     let _ = sender.send(Err(failure));
+                }
+            }
+            Reply::Attached { id, outcome } => {
+                if let Some(sender) = waiting.get_mut(&id).and_then(|one| one.attached.take()) {
+                    let _ = sender.send(outcome);
                 }
             }
             Reply::Gone { id, out_of_memory, memory_peak } => {
@@ -292,6 +304,18 @@ async fn converse(
 }
 
 impl Sandbox {
+    /// Gives a sandbox that waits what it was made for.
+    pub(crate) async fn attach(&self, attachment: Attachment) -> Result<(), SpawnError> {
+        let (sender, attached) = oneshot::channel();
+        match self.link.waiting.lock().get_mut(&self.id) {
+            Some(waiting) => waiting.attached = Some(sender),
+            None => return Err(SpawnError::LauncherGone),
+        }
+        let request = (Request::Attach { id: self.id, attachment }, Vec::new());
+        self.link.outbox.send(request).map_err(|_| SpawnError::LauncherGone)?;
+        attached.await.map_err(|_| SpawnError::LauncherGone)?.map_err(SpawnError::Failed)
+    }
+
     /// Resolves when nothing runs in the sandbox any more, with how it came to that.
     pub(crate) async fn ended(&self) -> End {
         let mut life = self.life.clone();

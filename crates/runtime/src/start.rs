@@ -4,10 +4,12 @@
 
 use crate::instance::{Broken, Instance, Parts};
 use crate::interpreters::{Interpreters, Start};
+use crate::layers::{Layer, Layers};
 use crate::logs::Log;
 use crate::package::PackageCache;
 use crate::platform::Platform;
 use crate::pool::Starting;
+use crate::prewarm::Prewarm;
 use crate::sandbox::Launcher;
 use mayfly_kernel::function::{Refusal, Version};
 use mayfly_kernel::ids::Ids;
@@ -32,6 +34,9 @@ pub(crate) struct Starter {
     limits: Limits,
     region: String,
     cold_starts: AtomicU64,
+    pub(crate) prewarm: Prewarm,
+    /// Whether a sandbox can be limited after it was made.
+    limits_memory_later: bool,
 }
 
 /// A new instance, the time that it took, and how its initialisation went.
@@ -55,9 +60,12 @@ impl Starter {
         packages: PackageCache,
         (platform, clock): (Arc<dyn Platform>, Arc<dyn Clock>),
         (limits, region): (Limits, String),
+        layers: &Layers,
     ) -> Starter {
         Starter {
             launcher,
+            prewarm: Prewarm::new(&limits),
+            limits_memory_later: layers.contains(&Layer::MemoryCgroup),
             interpreters,
             packages,
             platform,
@@ -82,14 +90,26 @@ impl Starter {
         if let Some(warning) = &start.warning {
             log.say(&format!("WARN {warning}"));
         }
-        let parts = Parts { version: version.clone(), start, code, layers, log };
+        let prewarmed = self.prewarm.take(&start, version);
+        let boot = start.boot.clone();
+        let parts = Parts { version: version.clone(), boot, prewarmed, code, layers, log };
         let made = Instance::make(parts, &self.launcher, &self.platform, &self.limits, &self.region).await;
         let mut instance = made.map_err(Refusal::Unrunnable)?;
         // As AWS does: an initialisation that is too slow goes on, in the time of the invocation.
         let within = Duration::from_secs(self.limits.init_timeout_seconds.into())
             + Duration::from_millis(version.timeout_ms);
         let initialised = share(starting, instance.initialise(within)).await;
+        self.refill(start);
         Ok(Started { instance, init_us: crate::host::micros(began.elapsed()), initialised })
+    }
+
+    /// Sees to it that the next start of this kind finds its interpreter booted.
+    fn refill(self: &Arc<Starter>, start: Start) {
+        // Elsewhere the limit on memory is one that a process gets as it starts, and cannot be set later.
+        if self.limits_memory_later {
+            let starter = self.clone();
+            tokio::spawn(async move { starter.prewarm.refill(&start, &starter.launcher).await });
+        }
     }
 
     pub(crate) fn cold_starts(&self) -> u64 {

@@ -32,6 +32,15 @@ class Client {
     return answer;
   }
 
+  /** Waits for the environment of the function that this process is to become. */
+  async assignment() {
+    const answer = await this.#exchange('GET', 'assignment', '', null);
+    if (answer.status !== 200) {
+      throw new Error(`The platform answered ${answer.status} to a request for an assignment: ${answer.body}`);
+    }
+    return JSON.parse(answer.body);
+  }
+
   respond(requestId, json) {
     return this.#post(`invocation/${requestId}/response`, 'Content-Type: application/json\r\n', json);
   }

@@ -10,8 +10,9 @@ const { format } = require('util');
 const { toLogText } = require('./errors.cjs');
 
 const LEVELS = ['TRACE', 'DEBUG', 'INFO', 'WARN', 'ERROR', 'FATAL'];
-const asJson = process.env.AWS_LAMBDA_LOG_FORMAT?.toUpperCase() === 'JSON';
 
+// Known when the console is patched: before that there may be no environment yet.
+let asJson = false;
 let requestId;
 
 function setRequestId(id) {
@@ -19,6 +20,7 @@ function setRequestId(id) {
 }
 
 function patchConsole() {
+  asJson = process.env.AWS_LAMBDA_LOG_FORMAT?.toUpperCase() === 'JSON';
   const least = Math.max(0, LEVELS.indexOf(process.env.AWS_LAMBDA_LOG_LEVEL?.toUpperCase()));
   const record = asJson ? jsonRecord : textRecord;
   LEVELS.forEach((level, rank) => {

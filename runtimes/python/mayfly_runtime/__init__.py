@@ -11,6 +11,7 @@ only through its socket, its standard streams and its end.
 
 import os
 import sys
+import time
 
 from . import codec, context
 from .client import Client
@@ -21,11 +22,13 @@ def main():
     """Loads the handler that the environment names and serves events until the process is stopped."""
     _line_buffer(sys.stdout)
     _line_buffer(sys.stderr)
+    client = Client(os.environ["AWS_LAMBDA_RUNTIME_API"])
+    if sys.argv[1:] == ["--wait"]:
+        _take_assignment(client)
     _set_search_path()
     if sys.flags.no_site:
         _restore_site_builtins()
     sys.meta_path.insert(0, _LoggingHook())
-    client = Client(os.environ["AWS_LAMBDA_RUNTIME_API"])
     try:
         handler = load(os.environ.get("_HANDLER", ""))
     except Exception as error:
@@ -37,6 +40,17 @@ def main():
     while True:
         headers, event = client.next()
         invoke(client, handler, headers, event)
+
+
+def _take_assignment(client):
+    """Waits to be told for which function this is; its code is in place by then."""
+    variables = codec.decode(client.assignment())
+    del sys.argv[1:]
+    os.environ.clear()
+    os.environ.update(variables)
+    time.tzset()
+    # The folder that was the working directory lies below the code now.
+    os.chdir(variables["LAMBDA_TASK_ROOT"])
 
 
 def load(name):

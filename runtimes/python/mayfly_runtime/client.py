@@ -27,6 +27,13 @@ class Client:
             raise OSError("the platform answered %d to a request for an event: %r" % (status, bytes(body)))
         return headers, body
 
+    def assignment(self):
+        """Waits for the environment of the function that this process is to become, as JSON."""
+        status, _, body = self._exchange("GET", "assignment", "", b"")
+        if status != 200:
+            raise OSError("the platform answered %d to a request for an assignment: %r" % (status, bytes(body)))
+        return body
+
     def respond(self, request_id, body, content_type):
         self._post("invocation/%s/response" % request_id, "Content-Type: %s\r\n" % content_type, body)
 

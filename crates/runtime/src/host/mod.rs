@@ -101,6 +101,9 @@ pub struct HostStats {
     /// Of those, how many wait for an instance.
     pub waiting: u32,
     pub cold_starts: u64,
+    /// Interpreters that wait, and how many of the cold starts found one.
+    pub prewarmed: u32,
+    pub prewarmed_starts: u64,
     pub invocations: u64,
 }
 
@@ -150,12 +153,13 @@ impl Host {
         let packages = packages.map_err(io("open the package cache"))?;
         let interpreters = Interpreters::new(config.runtimes_dir);
         let (seams, settings) = ((platform, clock.clone()), (config.limits.clone(), config.region));
+        let starter = Starter::new(launcher, interpreters, packages, seams, settings, &layers);
         let inner = Inner {
             layers,
             wasm: wasm.map_err(io("open the Wasm cache"))?,
             limits: config.limits,
             clock,
-            starter: Arc::new(Starter::new(launcher, interpreters, packages, seams, settings)),
+            starter: Arc::new(starter),
             pool,
             wasm_streams: Mutex::default(),
             invocations: AtomicU64::new(0),
@@ -248,6 +252,8 @@ impl Host {
             in_flight: counts.in_flight,
             waiting: counts.waiting,
             cold_starts: self.inner.starter.cold_starts(),
+            prewarmed: self.inner.starter.prewarm.count(),
+            prewarmed_starts: self.inner.starter.prewarm.taken(),
             invocations: self.inner.invocations.load(Ordering::Relaxed),
         }
     }

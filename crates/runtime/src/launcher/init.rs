@@ -7,6 +7,7 @@
 //! is not dumpable, so that the command cannot look into it although they share a user.
 
 use super::Launcher;
+use super::attach::tmp_options;
 use super::cgroup::Group;
 use super::network::{PLATFORM_PORT, RUNTIME_API_PORT, listen, loopback_up};
 use super::privileges;
@@ -17,8 +18,9 @@ use crate::layers::Layer;
 use nix::sys::signal::SigSet;
 use nix::sys::signalfd::SignalFd;
 use nix::unistd::execve;
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd, OwnedFd};
+use rustix::fs::{Mode, OFlags, openat};
 use rustix::mount::{MountFlags, UnmountFlags, mount, mount_bind, unmount};
 use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, recv, socket_with};
 use rustix::process::{
@@ -75,6 +77,8 @@ impl Init<'_> {
     fn prepare(&self) -> Result<[TcpListener; 2], Failure> {
         set_parent_process_death_signal(Some(Signal::KILL))
             .map_err(|e| step("be bound to the launcher")(e.into()))?;
+        // For what may be attached later. A launcher that has closed the door by now has nothing to attach.
+        let _ = self.send_namespace();
         setsid().map_err(|e| step("start a session")(e.into()))?;
         self.group.enter().map_err(step("enter the control group"))?;
         rustix::system::sethostname(b"sandbox").map_err(|e| step("name the host")(e.into()))?;
@@ -86,6 +90,12 @@ impl Init<'_> {
             listen(RUNTIME_API_PORT).map_err(step("listen for the Runtime API"))?,
             listen(PLATFORM_PORT).map_err(step("listen for the platform"))?,
         ])
+    }
+
+    fn send_namespace(&self) -> io::Result<()> {
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+        let namespace = openat(&self.launcher.proc, "self/ns/mnt", flags, Mode::empty())?;
+        send(&self.door, &(), &[namespace.as_fd()])
     }
 }
 
@@ -127,8 +137,7 @@ impl Asked<'_> {
         }
         self.opt(&at("opt")).map_err(failed("mount the layers".into()))?;
         let harmless = MountFlags::NOSUID | MountFlags::NODEV;
-        let tmp = format!("size={},mode=1777,nr_inodes={}", self.spec.tmp_bytes, self.spec.tmp_bytes / 4096);
-        let tmp = CString::new(tmp).map_err(|e| Failure::new("mount /tmp", &io::Error::other(e)))?;
+        let tmp = tmp_options(self.spec.tmp_bytes).map_err(failed("mount /tmp".into()))?;
         mount("tmpfs", at("tmp"), "tmpfs", harmless, Some(tmp.as_c_str()))
             .map_err(|e| Failure::new("mount /tmp", &e.into()))?;
         enter_root(root).map_err(failed("change the root".into()))
@@ -174,8 +183,13 @@ impl Asked<'_> {
         }
         privileges::drop_capabilities()?;
         set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
-        // After the change of user, which would clear it.
-        Ok(set_parent_process_death_signal(Some(Signal::KILL))?)
+        // Again, because the change of user has cleared it; the launcher may have died in between.
+        set_parent_process_death_signal(Some(Signal::KILL))?;
+        let mut launcher = [PollFd::new(&self.launcher.own, PollFlags::IN)];
+        match poll(&mut launcher, Some(&Timespec::default()))? {
+            0 => Ok(()),
+            _ => Err(io::Error::from_raw_os_error(libc::ESRCH)),
+        }
     }
 
     fn supervise(&self, listeners: &[TcpListener; 2]) -> io::Result<i32> {

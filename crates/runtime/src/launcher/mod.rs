@@ -9,6 +9,7 @@
 //!
 //! As an ordinary user it first enters a user namespace of its own, in which it may mount; from there on both are alike.
 
+mod attach;
 mod cgroup;
 mod init;
 mod network;
@@ -28,10 +29,11 @@ use nix::sched::{CloneFlags, unshare};
 use nix::sys::signal::{SigSet, Signal, kill};
 use nix::sys::signalfd::SignalFd;
 use nix::unistd::Pid;
-use protocol::{Failure, Reply, Request, Spec, receive, send};
+use protocol::{Attachment, Failure, Reply, Request, Spec, receive, send};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{Mode, OFlags, open};
+use rustix::process::{PidfdFlags, pidfd_open};
 use spare::Spare;
 use std::collections::HashMap;
 use std::io::{self, Write as _};
@@ -65,6 +67,8 @@ struct Launcher {
     /// The host's `/proc`, in which a child can still write its id maps after it has left the host's root.
     proc: OwnedFd,
     null: OwnedFd,
+    /// This very process, by which a child can see whether it still lives.
+    own: OwnedFd,
     filters: seccomp::Filters,
     groups: Groups,
     template: Template,
@@ -80,6 +84,8 @@ struct Launcher {
 struct Running {
     id: u64,
     group: Group,
+    /// Of a sandbox that waits: where its mount namespace comes from.
+    door: Option<OwnedFd>,
 }
 
 fn child_signal() -> SigSet {
@@ -99,6 +105,7 @@ impl Launcher {
         let proc = open("/proc", directory, Mode::empty())?;
         let null = open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
         rustix::stdio::dup2_stdin(&null)?;
+        let own = pidfd_open(rustix::process::getpid(), PidfdFlags::empty())?;
         let groups = Groups::find();
         groups.sweep(false);
         let chooses_ids = rustix::process::geteuid().is_root();
@@ -126,6 +133,7 @@ impl Launcher {
             signals,
             proc,
             null,
+            own,
             filters,
             groups,
             template,
@@ -176,14 +184,18 @@ impl Launcher {
             Request::Spawn(spec) => {
                 let id = spec.id;
                 let reply = match self.spawn(&spec, descriptors) {
-                    Ok((pid, group)) => {
+                    Ok(Spare { pid, group, door }) => {
                         let reply = Reply::Spawned { id, pid: pid.as_raw(), control_group: group.public() };
-                        self.running.insert(pid, Running { id, group });
+                        self.running.insert(pid, Running { id, group, door: spec.waits.then_some(door) });
                         reply
                     }
                     Err(failure) => Reply::Failed { id, failure },
                 };
                 send(&self.control, &reply, &[]).is_ok()
+            }
+            Request::Attach { id, attachment } => {
+                let outcome = self.attach(id, &attachment);
+                send(&self.control, &Reply::Attached { id, outcome }, &[]).is_ok()
             }
             Request::Kill { id } => {
                 // An id that is not there has ended already, and the server has been or will be told.
@@ -196,7 +208,7 @@ impl Launcher {
         }
     }
 
-    fn spawn(&mut self, spec: &Spec, descriptors: Vec<OwnedFd>) -> Result<(Pid, Group), Failure> {
+    fn spawn(&mut self, spec: &Spec, descriptors: Vec<OwnedFd>) -> Result<Spare, Failure> {
         let Ok([log, control]) = <[OwnedFd; 2]>::try_from(descriptors) else {
             return Err(Failure::new("receive descriptors", &io::Error::from_raw_os_error(libc::EBADF)));
         };
@@ -213,14 +225,25 @@ impl Launcher {
             let given = group
                 .limit(spec.memory_bytes, spec.max_processes)
                 .and_then(|()| send(&door, spec, &[log.as_fd(), control.as_fd()]));
-            let Err(cause) = given else { return Ok((pid, group)) };
+            let Err(cause) = given else { return Ok(Spare { pid, group, door }) };
             // Reaped as if it had been somebody's. One that lay ready may have been killed; a new one has no excuse.
             let _ = kill(pid, Signal::SIGKILL);
-            self.running.insert(pid, Running { id: NOBODY, group });
+            self.running.insert(pid, Running { id: NOBODY, group, door: None });
             if fresh {
                 return Err(Failure::new("hand over the specification", &cause));
             }
         }
+    }
+
+    fn attach(&self, id: u64, attachment: &Attachment) -> Result<(), Failure> {
+        let running = self.running.values().find(|running| running.id == id);
+        let Some(Running { group, door: Some(door), .. }) = running else {
+            return Err(Failure::new("find the sandbox", &io::Error::from_raw_os_error(libc::ESRCH)));
+        };
+        group
+            .limit(attachment.memory_bytes, attachment.max_processes)
+            .map_err(|cause| Failure::new("set the limits", &cause))?;
+        attach::attach(door, attachment).map_err(|cause| Failure::new("attach the code", &cause))
     }
 
     /// Makes the first process of a sandbox that is yet to be asked for.
@@ -264,7 +287,7 @@ impl Launcher {
     /// The server is gone: nothing that it started may outlive it.
     fn stop(mut self) -> io::Result<()> {
         if let Some(Spare { pid, group, .. }) = self.spare.take() {
-            self.running.insert(pid, Running { id: NOBODY, group });
+            self.running.insert(pid, Running { id: NOBODY, group, door: None });
         }
         for (pid, running) in &self.running {
             let _ = kill(*pid, Signal::SIGKILL);

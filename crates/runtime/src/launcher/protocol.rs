@@ -36,6 +36,17 @@ pub(crate) struct Spec {
     /// What the processes may hold, `/tmp` included. The function's own share is watched by the host.
     pub memory_bytes: u64,
     pub max_processes: u32,
+    /// Whether something may be attached later.
+    pub waits: bool,
+}
+
+/// What a sandbox that waits is given once it is known which version it is for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Attachment {
+    pub binds: Vec<Bind>,
+    pub tmp_bytes: u64,
+    pub memory_bytes: u64,
+    pub max_processes: u32,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,6 +60,10 @@ pub(crate) struct Bind {
 pub(crate) enum Request {
     /// With the log pipe's write end and the sandbox's end of its control pair.
     Spawn(Box<Spec>),
+    Attach {
+        id: u64,
+        attachment: Attachment,
+    },
     Kill {
         id: u64,
     },
@@ -70,6 +85,10 @@ pub(crate) enum Reply {
     Failed {
         id: u64,
         failure: Failure,
+    },
+    Attached {
+        id: u64,
+        outcome: Result<(), Failure>,
     },
     /// Every process of the sandbox is gone, and so is its control group.
     Gone {

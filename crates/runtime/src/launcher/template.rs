@@ -14,8 +14,9 @@ use std::path::{Path, PathBuf};
 
 /// Folders of the host that hold programs and libraries. Where the host has links, so does the sandbox.
 const SYSTEM: [&str; 7] = ["usr", "bin", "sbin", "lib", "lib64", "lib32", "libx32"];
-/// Empty places that a sandbox mounts over.
-const PLACES: [&str; 7] = ["proc", "dev", "tmp", "opt", "var/task", "var/runtime", "etc"];
+/// Empty places that a sandbox mounts over. The two `lib` are there for interpreters that start before the code is
+/// attached: the loader remembers which folders of its search path were missing when it started.
+const PLACES: [&str; 7] = ["proc", "dev", "tmp", "opt/lib", "var/task/lib", "var/runtime", "etc"];
 const DEVICES: [&str; 5] = ["null", "zero", "full", "random", "urandom"];
 /// What programs read of `/etc` and what tells nothing about the host's users or network.
 const ETC: [&str; 8] = [

@@ -218,3 +218,59 @@ http.server.HTTPServer(('127.0.0.1', int(os.environ['PORT'])), Handler).serve_fo
     }
     assert_eq!(world.host.stats().cold_starts, 1);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_start_makes_no_other_wait() {
+    let world = World::new().await;
+    let slow = "
+import time
+time.sleep(600)
+";
+    // More of them than starts that there may be at once.
+    let count = std::thread::available_parallelism().map_or(1, usize::from) + 3;
+    for number in 0..count {
+        let version = Arc::new(world.python(&format!("slow{number}"), slow));
+        let host = world.host.clone();
+        let invocation = world.invocation(&version, &json!({}));
+        tokio::spawn(async move { host.invoke(version, invocation).await });
+    }
+    while world.host.stats().in_flight < u32::try_from(count).unwrap() {
+        tokio::task::yield_now().await;
+    }
+    let quick = Arc::new(world.python("quick", COUNTER));
+    assert_eq!(world.ok(&quick, json!({})).await["calls"], 1);
+    assert_eq!(world.host.stats().in_flight, u32::try_from(count).unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_spare_is_replaced() {
+    let world = World::new().await;
+    let version = Arc::new(world.python("spared", COUNTER));
+    world.ok(&version, json!({})).await;
+    let launcher = world.launcher().expect("the launcher runs");
+    // Among its children are the instance and an interpreter that waits, which may die as well.
+    let killed = descendants(launcher);
+    for pid in &killed {
+        let _ = std::process::Command::new("/bin/kill").args(["-9", &pid.to_string()]).status();
+    }
+    while killed.iter().any(|pid| std::path::Path::new(&format!("/proc/{pid}")).exists()) {
+        tokio::task::yield_now().await;
+    }
+    let fresh = Arc::new(world.python("fresh", COUNTER));
+    assert_eq!(world.ok(&fresh, json!({})).await["calls"], 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_python_client_is_compiled_before_its_first_start() {
+    let world = World::new().await;
+    let code = "
+import os
+def handler(event, context):
+    return os.listdir('/var/runtime/mayfly_runtime/__pycache__')
+";
+    let seen = world.ok(&Arc::new(world.python("compiled", code)), json!({})).await;
+    let names: Vec<&str> = seen.as_array().unwrap().iter().map(|name| name.as_str().unwrap()).collect();
+    for module in ["__init__", "client", "codec", "context", "faults", "logs"] {
+        assert!(names.iter().any(|name| name.starts_with(module)), "{module} of {names:?}");
+    }
+}

@@ -4,6 +4,7 @@
 mod life;
 mod limits;
 mod packages;
+mod prewarm;
 mod scaling;
 mod walls;
 mod world;

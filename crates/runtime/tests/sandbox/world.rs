@@ -112,16 +112,19 @@ impl World {
         self.version(name, Runtime::Python("3.11".into()), &[("app.py", code)])
     }
 
-    pub(crate) async fn invoke(&self, version: &Arc<Version>, event: Value) -> Result<Outcome, Refusal> {
-        let invocation = Invocation {
+    pub(crate) fn invocation(&self, version: &Version, event: &Value) -> Invocation {
+        Invocation {
             request_id: "11111111-2222-4333-8444-555555555555".into(),
             event: event.to_string().into_bytes(),
             event_type: "mayfly.invoke".into(),
             invoked_arn: version.function.to_string(),
             client_context: None,
             trace_id: None,
-        };
-        self.host.invoke(version.clone(), invocation).await
+        }
+    }
+
+    pub(crate) async fn invoke(&self, version: &Arc<Version>, event: Value) -> Result<Outcome, Refusal> {
+        self.host.invoke(version.clone(), self.invocation(version, &event)).await
     }
 
     /// The result of an invocation that succeeds.
