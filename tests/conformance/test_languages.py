@@ -135,6 +135,7 @@ http.createServer((request, response) => {
 
 def test_a_version_that_is_not_installed_is_replaced_with_a_warning(functions):
     create(functions, "older", {"app.py": "def handler(e, c): return 1\n"}, runtime="python3.8")
+    functions.get_waiter("function_updated_v2").wait(FunctionName="older", WaiterConfig={"Delay": 1})
     about = functions.get_function_configuration(FunctionName="older")
     assert "Python 3.8 is not installed" in about.get("StateReason", ""), about
     assert invoke(functions, "older")[1] == 1
