@@ -30,6 +30,7 @@ fn main() -> ExitCode {
 }
 
 fn up(args: cli::UpArgs) -> ExitCode {
+    mayfly_runtime::hold_little_memory();
     let filter = tracing_subscriber::EnvFilter::try_from_env("MAYFLY_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info,wasmtime=warn,cranelift=warn"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();

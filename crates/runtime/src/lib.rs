@@ -3,7 +3,7 @@
 //! A [`Host`] takes invocations and HTTP requests for a [`Version`](mayfly_kernel::function::Version), finds or makes
 //! an instance, and says what came of it. It knows no store, no service and no AWS signature: what it needs of the
 //! platform is the [`Platform`] trait. This is the only crate with wasmtime, and the only one with `unsafe`, which
-//! lives in `launcher::sys`, `readiness` and `wasm` alone.
+//! lives in `launcher::sys`, `memory`, `readiness` and `wasm` alone.
 
 pub mod body;
 mod clients;
@@ -15,6 +15,7 @@ mod interpreters;
 mod launcher;
 mod layers;
 mod logs;
+mod memory;
 mod package;
 mod platform;
 mod pool;
@@ -33,6 +34,7 @@ pub use host::{
 };
 pub use launcher::launcher_main;
 pub use layers::{Layer, Layers};
+pub use memory::hold_little_memory;
 pub use package::{PackageError, PackageInfo, inspect_package};
 pub use platform::{Platform, SessionCredentials};
 pub use pool::Standing;

@@ -1,5 +1,6 @@
 //! Reading several layers as one: cursors over each, and their merge.
 
+use crate::cover::Run;
 use crate::engine::{KeyRange, Writes};
 use crate::table::{Entry, Table};
 use crate::{Error, Order, Version};
@@ -13,10 +14,12 @@ pub(crate) trait Cursor {
 }
 
 /// The live rows of the layers, newest layer first in `layers`: of a row that several have, the first counts.
+/// `runs`, one for each layer or none at all, learn what the layers hide.
 pub(crate) fn merge(
     mut layers: Vec<Box<dyn Cursor + '_>>,
     order: Order,
     limit: usize,
+    runs: &mut [Run],
 ) -> Result<Vec<(Bytes, Bytes)>, Error> {
     let mut heads = Vec::with_capacity(layers.len());
     for layer in &mut layers {
@@ -25,14 +28,22 @@ pub(crate) fn merge(
     let mut rows = Vec::new();
     while rows.len() < limit {
         let Some(key) = first_key(&heads, order) else { break };
+        // From the oldest layer up, so that each knows whether the row lives below it.
         let mut newest = None;
-        for (head, layer) in heads.iter_mut().zip(&mut layers) {
-            if head.as_ref().is_some_and(|(candidate, _)| *candidate == key) {
-                let (_, value) = std::mem::replace(head, layer.next()?).expect("the head was just looked at");
-                newest.get_or_insert(value);
+        for (at, (head, layer)) in heads.iter_mut().zip(&mut layers).enumerate().rev() {
+            let here = match head.take_if(|(candidate, _)| *candidate == key) {
+                Some((_, value)) => {
+                    *head = layer.next()?;
+                    Some(value)
+                }
+                None => None,
+            };
+            if let Some(run) = runs.get_mut(at) {
+                run.step(&key, here.as_ref().map(Option::is_none), newest.is_some());
             }
+            newest = here.unwrap_or(newest);
         }
-        if let Some(Some(value)) = newest {
+        if let Some(value) = newest {
             rows.push((key, value));
         }
     }
@@ -53,6 +64,8 @@ pub(crate) struct TableCursor<'a> {
     version: Version,
     order: Order,
     rest: KeyRange,
+    /// Marks up to here hide nothing that anybody reads.
+    covered: Option<Bytes>,
     chunk: usize,
     buffer: VecDeque<Entry>,
     done: bool,
@@ -70,13 +83,20 @@ impl<'a> TableCursor<'a> {
             order,
             done: range.is_empty(),
             rest: range.clone(),
+            covered: None,
             chunk: Self::CHUNK_MIN,
             buffer: VecDeque::new(),
         }
     }
 
+    /// Without the table's marks up to `covered`.
+    pub(crate) fn covered(self, covered: Option<Bytes>) -> Self {
+        TableCursor { covered, ..self }
+    }
+
     fn refill(&mut self) {
-        let entries = self.table.chunk(self.rest.bounds(), self.order, self.version, self.chunk);
+        let covered = self.covered.as_ref();
+        let entries = self.table.chunk(self.rest.bounds(), self.order, self.version, self.chunk, covered);
         self.done = entries.len() < self.chunk;
         self.chunk = (self.chunk * 2).min(Self::CHUNK_MAX);
         if let Some((last, _)) = entries.last() {

@@ -82,6 +82,8 @@ pub struct Stats {
     pub failed_flushes: u64,
     /// Rows that were written to the tree or removed from it, over all flushes.
     pub flushed_rows: u64,
+    /// Deleted rows of the active table that scans have read on their way.
+    pub stepped_over: u64,
     pub memory_table_bytes: u64,
     pub log_bytes: u64,
     pub tree_bytes: u64,
@@ -100,17 +102,28 @@ impl KeyRange {
         KeyRange { start: start.map(Bytes::copy_from_slice), end: end.map(Bytes::copy_from_slice) }
     }
 
-    pub(crate) fn bounds(&self) -> (Bound<&[u8]>, Bound<&[u8]>) {
+    pub(crate) fn bounds(&self) -> Bounds<'_> {
         (self.start.as_ref().map(|b| &b[..]), self.end.as_ref().map(|b| &b[..]))
     }
 
-    /// Whether no key can lie in it. Ordered maps panic when asked for some of these.
     pub(crate) fn is_empty(&self) -> bool {
-        match (&self.start, &self.end) {
-            (Bound::Included(start), Bound::Included(end)) => start > end,
-            (Bound::Included(start) | Bound::Excluded(start), Bound::Excluded(end))
-            | (Bound::Excluded(start), Bound::Included(end)) => start >= end,
-            (Bound::Unbounded, _) | (_, Bound::Unbounded) => false,
-        }
+        is_empty(self.bounds())
+    }
+
+    /// What is left of it after `key`.
+    pub(crate) fn after(&self, key: &Bytes) -> KeyRange {
+        KeyRange { start: Bound::Excluded(key.clone()), end: self.end.clone() }
+    }
+}
+
+pub(crate) type Bounds<'a> = (Bound<&'a [u8]>, Bound<&'a [u8]>);
+
+/// Whether no key can lie between these. Ordered maps panic when asked for some of them.
+pub(crate) fn is_empty(bounds: Bounds<'_>) -> bool {
+    match bounds {
+        (Bound::Included(start), Bound::Included(end)) => start > end,
+        (Bound::Included(start) | Bound::Excluded(start), Bound::Excluded(end))
+        | (Bound::Excluded(start), Bound::Included(end)) => start >= end,
+        (Bound::Unbounded, _) | (_, Bound::Unbounded) => false,
     }
 }

@@ -14,6 +14,7 @@
 //! writes in the same transaction), and replication.
 
 mod blobs;
+mod cover;
 mod cursor;
 pub mod disk;
 mod engine;

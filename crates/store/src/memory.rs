@@ -121,6 +121,11 @@ impl Snapshot for MemorySnapshot {
         overlay: &Writes,
     ) -> Result<Vec<(Bytes, Bytes)>, Error> {
         let table = TableCursor::new(&self.0.layers, self.0.version, range, order);
-        merge(vec![Box::new(OverlayCursor::new(overlay, range, order)), Box::new(table)], order, limit)
+        merge(
+            vec![Box::new(OverlayCursor::new(overlay, range, order)), Box::new(table)],
+            order,
+            limit,
+            &mut [],
+        )
     }
 }

@@ -3,8 +3,12 @@
 //! One writer at a time (the engine's committer), any number of readers. The lock is held for one row, or one
 //! chunk of rows, so a long scan and a large group of commits interleave. A reader never sees a half of either,
 //! because it only looks at versions that have been published.
+//!
+//! Rows that live and marks of rows that nobody can see any more are kept apart, so that a scan which knows the marks
+//! of a stretch to matter to nobody ([`Covers`]) does not even step over them.
 
-use crate::engine::Writes;
+use crate::cover::Covers;
+use crate::engine::{Bounds, Writes, is_empty};
 use crate::{Order, Version};
 use bytes::Bytes;
 use parking_lot::RwLock;
@@ -18,15 +22,24 @@ pub(crate) type Entry = (Bytes, Option<Bytes>);
 /// What the map itself costs for a row, beside the bytes of its key and values.
 const ROW_OVERHEAD: usize = 160;
 const VERSION_OVERHEAD: usize = 48;
+const MARK_OVERHEAD: usize = 64;
 
 pub(crate) struct Table {
-    rows: RwLock<BTreeMap<Bytes, Row>>,
+    rows: RwLock<Rows>,
+    covers: Covers,
     bytes: AtomicUsize,
     deleted: AtomicUsize,
     /// Rows that scans had to step over because they are deleted.
     stepped_over: AtomicU64,
     /// Whether nothing lies below, so that no deletion ever has to be remembered.
     bottom: bool,
+}
+
+#[derive(Default)]
+struct Rows {
+    live: BTreeMap<Bytes, Row>,
+    /// Marks: rows below that are deleted at this version, to everyone who still looks.
+    gone: BTreeMap<Bytes, Version>,
 }
 
 struct Row {
@@ -70,7 +83,8 @@ impl Table {
 
     fn with_bottom(bottom: bool) -> Table {
         Table {
-            rows: RwLock::new(BTreeMap::new()),
+            rows: RwLock::default(),
+            covers: Covers::default(),
             bytes: AtomicUsize::new(0),
             deleted: AtomicUsize::new(0),
             stepped_over: AtomicU64::new(0),
@@ -84,6 +98,10 @@ impl Table {
 
     pub(crate) fn deleted(&self) -> usize {
         self.deleted.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn covers(&self) -> &Covers {
+        &self.covers
     }
 
     pub(crate) fn stepped_over(&self) -> u64 {
@@ -100,12 +118,13 @@ impl Table {
         garbage: &mut Vec<Bytes>,
     ) {
         let mut rows = self.rows.write();
+        let Rows { live, gone } = &mut *rows;
         for (key, value) in writes {
             let cell = Cell { version, value: value.clone() };
             let deletes = value.is_none();
             self.bytes.fetch_add(cell.len(), Ordering::Relaxed);
             let born_here = self.bottom || (deletes && absent_below(key));
-            match rows.get_mut(key) {
+            match live.get_mut(key) {
                 Some(row) => {
                     row.born_here |= born_here;
                     let old = std::mem::replace(&mut row.latest, cell);
@@ -115,11 +134,17 @@ impl Table {
                 }
                 None => {
                     self.bytes.fetch_add(ROW_OVERHEAD + key.len(), Ordering::Relaxed);
-                    self.count_deleted(false, deletes);
-                    if deletes && born_here {
+                    let mark = gone.remove(key).map(|version| Cell { version, value: None });
+                    if mark.is_some() {
+                        self.bytes.fetch_sub(MARK_OVERHEAD + key.len(), Ordering::Relaxed);
+                        self.bytes.fetch_add(VERSION_OVERHEAD, Ordering::Relaxed);
+                    }
+                    self.count_deleted(mark.is_some(), deletes);
+                    if deletes || mark.is_some() {
                         garbage.push(key.clone());
                     }
-                    rows.insert(key.clone(), Row { latest: cell, older: Vec::new(), born_here });
+                    let older = mark.into_iter().collect();
+                    live.insert(key.clone(), Row { latest: cell, older, born_here });
                 }
             }
         }
@@ -136,8 +161,9 @@ impl Table {
     /// Drops what no snapshot at `oldest` or later can see of these rows.
     pub(crate) fn prune<'a>(&self, keys: impl IntoIterator<Item = &'a Bytes>, oldest: Version) {
         let mut rows = self.rows.write();
+        let Rows { live, gone } = &mut *rows;
         for key in keys {
-            let Some(row) = rows.get_mut(key) else { continue };
+            let Some(row) = live.get_mut(key) else { continue };
             let unseen = if row.latest.version <= oldest {
                 row.older.len()
             } else {
@@ -148,37 +174,75 @@ impl Table {
             if row.older.is_empty() {
                 row.older.shrink_to_fit();
             }
-            let gone = row.latest.value.is_none() && row.latest.version <= oldest && row.born_here;
-            if gone && let Some(row) = rows.remove(key) {
+            let unseen = row.latest.value.is_none() && row.latest.version <= oldest;
+            if unseen && let Some((key, row)) = live.remove_entry(key) {
                 self.bytes.fetch_sub(ROW_OVERHEAD + key.len() + row.latest.len(), Ordering::Relaxed);
-                self.count_deleted(true, false);
+                if row.born_here {
+                    self.count_deleted(true, false);
+                } else {
+                    self.bytes.fetch_add(MARK_OVERHEAD + key.len(), Ordering::Relaxed);
+                    gone.insert(key, row.latest.version);
+                }
             }
         }
     }
 
     /// The row as it was at `version`; `None` if this table does not know it.
     pub(crate) fn get(&self, key: &[u8], version: Version) -> Option<Option<Bytes>> {
-        self.rows.read().get(key)?.at(version).map(|cell| cell.value.clone())
+        let rows = self.rows.read();
+        match rows.live.get(key) {
+            Some(row) => row.at(version).map(|cell| cell.value.clone()),
+            None => rows.gone.contains_key(key).then_some(None),
+        }
     }
 
-    /// The next rows of the range as they were at `version`, at most `limit`, deleted ones among them.
+    /// The next rows of the range as they were at `version`, at most `limit`, deleted ones among them. Marks up to
+    /// `covered` are left out; `bounds` must not be empty.
     pub(crate) fn chunk(
         &self,
-        bounds: (Bound<&[u8]>, Bound<&[u8]>),
+        bounds: Bounds<'_>,
         order: Order,
         version: Version,
         limit: usize,
+        covered: Option<&Bytes>,
     ) -> Vec<Entry> {
-        let rows = self.rows.read();
-        let range = rows.range::<[u8], _>(bounds);
         let seen = |(key, row): (&Bytes, &Row)| row.at(version).map(|cell| (key.clone(), cell.value.clone()));
-        let entries: Vec<Entry> = match order {
-            Order::Forward => range.filter_map(seen).take(limit).collect(),
-            Order::Reverse => range.rev().filter_map(seen).take(limit).collect(),
+        let mark = |(key, _): (&Bytes, &Version)| (key.clone(), None);
+        let marked = after(bounds, covered);
+        let rows = self.rows.read();
+        let live = rows.live.range::<[u8], _>(bounds);
+        let gone = marked.map(|bounds| rows.gone.range::<[u8], _>(bounds)).into_iter().flatten();
+        let mut entries: Vec<Entry> = match order {
+            Order::Forward => live.filter_map(seen).take(limit).collect(),
+            Order::Reverse => live.rev().filter_map(seen).take(limit).collect(),
         };
+        let found = entries.len();
+        match order {
+            Order::Forward => entries.extend(gone.take(limit).map(mark)),
+            Order::Reverse => entries.extend(gone.rev().take(limit).map(mark)),
+        }
         drop(rows);
+        if entries.len() > found {
+            entries.sort_by(|(one, _), (other, _)| match order {
+                Order::Forward => one.cmp(other),
+                Order::Reverse => other.cmp(one),
+            });
+            entries.truncate(limit);
+        }
         let deleted = entries.iter().filter(|(_, value)| value.is_none()).count();
         self.stepped_over.fetch_add(deleted as u64, Ordering::Relaxed);
         entries
     }
+}
+
+/// The part of the bounds that lies after `covered`, if there is any.
+fn after<'a>((start, end): Bounds<'a>, covered: Option<&'a Bytes>) -> Option<Bounds<'a>> {
+    let start = match (start, covered) {
+        (Bound::Included(key) | Bound::Excluded(key), Some(covered)) if covered[..] >= *key => {
+            Bound::Excluded(&covered[..])
+        }
+        (Bound::Unbounded, Some(covered)) => Bound::Excluded(&covered[..]),
+        (start, _) => start,
+    };
+    (!is_empty((start, end))).then_some((start, end))
 }

@@ -50,6 +50,7 @@ const NOBODY: u64 = 0;
 /// The whole of the hidden `launcher` command: `launcher ROOT`, where ROOT is an empty folder to build roots on.
 /// Its standard input is the server's control socket.
 pub fn launcher_main() -> ! {
+    crate::memory::default_pages();
     let root = std::env::args_os().next_back().unwrap_or_default();
     let code = match Launcher::start(Path::new(&root)).and_then(Launcher::serve) {
         Ok(()) => 0,

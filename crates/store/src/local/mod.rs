@@ -21,6 +21,7 @@ mod record;
 mod recovery;
 mod tree;
 
+use crate::cover::Run;
 use crate::cursor::{Cursor, OverlayCursor, TableCursor, merge};
 use crate::disk::{Disk, RealDisk};
 use crate::engine::{Commit, Engine, KeyRange, Snapshot, Stats, Writes};
@@ -34,6 +35,7 @@ use flusher::Flushing;
 use log::{Archive, Log};
 use parking_lot::Mutex;
 use std::fs::{self, File, TryLockError};
+use std::ops::Bound;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -127,6 +129,12 @@ impl Layers {
         let mut frozen = vec![Frozen { table: self.active.clone(), version }];
         frozen.extend(self.frozen.iter().cloned());
         Arc::new(Layers { active: Arc::new(Table::new()), frozen, base: self.base.clone() })
+    }
+
+    /// The tables, newest first.
+    fn tables(&self) -> impl Iterator<Item = &Table> {
+        let frozen = self.frozen.iter().map(|frozen| &*frozen.table);
+        std::iter::once(&*self.active).chain(frozen)
     }
 
     fn below_active(&self, key: &[u8]) -> Result<Option<Bytes>, Error> {
@@ -254,6 +262,7 @@ impl Engine for Local {
             flushes: count(&shared.counters.flushes),
             failed_flushes: count(&shared.counters.failed_flushes),
             flushed_rows: count(&shared.counters.flushed_rows),
+            stepped_over: layers.active.stepped_over(),
             memory_table_bytes: (layers.active.bytes() + frozen) as u64,
             log_bytes: shared.archive.bytes() + count(&shared.counters.current_log_bytes),
             tree_bytes: shared.tree.bytes(),
@@ -290,15 +299,63 @@ impl Snapshot for LocalSnapshot {
         overlay: &Writes,
     ) -> Result<Vec<(Bytes, Bytes)>, Error> {
         let layers = &self.0.layers;
-        let table = |table, version| TableCursor::new(table, version, range, order);
-        let mut cursors: Vec<Box<dyn Cursor + '_>> = vec![
-            Box::new(OverlayCursor::new(overlay, range, order)),
-            Box::new(table(&layers.active, self.0.version)),
-        ];
-        for frozen in &layers.frozen {
-            cursors.push(Box::new(table(&frozen.table, self.0.version)));
+        let mut reading = Reading { version: self.0.version, order, rest: range.clone(), skipped: false };
+        let mut cursors: Vec<Box<dyn Cursor + '_>> =
+            vec![Box::new(OverlayCursor::new(overlay, range, order))];
+        // A transaction's own writes hide rows from nobody else.
+        let mut runs = vec![Run::new(false)];
+        for table in layers.tables() {
+            runs.push(Run::new(reading.learns()));
+            cursors.push(Box::new(reading.table(table)));
         }
-        cursors.push(Box::new(layers.base.cursor(range, order)?));
-        merge(cursors, order, limit)
+        runs.push(Run::new(false));
+        cursors.push(Box::new(layers.base.cursor(&reading.rest, order)?));
+        let rows = merge(cursors, order, limit, &mut runs)?;
+        if let Some(start) = start_of(range) {
+            for (table, run) in layers.tables().zip(runs.into_iter().skip(1)) {
+                run.note(table.covers(), start, self.0.version);
+            }
+        }
+        Ok(rows)
+    }
+}
+
+/// A scan on its way down the layers: what is covered above need not be read below.
+struct Reading {
+    version: Version,
+    order: Order,
+    rest: KeyRange,
+    /// Whether a part of the range has been left out.
+    skipped: bool,
+}
+
+impl Reading {
+    /// Whether the layer that comes next is seen whole from the beginning of the scan, or as whole as it knows.
+    fn learns(&self) -> bool {
+        self.order == Order::Forward && !self.skipped
+    }
+
+    fn table<'a>(&mut self, table: &'a Table) -> TableCursor<'a> {
+        let cursor = TableCursor::new(table, self.version, &self.rest, self.order);
+        if self.order == Order::Reverse {
+            return cursor;
+        }
+        let covered = match &self.rest.start {
+            Bound::Included(start) | Bound::Excluded(start) => table.covers().end(start, self.version),
+            Bound::Unbounded => None,
+        };
+        if let Some(end) = &covered {
+            self.rest = self.rest.after(end);
+            self.skipped = true;
+        }
+        cursor.covered(covered)
+    }
+}
+
+/// Where notes of a scan may begin: what it saw of its first key on.
+fn start_of(range: &KeyRange) -> Option<&[u8]> {
+    match &range.start {
+        Bound::Included(start) => Some(start),
+        Bound::Excluded(_) | Bound::Unbounded => None,
     }
 }

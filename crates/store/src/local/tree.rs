@@ -108,7 +108,7 @@ fn write_rows(database: &Database, table: &Table, version: Version) -> Result<u6
         let mut start: Bound<Bytes> = Bound::Unbounded;
         loop {
             let from = start.as_ref().map(|key| &key[..]);
-            let chunk = table.chunk((from, Bound::Unbounded), Order::Forward, Version::MAX, CHUNK);
+            let chunk = table.chunk((from, Bound::Unbounded), Order::Forward, Version::MAX, CHUNK, None);
             for (key, value) in &chunk {
                 match value {
                     Some(value) => drop(rows.insert(&key[..], &value[..])?),
