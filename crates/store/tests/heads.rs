@@ -1,5 +1,7 @@
 //! Queues: rows that are deleted at their head again and again, while a backlog of them lies in the tree.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod support;
 
 use mayfly_store::{Durability, LocalOptions, Order, Store, Tx};
