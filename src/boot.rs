@@ -55,7 +55,13 @@ pub(crate) async fn start(config: Config) -> anyhow::Result<Running> {
     let endpoint = format!("http://{authority}");
     write_root_key(data, keyring.root(), &endpoint, &config.region)?;
 
-    let site = Site { account: config.account.clone(), region: config.region.clone(), authority, tls: false };
+    let site = Site {
+        account: config.account.clone(),
+        region: config.region.clone(),
+        authority,
+        tls: false,
+        links: keyring.links(),
+    };
     let clock = Arc::new(SystemClock);
     let limits = Arc::new(config.limits.clone());
     let runner = Runner::new(store, clock.clone(), ids, limits, site);

@@ -191,15 +191,16 @@ async fn fly(cloud: Arc<Cloud>, lane: String, record: Record) {
 
 async fn invoke(cloud: &Arc<Cloud>, caller: &Caller, record: Record) {
     let performed = perform(cloud, caller, &record).await;
+    if matches!(performed, Err(lambda::NotRun::Recursive)) {
+        warn!(function = record.arn, source = record.source, depth = record.depth, "a recursive loop is cut");
+    }
     settle(cloud, caller, |cx| lambda::settled(cx, &record, performed.as_ref())).await;
 }
 
 /// Runs the function once; what could not even start is an error in words.
 async fn perform(cloud: &Arc<Cloud>, caller: &Caller, record: &Record) -> Result<Outcome, lambda::NotRun> {
-    let version = cloud.runner.view(caller, &record.id, |cx| lambda::version_for(cx, record));
-    let version = match version {
-        Ok(Some(version)) => version,
-        Ok(None) => return Err(lambda::NotRun::Gone),
+    let version = match cloud.runner.view(caller, &record.id, |cx| lambda::version_to_run(cx, record)) {
+        Ok(version) => version?,
         Err(fault) => return Err(lambda::NotRun::Later(fault.to_string())),
     };
     let invocation = Invocation {
@@ -209,6 +210,7 @@ async fn perform(cloud: &Arc<Cloud>, caller: &Caller, record: &Record) -> Result
         invoked_arn: record.arn.clone(),
         client_context: None,
         trace_id: None,
+        depth: record.depth,
     };
     match cloud.host().invoke(Arc::new(version), invocation).await {
         Ok(outcome) => Ok(outcome),

@@ -11,6 +11,7 @@ use mayfly_runtime::{Platform, SessionCredentials};
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
 use tokio::sync::watch;
 
 pub(crate) struct Services {
@@ -34,8 +35,13 @@ impl Platform for Services {
         }
     }
 
-    fn serve(&self, version: Arc<Version>, connection: tokio::net::TcpStream) -> BoxFuture<'static, ()> {
-        let peer = Peer::Function(version.function.clone());
+    fn serve(
+        &self,
+        version: Arc<Version>,
+        connection: tokio::net::TcpStream,
+        depth: Arc<AtomicU32>,
+    ) -> BoxFuture<'static, ()> {
+        let peer = Peer::Function { arn: version.function.clone(), depth };
         gateway::connection(self.cloud.clone(), connection, peer, self.stop.clone()).boxed()
     }
 

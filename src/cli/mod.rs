@@ -6,6 +6,7 @@
 mod client;
 mod completions;
 mod delete;
+mod deliveries;
 mod deploy;
 mod dev;
 mod doctor;
@@ -45,6 +46,7 @@ pub(crate) enum Command {
     Queues(queues::ListArgs),
     Send(queues::SendArgs),
     Redrive(queues::RedriveArgs),
+    Deliveries(deliveries::Args),
     Env(env::Args),
     Doctor(doctor::Args),
     Completions(completions::Args),
@@ -77,6 +79,7 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Queues(args) => queues::list(args).await,
         Command::Send(args) => queues::send(args).await,
         Command::Redrive(args) => queues::redrive(args).await,
+        Command::Deliveries(args) => deliveries::run(args).await,
         Command::Env(args) => env::run(&args),
         Command::Doctor(args) => Ok(doctor::run(&args)),
         Command::Completions(args) => Ok(completions::run(&args)),

@@ -179,15 +179,16 @@ pub(super) fn anonymous(cloud: &Cloud) -> Caller {
         region: site.region.clone(),
         principal: Principal::Anonymous,
         access_key: String::new(),
+        depth: 0,
     }
 }
 
 /// A function may only be itself: the socket it calls on must agree with the credentials it uses.
 pub(super) fn agrees(peer: &Peer, caller: &Caller) -> bool {
     match (peer, &caller.principal) {
-        (Peer::Client(_), _) | (Peer::Function(_), Principal::Anonymous | Principal::Root) => true,
-        (Peer::Function(socket), Principal::Function(claimed)) => socket == claimed,
-        (Peer::Function(_), Principal::Service(_)) => false,
+        (Peer::Client(_), _) | (Peer::Function { .. }, Principal::Anonymous | Principal::Root) => true,
+        (Peer::Function { arn, .. }, Principal::Function(claimed)) => arn == claimed,
+        (Peer::Function { .. }, Principal::Service(_)) => false,
     }
 }
 

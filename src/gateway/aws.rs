@@ -238,7 +238,7 @@ fn authenticate(exchange: &Exchange<'_>, body: Bytes) -> Result<(Caller, Bytes),
     };
     let hash = auth::sha256_hex(&body);
     let (caller, payload) = auth::verify(exchange.cloud, exchange.parts, credential, protocol, Some(&hash))?;
-    admit_peer(exchange.peer, &caller, protocol)?;
+    let caller = admit_peer(exchange.peer, caller, protocol)?;
     let body = match payload {
         Payload::Chunked(mut decoder) => {
             let pieces = decoder.push(body).map_err(|error| error.to_fault())?;
@@ -254,9 +254,10 @@ fn authenticate(exchange: &Exchange<'_>, body: Bytes) -> Result<(Caller, Bytes),
     Ok((caller, body))
 }
 
-pub(super) fn admit_peer(peer: &Peer, caller: &Caller, protocol: Protocol) -> Result<(), Fault> {
-    match auth::agrees(peer, caller) {
-        true => Ok(()),
+/// The caller on this connection, if the two agree; what a function causes is as deep as its connection says.
+pub(super) fn admit_peer(peer: &Peer, caller: Caller, protocol: Protocol) -> Result<Caller, Fault> {
+    match auth::agrees(peer, &caller) {
+        true => Ok(Caller { depth: peer.depth(), ..caller }),
         false => Err(AuthError::InvalidToken.to_fault(protocol)),
     }
 }
@@ -345,7 +346,7 @@ async fn upload(
         None => (auth::anonymous(cloud), Payload::Unsigned),
         Some(credential) => {
             let (caller, payload) = auth::verify(cloud, exchange.parts, credential, protocol, None)?;
-            admit_peer(exchange.peer, &caller, protocol)?;
+            let caller = admit_peer(exchange.peer, caller, protocol)?;
             (caller, payload)
         }
     };

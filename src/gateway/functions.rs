@@ -265,6 +265,7 @@ async fn call(exchange: &Exchange<'_>, version: Arc<Version>, parts: &Parts, tak
         invoked_arn: exchange.endpoint.invoked_arn.clone(),
         client_context: None,
         trace_id: None,
+        depth: 0,
     };
     let invoked = cloud.host().invoke(version, invocation);
     let invoked = match exchange.endpoint.timeout {

@@ -13,6 +13,7 @@ mod directory;
 mod forms;
 mod functions;
 mod idle;
+mod packages;
 mod respond;
 mod source;
 mod stage;
@@ -27,6 +28,7 @@ use mayfly_runtime::{Body, body};
 use std::convert::Infallible;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
@@ -45,14 +47,25 @@ pub(crate) enum Peer {
     /// Anyone who can reach the listening address, from there.
     Client(IpAddr),
     /// The instance of a function, through the socket inside its sandbox.
-    Function(Arn),
+    Function {
+        arn: Arn,
+        /// How many invocations led to what it calls now.
+        depth: Arc<AtomicU32>,
+    },
 }
 
 impl Peer {
+    fn depth(&self) -> u32 {
+        match self {
+            Peer::Client(_) => 0,
+            Peer::Function { depth, .. } => depth.load(Ordering::Relaxed),
+        }
+    }
+
     fn address(&self) -> IpAddr {
         match self {
             Peer::Client(address) => *address,
-            Peer::Function(_) => Ipv4Addr::LOCALHOST.into(),
+            Peer::Function { .. } => Ipv4Addr::LOCALHOST.into(),
         }
     }
 }
@@ -123,6 +136,8 @@ pub(crate) async fn connection(
 /// Where a request goes.
 enum Door {
     Health,
+    /// A deployment package, by a link that Mayfly made.
+    Package,
     /// A function's or an API's HTTP, by its id and the path that is left.
     Functions(functions::Address),
     /// An AWS API; with the bucket if the host name carries one.
@@ -134,6 +149,7 @@ enum Door {
 async fn answer(cloud: &Arc<Cloud>, peer: &Peer, request: Request) -> Response {
     match door(&request) {
         Door::Health => health(),
+        Door::Package => packages::answer(cloud, request).await,
         Door::Functions(address) => functions::answer(cloud, peer.address(), address, request).await,
         Door::Aws { bucket } => aws::answer(cloud, peer, bucket, request).await,
     }
@@ -143,6 +159,9 @@ fn door(request: &Request) -> Door {
     let path = request.uri().path();
     if path == "/_mayfly/health" {
         return Door::Health;
+    }
+    if packages::is_package(path) {
+        return Door::Package;
     }
     let host = request.headers().get(http::header::HOST).and_then(|host| host.to_str().ok());
     let host = host.or(request.uri().host()).unwrap_or_default();

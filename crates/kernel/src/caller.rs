@@ -10,6 +10,8 @@ pub struct Caller {
     pub principal: Principal,
     /// The key that signed the call; empty for the platform.
     pub access_key: String,
+    /// How many invocations of functions led to this call, one from another.
+    pub depth: u32,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +33,7 @@ impl Caller {
             region: region.into(),
             principal: Principal::Service(name),
             access_key: String::new(),
+            depth: 0,
         }
     }
 

@@ -151,6 +151,8 @@ pub struct Invocation {
     /// Base64 of the client context, as the caller sent it.
     pub client_context: Option<String>,
     pub trace_id: Option<String>,
+    /// How many invocations led to this one, one from another.
+    pub depth: u32,
 }
 
 /// What an invocation came to. A function that failed is an outcome too: the platform did its part.

@@ -18,6 +18,7 @@ use mayfly_kernel::{Limits, Time};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
@@ -50,6 +51,8 @@ pub(crate) struct Instance {
     waiting: Option<oneshot::Sender<Work>>,
     pub(crate) log: Arc<Log>,
     pipe: Arc<LogPipe>,
+    /// How many invocations lead to what the function calls now.
+    depth: Arc<AtomicU32>,
     /// End with the instance.
     _tasks: JoinSet<()>,
     freezer: Option<Arc<Freezer>>,
@@ -133,10 +136,11 @@ impl Instance {
         let pipe = Arc::new(LogPipe::new(output, log.clone()).map_err(|error| error.to_string())?);
         let mut tasks = JoinSet::new();
         tasks.spawn(api.clone().serve(runtime_api, first));
-        tasks.spawn(welcome(door, platform.clone(), version.clone()));
+        let depth = Arc::new(AtomicU32::new(1));
+        tasks.spawn(welcome(door, platform.clone(), version.clone(), depth.clone()));
         tasks.spawn(pipe.clone().run());
         let freezer = sandbox.freeze().map(|freeze| Arc::new(Freezer::new(freeze)));
-        Ok(Instance { version, sandbox, api, calls, waiting: None, log, pipe, _tasks: tasks, freezer })
+        Ok(Instance { version, sandbox, api, calls, waiting: None, log, pipe, depth, _tasks: tasks, freezer })
     }
 
     /// Waits until the instance is ready for its first event.
@@ -185,6 +189,7 @@ impl Instance {
     ) -> Result<Result<Vec<u8>, FunctionError>, Broken> {
         let deadline = Instant::now() + within;
         self.api.expect(&work.request_id);
+        self.depth.store(work.depth + 1, Ordering::Relaxed);
         let mut work = Some(work);
         if let Some(sender) = self.waiting.take() {
             // A runtime that gave up waiting has ended, or asks again.
@@ -251,13 +256,18 @@ impl Pooled for Instance {
 }
 
 /// Hands every connection to the platform's endpoint over.
-async fn welcome(door: TcpListener, platform: Arc<dyn Platform>, version: Arc<Version>) {
+async fn welcome(
+    door: TcpListener,
+    platform: Arc<dyn Platform>,
+    version: Arc<Version>,
+    depth: Arc<AtomicU32>,
+) {
     let mut connections = JoinSet::new();
     while let Ok((connection, _)) = door.accept().await {
         while connections.try_join_next().is_some() {}
         // One over the limit is closed at once: a sandbox may not use up the server's descriptors.
         if connections.len() < PLATFORM_CONNECTIONS {
-            connections.spawn(platform.serve(version.clone(), connection));
+            connections.spawn(platform.serve(version.clone(), connection, depth.clone()));
         }
     }
 }

@@ -6,6 +6,7 @@ use mayfly_kernel::function::{PackageDigest, Version};
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
 
 pub trait Platform: Send + Sync + 'static {
     /// Takes one log line, without its line feed. `stream` names the instance's log stream,
@@ -16,9 +17,15 @@ pub trait Platform: Send + Sync + 'static {
     fn credentials(&self, version: &Version) -> SessionCredentials;
 
     /// Serves the AWS API on a connection that a function opened to its platform endpoint.
-    /// The connection came out of the sandbox of `version`: that is the caller's identity. What comes back is the
+    /// The connection came out of the sandbox of `version`: that is the caller's identity. `depth` says at any time
+    /// how many invocations lead to what the function calls, the one under way included. What comes back is the
     /// conversation itself, which ends early if it is dropped.
-    fn serve(&self, version: Arc<Version>, connection: tokio::net::TcpStream) -> BoxFuture<'static, ()>;
+    fn serve(
+        &self,
+        version: Arc<Version>,
+        connection: tokio::net::TcpStream,
+        depth: Arc<AtomicU32>,
+    ) -> BoxFuture<'static, ()>;
 
     /// Where the zip archive of a package or layer is on local disk. May block.
     fn package(&self, digest: &PackageDigest) -> io::Result<PathBuf>;

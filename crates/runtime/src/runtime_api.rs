@@ -28,6 +28,7 @@ pub(crate) struct Work {
     pub trace_id: Option<String>,
     pub client_context: Option<String>,
     pub event: Bytes,
+    pub depth: u32,
 }
 
 /// What the runtime does.

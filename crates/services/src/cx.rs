@@ -2,6 +2,7 @@
 
 use crate::claims::Held;
 use crate::fabric;
+use crate::identity::LinkSeal;
 use mayfly_kernel::ids::Ids;
 use mayfly_kernel::{Arn, Caller, Fault, Limits, Time};
 use mayfly_store::Tx;
@@ -15,6 +16,8 @@ pub struct Site {
     pub authority: String,
     /// Whether the gateway speaks TLS there.
     pub tls: bool,
+    /// Signs links that answers hand out.
+    pub links: LinkSeal,
 }
 
 impl Site {

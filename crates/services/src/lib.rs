@@ -37,6 +37,6 @@ pub fn catalogue() -> Catalogue {
         apigateway::service(),
         logs::service(),
         identity::service(),
-        stacks::service(),
+        fabric::with_deliveries(stacks::service()),
     ])
 }

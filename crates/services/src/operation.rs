@@ -302,11 +302,11 @@ impl Service {
         O: Serialize + 'static,
     {
         let run = self.typed(name, success_status(route), f);
-        let handler = if route.starts_with("GET ") { Handler::View(run) } else { Handler::Write(run) };
-        self.add(name, Some(route), handler)
+        self.add(name, Some(route), by_method(route, run))
     }
 
-    /// An operation whose answer is more than a document: status, headers or bytes of its own.
+    /// An operation whose answer is more than a document (status, headers or bytes of its own), or whose body is not
+    /// members but a payload, which the handler takes from the call.
     /// `GET` and `HEAD` routes read a snapshot.
     pub fn http<I>(
         self,
@@ -319,24 +319,7 @@ impl Service {
     {
         let protocol = self.protocol;
         let run: Run = Box::new(move |cx, call| f(cx, mayfly_wire::decode_head(protocol, call)?, call));
-        let reads = route.starts_with("GET ") || route.starts_with("HEAD ");
-        let handler = if reads { Handler::View(run) } else { Handler::Write(run) };
-        self.add(name, Some(route), handler)
-    }
-
-    /// The same for an operation whose body is not members but a payload, which the handler takes from the call.
-    pub fn payload<I>(
-        self,
-        name: &'static str,
-        route: &'static str,
-        f: fn(&mut Cx<'_>, I, &Call) -> Result<Reply, Fault>,
-    ) -> Service
-    where
-        I: DeserializeOwned + 'static,
-    {
-        let protocol = self.protocol;
-        let run: Run = Box::new(move |cx, call| f(cx, mayfly_wire::decode_head(protocol, call)?, call));
-        self.add(name, Some(route), Handler::Write(run))
+        self.add(name, Some(route), by_method(route, run))
     }
 
     /// An operation whose request body streams to disk.
@@ -383,6 +366,14 @@ impl Service {
             }),
         };
         self.add(name, Some(route), handler)
+    }
+}
+
+/// Whoever gets something changes nothing.
+fn by_method(route: &str, run: Run) -> Handler {
+    match route.starts_with("GET ") || route.starts_with("HEAD ") {
+        true => Handler::View(run),
+        false => Handler::Write(run),
     }
 }
 

@@ -166,6 +166,7 @@ mod tests {
             region: "us-east-1".into(),
             authority: "127.0.0.1:4566".into(),
             tls: false,
+            links: crate::identity::LinkSeal::new(b"test"),
         };
         let clock = Arc::new(ManualClock::at(Time::from_secs(1)));
         let runner = Runner::new(Store::memory(), clock, Ids::seeded(1), Arc::new(Limits::default()), site);

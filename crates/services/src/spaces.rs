@@ -40,12 +40,14 @@ pub(crate) const APIGATEWAY_ROUTES: Space = Space(61);
 pub(crate) const APIGATEWAY_INTEGRATIONS: Space = Space(62);
 pub(crate) const APIGATEWAY_STAGES: Space = Space(63);
 pub(crate) const APIGATEWAY_DEPLOYMENTS: Space = Space(64);
+pub(crate) const APIGATEWAY_OWNED: Space = Space(65);
 
 pub(crate) const LOGS_GROUPS: Space = Space(80);
 pub(crate) const LOGS_STREAMS: Space = Space(81);
 pub(crate) const LOGS_EVENTS: Space = Space(82);
 pub(crate) const LOGS_BY_TIME: Space = Space(83);
 pub(crate) const LOGS_SWEEPS: Space = Space(84);
+pub(crate) const LOGS_RETAINED: Space = Space(85);
 
 pub(crate) const STACKS: Space = Space(100);
 

@@ -73,6 +73,7 @@ impl Bench {
             region: "us-east-1".into(),
             authority: "127.0.0.1:4566".into(),
             tls: false,
+            links: crate::identity::LinkSeal::new(b"test"),
         };
         let limits = Arc::new(Limits::default());
         let caller = Caller {
@@ -80,6 +81,7 @@ impl Bench {
             region: site.region.clone(),
             principal: Principal::Root,
             access_key: "AKIATEST".into(),
+            depth: 0,
         };
         let runner = Runner::new(store, clock.clone(), Ids::seeded(seed), limits, site);
         Bench { runner, clock, catalogue: catalogue(), caller }

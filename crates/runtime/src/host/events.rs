@@ -76,6 +76,7 @@ impl Inner {
             trace_id: invocation.trace_id,
             client_context: invocation.client_context,
             event: invocation.event.into(),
+            depth: invocation.depth,
         }
     }
 }

@@ -9,6 +9,7 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tempfile::TempDir;
@@ -39,7 +40,12 @@ impl Platform for Shelf {
         }
     }
 
-    fn serve(&self, version: Arc<Version>, mut connection: tokio::net::TcpStream) -> BoxFuture<'static, ()> {
+    fn serve(
+        &self,
+        version: Arc<Version>,
+        mut connection: tokio::net::TcpStream,
+        _: Arc<AtomicU32>,
+    ) -> BoxFuture<'static, ()> {
         Box::pin(async move {
             let body = format!("platform of {}", version.name);
             let head = format!("HTTP/1.0 200 OK\r\ncontent-length: {}\r\n\r\n", body.len());
@@ -120,6 +126,7 @@ impl World {
             invoked_arn: version.function.to_string(),
             client_context: None,
             trace_id: None,
+            depth: 0,
         }
     }
 

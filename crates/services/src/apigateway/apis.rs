@@ -1,13 +1,13 @@
 //! APIs.
 
-use super::keys::{APIS, DEPLOYMENTS, INTEGRATIONS, ROUTES, STAGES};
+use super::keys::{APIS, DEPLOYMENTS, INTEGRATIONS, OWNED, ROUTES, STAGES};
 use super::model::{
     Api, Cors, DEPLOYMENTS_PER_API, INTEGRATIONS_PER_API, Page, ROUTES_PER_API, STAGES_PER_API,
 };
 use super::{faults, integrations, routes, stages};
 use crate::Cx;
 use mayfly_kernel::{Fault, Time};
-use mayfly_store::Scan;
+use mayfly_store::{Raw, Scan};
 use mayfly_wire::time::iso8601;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
@@ -18,6 +18,10 @@ pub(super) fn find(cx: &mut Cx<'_>, id: &str) -> Result<Api, Fault> {
     cx.allow(&resource)?;
     let api = APIS.get(cx.tx, &(id.to_owned(),))?;
     api.filter(|api| api.account == cx.caller.account).ok_or_else(|| faults::not_found("API", id))
+}
+
+fn owned(api: &Api) -> (String, String, String) {
+    (api.account.clone(), api.region.clone(), api.id.clone())
 }
 
 #[derive(Serialize)]
@@ -100,6 +104,7 @@ pub(super) fn create(cx: &mut Cx<'_>, input: Create) -> Result<ApiView, Fault> {
         endpoint_disabled: input.disable_execute_api_endpoint,
     };
     APIS.put(cx.tx, &(api.id.clone(),), &api);
+    OWNED.put(cx.tx, &owned(&api), &Raw::default());
     if let Some(target) = input.target {
         let integration = integrations::add(cx, &api.id, &target)?;
         routes::add(cx, &api.id, input.route_key.as_deref().unwrap_or("$default"), &integration)?;
@@ -137,18 +142,21 @@ pub(super) fn list(cx: &mut Cx<'_>, input: List) -> Result<Page<ApiView>, Fault>
     let resource = cx.arn("apigateway", "/apis");
     cx.allow(&resource)?;
     let limit = input.max_results.unwrap_or(100).clamp(1, 500);
-    let mut scan = Scan::all(limit + 1);
-    if let Some(token) = input.next_token {
-        scan = scan.after(&(token,));
+    let (account, region) = (cx.caller.account.as_str(), cx.caller.region.as_str());
+    let mut scan = Scan::prefix(&(account, region), limit + 1);
+    if let Some(token) = &input.next_token {
+        scan = scan.after(&(account, region, token.as_str()));
     }
-    let mut rows = APIS.scan(cx.tx, scan)?;
+    let mut rows = OWNED.scan(cx.tx, scan)?;
     let more = rows.len() > limit;
     rows.truncate(limit);
-    let next_token = rows.last().filter(|_| more).map(|((id,), _)| id.clone());
-    let own = rows
-        .into_iter()
-        .filter(|(_, api)| api.account == cx.caller.account && api.region == cx.caller.region);
-    let items = own.map(|(_, api)| view(cx, api)).collect();
+    let next_token = rows.last().filter(|_| more).map(|((.., id), _)| id.clone());
+    let mut items = Vec::with_capacity(rows.len());
+    for ((.., id), _) in rows {
+        if let Some(api) = APIS.get(cx.tx, &(id,))? {
+            items.push(view(cx, api));
+        }
+    }
     Ok(Page { items, next_token })
 }
 
@@ -200,7 +208,9 @@ pub(super) fn delete_cors(cx: &mut Cx<'_>, input: Named) -> Result<(), Fault> {
 }
 
 pub(super) fn delete(cx: &mut Cx<'_>, input: Named) -> Result<(), Fault> {
-    let id = find(cx, &input.api_id)?.id;
+    let api = find(cx, &input.api_id)?;
+    OWNED.delete(cx.tx, &owned(&api));
+    let id = api.id;
     for (key, _) in ROUTES.scan(cx.tx, Scan::prefix(&(id.clone(),), ROUTES_PER_API))? {
         ROUTES.delete(cx.tx, &key);
     }

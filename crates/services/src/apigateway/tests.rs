@@ -65,3 +65,22 @@ fn bad_calls_get_the_documented_faults() {
     assert_eq!(fault(&routes, json!({"routeKey": "FETCH /a"})).code, "BadRequestException");
     assert_eq!(fault(&routes, json!({"routeKey": "GET /{a+}/b"})).code, "BadRequestException");
 }
+
+#[test]
+fn a_listing_walks_the_caller_s_apis_alone() {
+    let bench = Bench::seed(3);
+    let names = |token: &str| {
+        let page = call(&bench, &format!("GET /v2/apis?maxResults=2{token}"), &json!({}));
+        let names: Vec<String> =
+            page["items"].as_array().unwrap().iter().map(|api| api["name"].to_string()).collect();
+        (names, page["nextToken"].as_str().map(str::to_owned))
+    };
+    let made = |name: &str| call(&bench, "POST /v2/apis", &json!({"name": name, "protocolType": "HTTP"}));
+    let ids: Vec<String> =
+        ["a", "b", "c"].iter().map(|n| made(n)["apiId"].as_str().unwrap().into()).collect();
+    let (first, next) = names("");
+    let (second, end) = names(&format!("&nextToken={}", next.unwrap()));
+    assert_eq!((first.len(), second.len(), end), (2, 1, None));
+    call(&bench, &format!("DELETE /v2/apis/{}", ids[0]), &json!({}));
+    assert_eq!(names("").0.len(), 2);
+}

@@ -11,14 +11,18 @@
 //! Not here: performing (the binary's driver), what a failure means (the target's service decides), and leases
 //! across nodes, which come with the second node.
 //!
+//! Operators see and redrive deliveries through Mayfly's own service (`operations.rs`).
+//!
 //! Keys: `READY(lane, due, id)`, `FLIGHT(lane, id)`, `DEAD(time, id)`.
 
 mod keys;
 mod model;
+mod operations;
 #[cfg(test)]
 mod tests;
 
 pub use model::{Delivery, Record, Target, Verdict};
+pub(crate) use operations::with_deliveries;
 
 use crate::cx::{Cx, Signal};
 use keys::{DEAD, FLIGHT, READY};

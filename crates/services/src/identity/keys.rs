@@ -1,5 +1,6 @@
 //! The installation's own keys, and the way from an access key to its secret.
 
+use super::links::LinkSeal;
 use super::sessions::{self, Session};
 use crate::spaces;
 use mayfly_kernel::caller::Principal;
@@ -67,6 +68,11 @@ impl Keyring {
         }
     }
 
+    /// What signs links to things of this installation.
+    pub fn links(&self) -> LinkSeal {
+        LinkSeal::new(&self.root.session_seal)
+    }
+
     /// Credentials for an instance of a function.
     pub fn session(&self, ids: &Ids, function: &Arn, now: Time) -> Session {
         sessions::seal(&self.root.session_seal, ids, function, now)
@@ -78,6 +84,7 @@ impl Keyring {
             region: self.region.clone(),
             principal,
             access_key: access_key.into(),
+            depth: 0,
         }
     }
 }

@@ -9,10 +9,12 @@
 //! Keys: `META("root-key")`.
 
 mod keys;
+mod links;
 mod sessions;
 mod sts;
 
 pub use keys::{Keyring, RootKey};
+pub use links::LinkSeal;
 pub use sessions::Session;
 pub use sts::Identity;
 

@@ -4,14 +4,13 @@ use super::configuration::check_revision;
 use super::keys::{ALIASES, ASYNC, POLICIES, URL_IDS, URLS};
 use super::model::{AliasRow, VersionRow, label};
 use super::names::{self, Function};
-use super::{check, faults, lookup, provisioned};
+use super::{check, faults, lookup, paging, provisioned};
 use crate::Cx;
 use mayfly_kernel::Fault;
 use mayfly_store::Scan;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-const PAGE: usize = 50;
 const WEIGHTS: &str = "routingConfig.additionalVersionWeights";
 
 #[derive(Serialize)]
@@ -81,11 +80,16 @@ fn checked_description(description: Option<String>) -> Result<Option<String>, Fa
     Ok(description)
 }
 
+fn check_version(text: &str) -> Result<(), Fault> {
+    match text == VersionRow::LATEST || check::is_number(text) {
+        true => Ok(()),
+        false => Err(faults::pattern(text, "functionVersion", r"(\$LATEST(\.PUBLISHED)?|[0-9]+)")),
+    }
+}
+
 /// The number behind `$LATEST` or digits, if there is such a version.
 fn existing_version(cx: &Cx<'_>, function: &Function, text: &str) -> Result<u64, Fault> {
-    if text != VersionRow::LATEST && !check::is_number(text) {
-        return Err(faults::pattern(text, "functionVersion", r"(\$LATEST(\.PUBLISHED)?|[0-9]+)"));
-    }
+    check_version(text)?;
     lookup::function(cx, function)?;
     let named = Function { qualifier: Some(text.to_owned()), ..function.clone() };
     Ok(lookup::version(cx, &named)?.number)
@@ -230,16 +234,18 @@ pub(super) struct Listed {
 /// and still have a next one.
 pub(super) fn list(cx: &mut Cx<'_>, input: List) -> Result<Listed, Fault> {
     let function = names::unqualified(cx, &input.function_name)?;
+    if let Some(version) = &input.function_version {
+        check::length(version, "functionVersion", 1, 1024)?;
+        check_version(version)?;
+    }
     lookup::function(cx, &function)?;
-    let limit = check::page(input.max_items, 10_000, PAGE)?;
+    let limit = paging::size(input.max_items, 10_000)?;
     let mut scan = Scan::prefix(&function.key(), limit + 1);
     if let Some(marker) = input.marker {
         scan = scan.after(&function.qualified_key(&marker));
     }
-    let mut rows = ALIASES.scan(cx.tx, scan)?;
-    let more = rows.len() > limit;
-    rows.truncate(limit);
-    let next_marker = rows.last().filter(|_| more).map(|((.., name), _)| name.clone());
+    let (rows, next) = paging::cut(ALIASES.scan(cx.tx, scan)?, limit);
+    let next_marker = next.map(|(.., name)| name);
     let wanted = |row: &AliasRow| {
         let version = label(row.version);
         input.function_version.as_ref().is_none_or(|asked| *asked == version)

@@ -3,6 +3,7 @@
 use super::keys::{ALIASES, ASYNC, FUNCTIONS, VERSIONS};
 use super::model::{AsyncRow, VersionRow};
 use super::names::{self, Function, Qualifier};
+use super::paging::{self, OfFunction};
 use super::{check, faults};
 use crate::Cx;
 use mayfly_kernel::{Arn, Fault, Time};
@@ -10,7 +11,6 @@ use mayfly_store::Scan;
 use mayfly_wire::with::epoch_seconds;
 use serde::{Deserialize, Serialize};
 
-const PAGE: usize = 50;
 const ARN_PATTERN: &str = concat!(
     r"^$|arn:(aws[a-zA-Z0-9-]*):([a-zA-Z0-9\-])+:([a-z]{2}((-gov)|(-iso([a-z]?)))?-[a-z]+-\d{1})?:(\d{12",
     r"})?:(.*)",
@@ -202,14 +202,6 @@ pub(super) fn delete(cx: &mut Cx<'_>, input: Named) -> Result<(), Fault> {
     Ok(())
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-pub(super) struct List {
-    function_name: String,
-    marker: Option<String>,
-    max_items: Option<i64>,
-}
-
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct Listed {
@@ -218,17 +210,15 @@ pub(super) struct Listed {
 }
 
 /// A marker is the qualifier of the last one shown.
-pub(super) fn list(cx: &mut Cx<'_>, input: List) -> Result<Listed, Fault> {
+pub(super) fn list(cx: &mut Cx<'_>, input: OfFunction) -> Result<Listed, Fault> {
     let function = existing(cx, &input.function_name, None)?;
-    let limit = check::page(input.max_items, 50, PAGE)?;
+    let limit = paging::size(input.max_items, 50)?;
     let mut scan = Scan::prefix(&function.key(), limit + 1);
     if let Some(marker) = input.marker {
         scan = scan.after(&function.qualified_key(&marker));
     }
-    let mut rows = ASYNC.scan(cx.tx, scan)?;
-    let more = rows.len() > limit;
-    rows.truncate(limit);
-    let next_marker = rows.last().filter(|_| more).map(|((.., qualifier), _)| qualifier.clone());
+    let (rows, next) = paging::cut(ASYNC.scan(cx.tx, scan)?, limit);
+    let next_marker = next.map(|(.., qualifier)| qualifier);
     let shown = |((.., qualifier), row): (super::keys::QualifiedKey, AsyncRow)| {
         Config::new(&Function { qualifier: Some(qualifier), ..function.clone() }, row)
     };

@@ -59,9 +59,30 @@ pub(super) fn is_number(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit())
 }
 
-/// How many items of a page were asked for, at most `max`.
-pub(super) fn page(asked: Option<i64>, path_max: i64, max: usize) -> Result<usize, Fault> {
-    let Some(asked) = asked else { return Ok(max) };
-    range(asked, "maxItems", 1, path_max)?;
-    Ok(usize::try_from(asked).unwrap_or(max).min(max))
+/// The name of a region, such as `us-gov-west-1`.
+pub(super) fn region(text: &str, path: &str) -> Result<(), Fault> {
+    match super::names::is_region(text) {
+        true => Ok(()),
+        false => Err(faults::pattern(text, path, r"ALL|[a-z]{2}(-gov)?-[a-z]+-\d{1}")),
+    }
+}
+
+/// A runtime that AWS has or had, or that Mayfly has: what a layer is for need not run here.
+pub(super) fn runtime_name(text: &str, path: &str) -> Result<(), Fault> {
+    const FAMILIES: [&str; 7] = ["nodejs", "java", "python", "dotnet", "go", "ruby", "provided"];
+    const NAMES: &str = "[nodejs*, java*, python*, dotnet*, go1.x, ruby*, provided*, web, wasm]";
+    let version = FAMILIES.iter().find_map(|family| text.strip_prefix(family));
+    let versioned = |rest: &str| {
+        let rest = rest.strip_prefix("core").unwrap_or(rest);
+        let rest = rest.strip_prefix(".al").unwrap_or(rest);
+        rest.starts_with(|c: char| c.is_ascii_digit()) || rest.is_empty()
+    };
+    match version.is_some_and(versioned) || matches!(text, "web" | "wasm") {
+        true => Ok(()),
+        false => Err(invalid_member(text, path, NAMES)),
+    }
+}
+
+fn invalid_member(text: &str, path: &str, set: &str) -> Fault {
+    faults::invalid(text, path, format_args!("Member must satisfy enum value set: {set}"))
 }

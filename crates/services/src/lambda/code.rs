@@ -8,6 +8,7 @@ use crate::operation::{Package, PackageSource};
 use base64::Engine as _;
 use mayfly_kernel::Fault;
 use serde::Deserialize;
+use std::time::Duration;
 
 /// The members that say where a package comes from, of functions and of layers.
 #[derive(Deserialize)]
@@ -67,6 +68,18 @@ impl From<&Package> for PackageRef {
             unpacked_bytes: package.unpacked_bytes,
         }
     }
+}
+
+/// Where the gateway serves packages; the digest follows.
+pub const PACKAGE_PATH: &str = "/_mayfly/packages/";
+/// How long a link to a package is good for.
+const LINK_LIFETIME: Duration = Duration::from_secs(600);
+
+/// A link from which anyone may load the package's archive for ten minutes.
+pub(super) fn link(cx: &Cx<'_>, package: &PackageRef) -> String {
+    let path = format!("{PACKAGE_PATH}{}", package.digest);
+    let link = cx.site.links.link(&path, cx.now + LINK_LIFETIME);
+    format!("{}://{}{link}", cx.site.scheme(), cx.site.authority)
 }
 
 /// The package of an operation that always has one.

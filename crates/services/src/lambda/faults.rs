@@ -45,6 +45,12 @@ pub(super) fn not_provisioned() -> Fault {
     user(404, "ProvisionedConcurrencyConfigNotFoundException", text)
 }
 
+pub(super) fn recursive() -> Fault {
+    let text = "Lambda has detected your function being invoked in a recursive loop with other Amazon Web Services \
+                resources and stopped your function's invocation.";
+    user(400, "RecursiveInvocationException", text)
+}
+
 /// What several operations say of anything that is missing.
 pub(super) fn no_such_resource() -> Fault {
     not_found("The resource you requested does not exist.")

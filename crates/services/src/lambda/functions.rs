@@ -7,7 +7,7 @@ use super::keys::{ALIASES, ASYNC, FUNCTIONS, POLICIES, TAGS, URL_IDS, URLS, VERS
 use super::model::{FunctionRow, Logging, VersionRow};
 use super::names::{self, Function, Qualifier};
 use super::settings::Settings;
-use super::{check, faults, lifecycle, lookup, provisioned, tags, versions};
+use super::{check, faults, lifecycle, lookup, paging, provisioned, tags, versions};
 use crate::Cx;
 use crate::operation::{Package, PackageSource};
 use mayfly_kernel::Fault;
@@ -17,7 +17,6 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Functions on one page of a list, at most, whatever the caller asks for.
-const PAGE: usize = 50;
 /// Rows that are deleted between two reads.
 const SWEEP: usize = 1000;
 
@@ -51,7 +50,7 @@ pub(super) fn create(
     let (function, mut row) = new_version(cx, &input)?;
     row.package = code::staged(package)?;
     check_sizes(cx, &row)?;
-    let stored = FunctionRow { uid: row.uid.clone(), last_version: 0, reserved_concurrency: None };
+    let stored = FunctionRow { uid: row.uid.clone(), ..FunctionRow::default() };
     FUNCTIONS.put(cx.tx, &function.key(), &stored);
     account::count(cx, |usage| usage.functions += 1)?;
     if let Some(tags) = input.tags {
@@ -123,11 +122,11 @@ pub(super) struct Got {
     concurrency: Option<Concurrency>,
 }
 
-/// Not here: `Location`, a link to the package. Whoever has the package's bytes has no need of it.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct Location {
     repository_type: &'static str,
+    location: String,
 }
 
 pub(super) fn get(cx: &mut Cx<'_>, input: Named) -> Result<Got, Fault> {
@@ -135,9 +134,10 @@ pub(super) fn get(cx: &mut Cx<'_>, input: Named) -> Result<Got, Fault> {
     let row = lookup::version(cx, &function)?;
     let reserved = lookup::function(cx, &function)?.reserved_concurrency;
     let tags = tags::of(cx, &function)?;
+    let location = code::link(cx, &row.package);
     Ok(Got {
         configuration: Configuration::new(&function.name, function.named_arn(), row),
-        code: Location { repository_type: "S3" },
+        code: Location { repository_type: "S3", location },
         tags: (!tags.is_empty()).then_some(tags),
         concurrency: Concurrency::of(reserved),
     })
@@ -146,6 +146,7 @@ pub(super) fn get(cx: &mut Cx<'_>, input: Named) -> Result<Got, Fault> {
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct List {
+    master_region: Option<String>,
     function_version: Option<String>,
     marker: Option<String>,
     max_items: Option<i64>,
@@ -162,7 +163,11 @@ pub(super) struct Listed {
 pub(super) fn list(cx: &mut Cx<'_>, input: List) -> Result<Listed, Fault> {
     let resource = cx.arn("lambda", "function:*");
     cx.allow(&resource)?;
-    let limit = check::page(input.max_items, 10_000, PAGE)?;
+    let limit = paging::size(input.max_items, 10_000)?;
+    if let Some(region) = input.master_region.filter(|region| region != "ALL") {
+        // Nothing is replicated to the edge, so the region changes nothing.
+        check::region(&region, "masterRegion")?;
+    }
     match input.function_version.as_deref() {
         None => list_latest(cx, input.marker, limit),
         Some("ALL") => list_all(cx, input.marker.as_deref(), limit),
@@ -180,10 +185,8 @@ fn list_latest(cx: &mut Cx<'_>, marker: Option<String>, limit: usize) -> Result<
     if let Some(marker) = marker {
         scan = scan.after(&(account, region, marker));
     }
-    let mut rows = FUNCTIONS.scan(cx.tx, scan)?;
-    let more = rows.len() > limit;
-    rows.truncate(limit);
-    let next_marker = rows.last().filter(|_| more).map(|((_, _, name), _)| name.clone());
+    let (rows, next) = paging::cut(FUNCTIONS.scan(cx.tx, scan)?, limit);
+    let next_marker = next.map(|(.., name)| name);
     let mut functions = Vec::with_capacity(rows.len());
     for ((_, _, name), _) in rows {
         let function = at(cx, name);
@@ -199,11 +202,8 @@ fn list_all(cx: &mut Cx<'_>, marker: Option<&str>, limit: usize) -> Result<Liste
     if let Some((name, number)) = marker.and_then(|marker| marker.split_once(':')) {
         scan = scan.after(&(account, region, name, number.parse::<u64>().unwrap_or(u64::MAX)));
     }
-    let mut rows = VERSIONS.scan(cx.tx, scan)?;
-    let more = rows.len() > limit;
-    rows.truncate(limit);
-    let next_marker =
-        rows.last().filter(|_| more).map(|((_, _, name, number), _)| format!("{name}:{number}"));
+    let (rows, next) = paging::cut(VERSIONS.scan(cx.tx, scan)?, limit);
+    let next_marker = next.map(|(_, _, name, number)| format!("{name}:{number}"));
     let shown = |((_, _, name, _), row): (_, VersionRow)| {
         let function = at(cx, name);
         Configuration::listed(&function.name, function.arn_of(&row.label()), row)

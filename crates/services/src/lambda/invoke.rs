@@ -4,7 +4,7 @@
 //! delivery row in this transaction, so the 202 comes after it is durable.
 
 use super::names::{self, Function};
-use super::{check, faults, resolve};
+use super::{check, faults, recursion, resolve};
 use crate::Cx;
 use crate::fabric::{Delivery, Target};
 use crate::operation::{Content, Invoke, Reply};
@@ -45,6 +45,9 @@ pub(super) fn invoke(cx: &mut Cx<'_>, input: Input, call: &Call) -> Result<Reply
         if invocation_type == "Event" { limits.async_event_bytes } else { limits.invoke_request_bytes };
     let event = event(&call.body, limit)?;
     let version = resolve::runnable(cx, &function)?;
+    if invocation_type == "RequestResponse" {
+        recursion::refuse(cx, &function)?;
+    }
     match invocation_type {
         "DryRun" => Ok(Reply::status(204)),
         "Event" => accept(cx, &function, &event),
@@ -56,6 +59,7 @@ pub(super) fn invoke(cx: &mut Cx<'_>, input: Input, call: &Call) -> Result<Reply
                 invoked_arn: function.named_arn().to_string(),
                 client_context: input.client_context,
                 trace_id: input.trace_id,
+                depth: cx.caller.depth,
             };
             let invoke = Invoke { version, invocation, log_tail: log_type == "Tail" };
             Ok(Reply::status(200).content(Content::Invoke(Box::new(invoke))))
@@ -71,6 +75,9 @@ pub(super) struct Deprecated {
 
 pub(super) fn invoke_async(cx: &mut Cx<'_>, input: Deprecated, call: &Call) -> Result<Reply, Fault> {
     let function = names::function(cx, &input.function_name, None)?;
+    if call.body.is_empty() {
+        return Err(faults::not_json("No content to map due to end-of-input"));
+    }
     let event = event(&call.body, cx.limits.async_event_bytes)?;
     resolve::runnable(cx, &function)?;
     accept(cx, &function, &event)
@@ -97,7 +104,7 @@ fn accept(cx: &mut Cx<'_>, function: &Function, event: &[u8]) -> Result<Reply, F
         // The caller reads this id in the answer, and the function in its context.
         id: Some(cx.request_id.to_owned()),
         due: None,
-        depth: 0,
+        depth: cx.caller.depth,
     };
     cx.deliver(delivery)?;
     Ok(Reply::status(202))

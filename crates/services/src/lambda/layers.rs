@@ -3,16 +3,16 @@
 use super::code::{self, Code};
 use super::keys::{FunctionKey, LAYER_HEADS, LAYER_POLICIES, LAYERS, NumberedKey};
 use super::model::{LayerHeadRow, LayerRow, LayerUse, timestamp};
-use super::{account, check, faults};
+use super::{account, check, faults, paging};
 use crate::operation::{Package, PackageSource};
 use crate::{Cx, blobs};
 use mayfly_kernel::{Arn, Fault};
 use mayfly_store::Scan;
 use serde::{Deserialize, Serialize};
 
-const PAGE: usize = 50;
 /// How far back the newest version that fits a filter is looked for.
 const NEWEST: usize = 50;
+const ARCHITECTURES: [&str; 2] = ["x86_64", "arm64"];
 const NAME_PATTERN: &str =
     "(arn:[a-zA-Z0-9-]+:lambda:[a-zA-Z0-9-]+:\\d{12}:layer:[a-zA-Z0-9-_]+)|[a-zA-Z0-9-_]+";
 const ARN_PATTERN: &str = "arn:[a-zA-Z0-9-]+:lambda:[a-zA-Z0-9-]+:\\d{12}:layer:[a-zA-Z0-9-_]+:[0-9]+";
@@ -131,10 +131,10 @@ pub(super) struct LayerVersion {
     summary: Summary,
 }
 
-/// Not here: `Location`, a link to the archive.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct Content {
+    location: String,
     code_sha256: String,
     code_size: u64,
 }
@@ -171,8 +171,12 @@ impl Summary {
 }
 
 impl LayerVersion {
-    fn new(layer: &Layer, number: u64, row: LayerRow) -> LayerVersion {
-        let content = Content { code_sha256: row.package.sha256_base64.clone(), code_size: row.package.size };
+    fn new(cx: &Cx<'_>, layer: &Layer, number: u64, row: LayerRow) -> LayerVersion {
+        let content = Content {
+            location: code::link(cx, &row.package),
+            code_sha256: row.package.sha256_base64.clone(),
+            code_size: row.package.size,
+        };
         let layer_arn = layer.arn().to_string();
         LayerVersion { content, layer_arn, summary: Summary::new(layer, number, row) }
     }
@@ -182,7 +186,10 @@ fn checked(cx: &mut Cx<'_>, input: &Publish) -> Result<Layer, Fault> {
     check::length(input.description.as_deref().unwrap_or_default(), "description", 0, 256)?;
     check::length(input.license_info.as_deref().unwrap_or_default(), "licenseInfo", 0, 512)?;
     for architecture in input.compatible_architectures.iter().flatten() {
-        check::one_of(architecture, "compatibleArchitectures", &["x86_64", "arm64"])?;
+        check::one_of(architecture, "compatibleArchitectures", &ARCHITECTURES)?;
+    }
+    for runtime in input.compatible_runtimes.iter().flatten() {
+        check::runtime_name(runtime, "compatibleRuntimes")?;
     }
     if input.compatible_runtimes.as_ref().is_some_and(|runtimes| runtimes.len() > 15) {
         let shown = input.compatible_runtimes.iter().flatten().cloned().collect::<Vec<_>>().join(", ");
@@ -221,7 +228,7 @@ pub(super) fn publish(
         created_ms: cx.now.ms(),
     };
     LAYERS.put(cx.tx, &layer.version_key(number), &row);
-    Ok(LayerVersion::new(&layer, number, row))
+    Ok(LayerVersion::new(cx, &layer, number, row))
 }
 
 #[derive(Deserialize)]
@@ -242,7 +249,7 @@ pub(super) fn numbered(cx: &mut Cx<'_>, name: &str, number: i64) -> Result<(Laye
 pub(super) fn get(cx: &mut Cx<'_>, input: Numbered) -> Result<LayerVersion, Fault> {
     let (layer, number) = numbered(cx, &input.layer_name, input.version_number)?;
     let row = LAYERS.get(cx.tx, &layer.version_key(number))?.ok_or_else(faults::no_such_resource)?;
-    Ok(LayerVersion::new(&layer, number, row))
+    Ok(LayerVersion::new(cx, &layer, number, row))
 }
 
 #[derive(Deserialize)]
@@ -254,7 +261,7 @@ pub(super) struct ByArn {
 pub(super) fn get_by_arn(cx: &mut Cx<'_>, input: ByArn) -> Result<LayerVersion, Fault> {
     let (layer, number) = version_by_arn(cx, &input.arn, "arn")?;
     let row = LAYERS.get(cx.tx, &layer.version_key(number))?.ok_or_else(faults::no_such_resource)?;
-    Ok(LayerVersion::new(&layer, number, row))
+    Ok(LayerVersion::new(cx, &layer, number, row))
 }
 
 /// Functions that use it keep it. Deleting one that is not there succeeds.
@@ -284,6 +291,17 @@ pub(super) struct List {
     max_items: Option<i64>,
 }
 
+/// What a listing is narrowed to.
+fn check_filters(runtime: Option<&String>, architecture: Option<&String>) -> Result<(), Fault> {
+    if let Some(runtime) = runtime {
+        check::runtime_name(runtime, "compatibleRuntime")?;
+    }
+    match architecture {
+        Some(architecture) => check::one_of(architecture, "compatibleArchitecture", &ARCHITECTURES),
+        None => Ok(()),
+    }
+}
+
 /// Whether a filter, if there is one, names something that is offered.
 fn fits(asked: &Option<String>, offered: &[String]) -> bool {
     asked.as_ref().is_none_or(|asked| offered.contains(asked))
@@ -308,16 +326,15 @@ struct LayerItem {
 pub(super) fn list(cx: &mut Cx<'_>, input: List) -> Result<Layers, Fault> {
     let resource = cx.arn("lambda", "layer:*");
     cx.allow(&resource)?;
-    let limit = check::page(input.max_items, 50, PAGE)?;
+    let limit = paging::size(input.max_items, 50)?;
+    check_filters(input.compatible_runtime.as_ref(), input.compatible_architecture.as_ref())?;
     let (account, region) = (cx.caller.account.as_str(), cx.caller.region.as_str());
     let mut scan = Scan::prefix(&(account, region), limit + 1);
     if let Some(marker) = &input.marker {
         scan = scan.after(&(account, region, marker.as_str()));
     }
-    let mut heads = LAYER_HEADS.scan(cx.tx, scan)?;
-    let more = heads.len() > limit;
-    heads.truncate(limit);
-    let next_marker = heads.last().filter(|_| more).map(|((_, _, name), _)| name.clone());
+    let (heads, next) = paging::cut(LAYER_HEADS.scan(cx.tx, scan)?, limit);
+    let next_marker = next.map(|(.., name)| name);
     let mut layers = Vec::new();
     for (key, _) in heads.into_iter().filter(|(_, head)| head.newest > 0) {
         let layer = Layer { key };
@@ -355,16 +372,15 @@ pub(super) struct Versions {
 /// The newest first. A marker is the number of the last version looked at.
 pub(super) fn list_versions(cx: &mut Cx<'_>, input: ListVersions) -> Result<Versions, Fault> {
     let layer = Layer::read(cx, &input.layer_name)?;
-    let limit = check::page(input.max_items, 50, PAGE)?;
+    let limit = paging::size(input.max_items, 50)?;
+    check_filters(input.compatible_runtime.as_ref(), input.compatible_architecture.as_ref())?;
     let mut scan = Scan::prefix(&layer.key, limit + 1).reverse();
     if let Some(marker) = &input.marker {
         let after = marker.parse().map_err(|_| faults::parameter(format!("Invalid marker: {marker}")))?;
         scan = scan.after(&layer.version_key(after));
     }
-    let mut rows = LAYERS.scan(cx.tx, scan)?;
-    let more = rows.len() > limit;
-    rows.truncate(limit);
-    let next_marker = rows.last().filter(|_| more).map(|((.., number), _)| number.to_string());
+    let (rows, next) = paging::cut(LAYERS.scan(cx.tx, scan)?, limit);
+    let next_marker = next.map(|(.., number)| number.to_string());
     let (runtime, architecture) = (&input.compatible_runtime, &input.compatible_architecture);
     let fitting = rows
         .into_iter()

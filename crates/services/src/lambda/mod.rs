@@ -43,10 +43,12 @@ mod lifecycle;
 mod lookup;
 mod model;
 mod names;
+mod paging;
 mod permissions;
 mod policy;
 mod provisioned;
 mod reactions;
+mod recursion;
 mod resolve;
 mod settings;
 mod settle;
@@ -56,12 +58,13 @@ mod tests;
 mod urls;
 mod versions;
 
+pub use code::PACKAGE_PATH;
 pub use model::package_blob;
 pub use permissions::permits;
 pub use provisioned::{Standing, Wanted, forget_standing, note, wanted};
 pub use reactions::prepared;
 pub use resolve::{Choice, READ_FROM, resolve, version_for};
-pub use settle::{NotRun, settled};
+pub use settle::{NotRun, settled, version_to_run};
 pub use urls::{Cors, UrlAuth, UrlTarget, url_target};
 
 use crate::Service;
@@ -142,6 +145,16 @@ fn with_functions(service: Service) -> Service {
 
 fn with_versions(service: Service) -> Service {
     service
+        .rest(
+            "GetFunctionRecursionConfig",
+            "GET /2024-08-31/functions/{FunctionName}/recursion-config",
+            recursion::get,
+        )
+        .rest(
+            "PutFunctionRecursionConfig",
+            "PUT /2024-08-31/functions/{FunctionName}/recursion-config",
+            recursion::put,
+        )
         .rest("PublishVersion", "POST /2015-03-31/functions/{FunctionName}/versions 201", versions::publish)
         .rest("ListVersionsByFunction", "GET /2015-03-31/functions/{FunctionName}/versions", versions::list)
         .rest("CreateAlias", "POST /2015-03-31/functions/{FunctionName}/aliases 201", aliases::create)
@@ -160,8 +173,8 @@ fn with_versions(service: Service) -> Service {
 
 fn with_invoking(service: Service) -> Service {
     service
-        .payload("Invoke", "POST /2015-03-31/functions/{FunctionName}/invocations", invoke::invoke)
-        .payload(
+        .http("Invoke", "POST /2015-03-31/functions/{FunctionName}/invocations", invoke::invoke)
+        .http(
             "InvokeAsync",
             "POST /2014-11-13/functions/{FunctionName}/invoke-async 202",
             invoke::invoke_async,

@@ -15,6 +15,9 @@ pub(super) struct FunctionRow {
     pub(super) last_version: u64,
     #[prost(uint32, optional, tag = "3")]
     pub(super) reserved_concurrency: Option<u32>,
+    /// A chain of invocations through this function is never cut.
+    #[prost(bool, tag = "4")]
+    pub(super) recursion_allowed: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, prost::Enumeration)]

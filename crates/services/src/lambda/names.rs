@@ -83,7 +83,7 @@ fn is_qualifier(text: &str) -> bool {
     text == VersionRow::LATEST || check::is_word(text)
 }
 
-fn is_region(text: &str) -> bool {
+pub(super) fn is_region(text: &str) -> bool {
     let mut parts = text.split('-');
     let letters =
         |part: Option<&str>| part.is_some_and(|p| !p.is_empty() && p.bytes().all(|b| b.is_ascii_lowercase()));

@@ -10,7 +10,7 @@
 use super::keys::{ALIASES, FUNCTIONS, PROVISIONED, QualifiedKey, STANDING, USAGE, VERSIONS};
 use super::model::{FunctionRow, ProvisionedRow, StandingRow, State, timestamp};
 use super::names::{self, Function, Qualifier};
-use super::{check, faults, lookup};
+use super::{check, faults, lookup, paging};
 use crate::Cx;
 use crate::cx::Signal;
 use mayfly_kernel::Fault;
@@ -18,7 +18,6 @@ use mayfly_kernel::function::Version;
 use mayfly_store::Scan;
 use serde::{Deserialize, Serialize};
 
-const PAGE: usize = 50;
 /// Rows that are read at once where all of them are wanted.
 const SWEEP: usize = 500;
 
@@ -225,15 +224,13 @@ pub(super) struct Listed {
 pub(super) fn list(cx: &mut Cx<'_>, input: List) -> Result<Listed, Fault> {
     let function = names::unqualified(cx, &input.function_name)?;
     lookup::function(cx, &function)?;
-    let limit = check::page(input.max_items, 50, PAGE)?;
+    let limit = paging::size(input.max_items, 50)?;
     let mut scan = Scan::prefix(&function.key(), limit + 1);
     if let Some(marker) = input.marker {
         scan = scan.after(&function.qualified_key(&marker));
     }
-    let mut rows = PROVISIONED.scan(cx.tx, scan)?;
-    let more = rows.len() > limit;
-    rows.truncate(limit);
-    let next_marker = rows.last().filter(|_| more).map(|((.., qualifier), _)| qualifier.clone());
+    let (rows, next) = paging::cut(PROVISIONED.scan(cx.tx, scan)?, limit);
+    let next_marker = next.map(|(.., qualifier)| qualifier);
     let mut configs = Vec::new();
     for (key, row) in &rows {
         let mut config = Config::new(row, STANDING.get(cx.tx, key)?.unwrap_or_default());

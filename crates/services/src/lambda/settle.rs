@@ -6,11 +6,11 @@
 
 use super::model::AsyncRow;
 use super::names::Function;
-use super::{async_config, lookup, resolve};
+use super::{async_config, lookup, recursion, resolve};
 use crate::Cx;
 use crate::fabric::{self, Delivery, Record, Target, Verdict};
 use crate::sqs::{self, Post};
-use mayfly_kernel::function::{FunctionError, Outcome};
+use mayfly_kernel::function::{FunctionError, Outcome, Version};
 use mayfly_kernel::{Arn, Fault};
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -32,6 +32,17 @@ pub enum NotRun {
     Unrunnable(String),
     /// Throttled, or the node is full or draining.
     Later(String),
+    /// It goes on with a chain of invocations that has become too long.
+    Recursive,
+}
+
+/// The version for a delivery to a function, or why it does not run.
+pub fn version_to_run(cx: &mut Cx<'_>, record: &Record) -> Result<Result<Version, NotRun>, Fault> {
+    if recursion::cuts(cx, record)? {
+        cx.allowed_by_policy();
+        return Ok(Err(NotRun::Recursive));
+    }
+    Ok(resolve::version_for(cx, record)?.ok_or(NotRun::Gone))
 }
 
 /// Ends a flight to a function: decides what follows and writes all of it.
@@ -47,6 +58,12 @@ pub fn settled(cx: &mut Cx<'_>, record: &Record, performed: Result<&Outcome, &No
         Ok(Outcome { result: Ok(payload), .. }) => flight.succeeded(cx, payload)?,
         Ok(Outcome { result: Err(error), .. }) => flight.failed(cx, error)?,
         Err(NotRun::Gone) => Verdict::Dead { reason: format!("Function not found: {arn}") },
+        Err(NotRun::Recursive) => Verdict::Dead {
+            reason: format!(
+                "Recursive loop: more than delivery_depth ({}) invocations",
+                cx.limits.delivery_depth
+            ),
+        },
         Err(NotRun::Unrunnable(why) | NotRun::Later(why)) => flight.postponed(cx, why)?,
     };
     fabric::settle(cx, record.clone(), verdict)

@@ -3,6 +3,7 @@
 use super::keys::{URL_IDS, URLS};
 use super::model::{CorsRow, UrlIdRow, UrlRow, VersionRow, timestamp};
 use super::names::{self, Function, Qualifier};
+use super::paging::{self, OfFunction};
 use super::policy::Request;
 use super::resolve::Choice;
 use super::{check, faults, lookup, permissions};
@@ -11,7 +12,6 @@ use mayfly_kernel::Fault;
 use mayfly_store::Scan;
 use serde::{Deserialize, Serialize};
 
-const PAGE: usize = 50;
 const ID_LEN: usize = 32;
 const AUTH_TYPES: [&str; 2] = ["NONE", "AWS_IAM"];
 const INVOKE_MODES: [&str; 2] = ["BUFFERED", "RESPONSE_STREAM"];
@@ -280,14 +280,6 @@ pub(super) fn delete(cx: &mut Cx<'_>, input: Named) -> Result<(), Fault> {
     Ok(())
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-pub(super) struct List {
-    function_name: String,
-    marker: Option<String>,
-    max_items: Option<i64>,
-}
-
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct Listed {
@@ -296,21 +288,19 @@ pub(super) struct Listed {
 }
 
 /// A marker is the qualifier of the last one shown, `$LATEST` for the function's own.
-pub(super) fn list(cx: &mut Cx<'_>, input: List) -> Result<Listed, Fault> {
+pub(super) fn list(cx: &mut Cx<'_>, input: OfFunction) -> Result<Listed, Fault> {
     let function = named(cx, &input.function_name, None)?;
     must_exist(cx, &function)?;
-    let limit = check::page(input.max_items, 50, PAGE)?;
+    let limit = paging::size(input.max_items, 50)?;
     let mut scan = Scan::prefix(&function.key(), limit + 1);
     if let Some(marker) = &input.marker {
         let qualifier = if marker == VersionRow::LATEST { "" } else { marker };
         scan = scan.after(&function.qualified_key(qualifier));
     }
-    let mut rows = URLS.scan(cx.tx, scan)?;
-    let more = rows.len() > limit;
-    rows.truncate(limit);
-    let next_marker = rows.last().filter(|_| more).map(|((.., qualifier), _)| match qualifier.as_str() {
-        "" => VersionRow::LATEST.to_owned(),
-        alias => alias.to_owned(),
+    let (rows, next) = paging::cut(URLS.scan(cx.tx, scan)?, limit);
+    let next_marker = next.map(|(.., qualifier)| match qualifier.is_empty() {
+        true => VersionRow::LATEST.to_owned(),
+        false => qualifier,
     });
     let shown = |((.., qualifier), row): (super::keys::QualifiedKey, UrlRow)| {
         let qualifier = Some(qualifier).filter(|qualifier| !qualifier.is_empty());

@@ -4,13 +4,12 @@ use super::configuration::{self, Configuration, check_revision};
 use super::keys::{FUNCTIONS, VERSIONS};
 use super::model::{State, Update, VersionRow};
 use super::names::{self, Function};
+use super::paging::{self, OfFunction};
 use super::{check, faults, lifecycle, lookup};
 use crate::Cx;
 use mayfly_kernel::Fault;
 use mayfly_store::Scan;
 use serde::{Deserialize, Serialize};
-
-const PAGE: usize = 50;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -70,14 +69,6 @@ pub(super) fn publish_latest(
     lifecycle::publish(cx, function, latest, stored.last_version, description)
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-pub(super) struct List {
-    function_name: String,
-    marker: Option<String>,
-    max_items: Option<i64>,
-}
-
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct Listed {
@@ -86,19 +77,17 @@ pub(super) struct Listed {
 }
 
 /// `$LATEST` first, then in the order of publishing. A marker is the number of the last version shown.
-pub(super) fn list(cx: &mut Cx<'_>, input: List) -> Result<Listed, Fault> {
+pub(super) fn list(cx: &mut Cx<'_>, input: OfFunction) -> Result<Listed, Fault> {
     let function = names::unqualified(cx, &input.function_name)?;
     lookup::function(cx, &function)?;
-    let limit = check::page(input.max_items, 10_000, PAGE)?;
+    let limit = paging::size(input.max_items, 10_000)?;
     let mut scan = Scan::prefix(&function.key(), limit + 1);
     if let Some(marker) = input.marker {
         let after = marker.parse().map_err(|_| faults::parameter(format!("Invalid marker: {marker}")))?;
         scan = scan.after(&function.version_key(after));
     }
-    let mut rows = VERSIONS.scan(cx.tx, scan)?;
-    let more = rows.len() > limit;
-    rows.truncate(limit);
-    let next_marker = rows.last().filter(|_| more).map(|(_, row)| row.number.to_string());
+    let (rows, next) = paging::cut(VERSIONS.scan(cx.tx, scan)?, limit);
+    let next_marker = next.map(|(.., number)| number.to_string());
     let shown = |row: VersionRow| Configuration::listed(&function.name, function.arn_of(&row.label()), row);
     Ok(Listed { versions: rows.into_iter().map(|(_, row)| shown(row)).collect(), next_marker })
 }

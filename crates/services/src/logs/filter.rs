@@ -1,4 +1,4 @@
-//! FilterLogEvents: events of a whole group in the order of their times.
+//! FilterLogEvents: events of a whole group in the order of their times; and TestMetricFilter, which tries a pattern.
 
 use super::keys::{BY_TIME, EVENTS, STREAMS};
 use super::pattern::Pattern;
@@ -7,6 +7,7 @@ use crate::Cx;
 use mayfly_kernel::{Fault, Time};
 use mayfly_store::Scan;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 const EVENTS_PER_PAGE: usize = 10_000;
 /// How many events one call looks at; a rare pattern is found over several pages, as AWS does it too.
@@ -123,4 +124,41 @@ fn fingerprint(text: &str) -> u64 {
     text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
     })
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Test {
+    filter_pattern: String,
+    log_event_messages: Vec<String>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Match {
+    /// Counted from one.
+    event_number: usize,
+    event_message: String,
+    extracted_values: BTreeMap<String, String>,
+}
+
+#[derive(Serialize)]
+pub(super) struct Matches {
+    matches: Vec<Match>,
+}
+
+pub(super) fn test(cx: &mut Cx<'_>, input: Test) -> Result<Matches, Fault> {
+    let resource = cx.arn("logs", "*");
+    cx.allow(&resource)?;
+    if !(1..=50).contains(&input.log_event_messages.len()) {
+        let rule = "Member must have length less than or equal to 50, \
+                    Member must have length greater than or equal to 1";
+        return Err(faults::constraint("logEventMessages", "[...]", rule));
+    }
+    let pattern = Pattern::parse(&input.filter_pattern)?;
+    let messages = input.log_event_messages.into_iter().enumerate();
+    let matching = messages.filter(|(_, message)| pattern.matches(message)).map(|(index, event_message)| {
+        Match { event_number: index + 1, extracted_values: pattern.extract(&event_message), event_message }
+    });
+    Ok(Matches { matches: matching.collect() })
 }

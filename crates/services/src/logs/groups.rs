@@ -1,8 +1,8 @@
 //! Log groups: their life, retention and tags.
 
 use super::faults;
-use super::keys::{GROUPS, SWEEPS};
-use super::model::{Group, RETENTION_DAYS, Sweep, check_group_name};
+use super::keys::{GROUPS, RETAINED, SWEEPS};
+use super::model::{Group, RETENTION_DAYS, Retained, Sweep, check_group_name, check_name_part};
 use crate::Cx;
 use mayfly_kernel::{Arn, Fault};
 use mayfly_store::Scan;
@@ -13,6 +13,8 @@ type Key = (String, String, String);
 
 /// How many groups are looked at for one page of a search by substring.
 const SEARCH_PAGE: usize = 10_000;
+const STANDARD: &str = "STANDARD";
+const CLASSES: [&str; 3] = [STANDARD, "INFREQUENT_ACCESS", "DELIVERY"];
 
 fn arn(cx: &Cx<'_>, group: &str) -> Arn {
     cx.arn("logs", format!("log-group:{group}"))
@@ -57,7 +59,7 @@ pub(super) fn create(cx: &mut Cx<'_>, input: Create) -> Result<(), Fault> {
     if input.kms_key_id.is_some() {
         return Err(Fault::not_implemented("encryption of log groups with a KMS key"));
     }
-    if input.log_group_class.is_some_and(|class| class != "STANDARD") {
+    if input.log_group_class.is_some_and(|class| class != STANDARD) {
         return Err(Fault::not_implemented("log group classes other than STANDARD"));
     }
     let resource = arn(cx, &input.log_group_name);
@@ -87,18 +89,48 @@ pub(super) fn delete(cx: &mut Cx<'_>, input: Named) -> Result<(), Fault> {
     let group = find(cx, &input.log_group_name)?;
     let key = key(cx, &input.log_group_name);
     GROUPS.delete(cx.tx, &key);
-    SWEEPS.put(cx.tx, &(group.id,), &Sweep {});
+    SWEEPS.put(cx.tx, &(group.id,), &Sweep { whole: true });
     Ok(())
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Describe {
-    #[serde(default)]
-    log_group_name_prefix: String,
+    log_group_name_prefix: Option<String>,
     log_group_name_pattern: Option<String>,
+    log_group_class: Option<String>,
+    log_group_identifiers: Option<Vec<String>>,
+    #[serde(default)]
+    include_linked_accounts: bool,
     next_token: Option<String>,
     limit: Option<usize>,
+}
+
+impl Describe {
+    fn check(&self) -> Result<(), Fault> {
+        if let Some(prefix) = &self.log_group_name_prefix {
+            check_name_part("logGroupNamePrefix", prefix)?;
+        }
+        if let Some(pattern) = self.log_group_name_pattern.as_ref().filter(|pattern| !pattern.is_empty()) {
+            check_name_part("logGroupNamePattern", pattern)?;
+        }
+        if self.log_group_name_prefix.is_some() && self.log_group_name_pattern.is_some() {
+            return Err(faults::invalid(
+                "LogGroup name prefix and LogGroup name pattern are mutually exclusive parameters.",
+            ));
+        }
+        if let Some(class) = self.log_group_class.as_ref().filter(|class| !CLASSES.contains(&class.as_str()))
+        {
+            let rule = format!("Member must satisfy enum value set: [{}]", CLASSES.join(", "));
+            return Err(faults::constraint("logGroupClass", class, &rule));
+        }
+        if self.log_group_identifiers.is_some() || self.include_linked_accounts {
+            return Err(Fault::not_implemented(
+                "logGroupIdentifiers and linked accounts of DescribeLogGroups",
+            ));
+        }
+        Ok(())
+    }
 }
 
 #[derive(Serialize)]
@@ -126,13 +158,18 @@ pub(super) fn describe(cx: &mut Cx<'_>, input: Describe) -> Result<Described, Fa
     let resource = arn(cx, "*");
     cx.allow(&resource)?;
     let limit = page_size(input.limit)?;
+    input.check()?;
+    if input.log_group_class.as_ref().is_some_and(|class| class != STANDARD) {
+        return Ok(Described { log_groups: Vec::new(), next_token: None });
+    }
     let (account, region, _) = key(cx, "");
+    let prefix = input.log_group_name_prefix.unwrap_or_default();
     let wanted = |name: &str| {
-        name.starts_with(&input.log_group_name_prefix)
+        name.starts_with(&prefix)
             && input.log_group_name_pattern.as_ref().is_none_or(|pattern| name.contains(pattern.as_str()))
     };
     let page = if input.log_group_name_pattern.is_some() { SEARCH_PAGE } else { limit + 1 };
-    let start = (account.clone(), region.clone(), input.log_group_name_prefix.clone());
+    let start = (account.clone(), region.clone(), prefix.clone());
     let mut scan = Scan::prefix(&(account.clone(), region.clone()), page).from(&start);
     if let Some(token) = &input.next_token {
         scan = scan.after(&(account, region, token.clone()));
@@ -140,7 +177,7 @@ pub(super) fn describe(cx: &mut Cx<'_>, input: Describe) -> Result<Described, Fa
     let mut groups = Vec::new();
     let mut next_token = None;
     for ((_, _, name), group) in GROUPS.scan(cx.tx, scan)? {
-        if !name.starts_with(&input.log_group_name_prefix) {
+        if !name.starts_with(&prefix) {
             break;
         }
         if !wanted(&name) {
@@ -164,7 +201,7 @@ fn view(cx: &Cx<'_>, name: String, group: &Group) -> GroupView {
         metric_filter_count: 0,
         arn: format!("{arn}:*"),
         log_group_arn: arn,
-        log_group_class: "STANDARD",
+        log_group_class: STANDARD,
     }
 }
 
@@ -195,6 +232,9 @@ pub(super) fn put_retention(cx: &mut Cx<'_>, input: PutRetention) -> Result<(), 
     group.retention_days = input.retention_in_days;
     let key = key(cx, &input.log_group_name);
     GROUPS.put(cx.tx, &key, &group);
+    let (account, region, name) = key;
+    let retained = Retained { account, region, name, days: group.retention_days };
+    RETAINED.put(cx.tx, &(cx.now, group.id), &retained);
     Ok(())
 }
 

@@ -5,10 +5,11 @@
 //! number that a re-created group of the same name does not share, so deleting a group costs nothing however much
 //! it holds: its events are swept afterwards.
 //!
-//! Deliberately absent: metric filters, subscriptions, Insights, JSON and delimited filter patterns, exports, KMS.
+//! Deliberately absent: metric filters, subscriptions, Insights, exports, KMS.
 //!
 //! Keys: `GROUPS(account, region, group)`, `STREAMS(group id, stream)`, `EVENTS(group id, stream, time, seq)`,
-//! `BY_TIME(group id, time, seq, stream)`; `SWEEPS(group id)` names the groups whose events wait to be swept.
+//! `BY_TIME(group id, time, seq, stream)`; `SWEEPS(group id)` names the groups whose events wait to be swept, and
+//! `RETAINED(time, group id)` says when which group's oldest events may have outlived their retention.
 
 mod events;
 mod faults;
@@ -44,4 +45,5 @@ pub fn service() -> Service {
         .op("PutLogEvents", events::put)
         .view("GetLogEvents", events::get)
         .view("FilterLogEvents", filter::filter)
+        .view("TestMetricFilter", filter::test)
 }

@@ -43,7 +43,24 @@ pub(super) struct Event {
 
 /// A group, or one stream of it, whose events nobody can name any more.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
-pub(super) struct Sweep {}
+pub(super) struct Sweep {
+    /// The group itself is gone.
+    #[prost(bool, tag = "1")]
+    pub(super) whole: bool,
+}
+
+/// A group that keeps its events for so long. The row is of no use any more if the group is gone or says otherwise.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub(super) struct Retained {
+    #[prost(string, tag = "1")]
+    pub(super) account: String,
+    #[prost(string, tag = "2")]
+    pub(super) region: String,
+    #[prost(string, tag = "3")]
+    pub(super) name: String,
+    #[prost(uint32, tag = "4")]
+    pub(super) days: u32,
+}
 
 /// The retention periods that the API takes, in days.
 pub(super) const RETENTION_DAYS: [u32; 22] =
@@ -56,12 +73,20 @@ pub(super) const BYTES_PER_PUT: usize = 1_048_576;
 pub(super) const BYTES_PER_EVENT: usize = 26;
 
 pub(super) fn check_group_name(name: &str) -> Result<(), Fault> {
+    check_name_part("logGroupName", name)
+}
+
+/// The name of a group, or a part of one.
+pub(super) fn check_name_part(member: &str, text: &str) -> Result<(), Fault> {
     let fits = |c: char| c.is_ascii_alphanumeric() || "_-/.#".contains(c);
-    match (1..=512).contains(&name.len()) && name.chars().all(fits) {
+    if text.len() > 512 {
+        return Err(faults::constraint(member, text, "Member must have length less than or equal to 512"));
+    }
+    match !text.is_empty() && text.chars().all(fits) {
         true => Ok(()),
         false => Err(faults::constraint(
-            "logGroupName",
-            name,
+            member,
+            text,
             "Member must satisfy regular expression pattern: [\\.\\-_/#A-Za-z0-9]+",
         )),
     }

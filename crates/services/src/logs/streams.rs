@@ -37,7 +37,7 @@ pub(super) fn delete(cx: &mut Cx<'_>, input: Named) -> Result<(), Fault> {
         return Err(faults::no_stream());
     }
     STREAMS.delete(cx.tx, &key);
-    SWEEPS.put(cx.tx, &(group.id,), &Sweep {});
+    SWEEPS.put(cx.tx, &(group.id,), &Sweep { whole: false });
     Ok(())
 }
 

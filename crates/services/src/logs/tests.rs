@@ -79,6 +79,14 @@ fn retention_and_deletion_take_the_events_away() {
     assert_eq!(sweep(), 1);
     let left = logs(&bench, "FilterLogEvents", json!({"logGroupName": GROUP}));
     assert_eq!(messages(&left), ["new"]);
+    bench.advance(Duration::from_secs(12 * 3600));
+    assert_eq!(sweep(), 0, "not yet");
+    bench.advance(Duration::from_secs(13 * 3600));
+    assert_eq!(sweep(), 1, "the group is looked at again when its oldest event is due");
+    logs(&bench, "DeleteRetentionPolicy", json!({"logGroupName": GROUP}));
+    write(&bench, "s", &["kept"]);
+    bench.advance(Duration::from_secs(3 * 24 * 3600));
+    assert_eq!(sweep(), 0, "without a retention events stay");
 
     logs(&bench, "DeleteLogGroup", json!({"logGroupName": GROUP}));
     let gone = bench.call("logs", "FilterLogEvents", &json!({"logGroupName": GROUP})).unwrap_err();
@@ -125,4 +133,24 @@ fn streams_are_listed_by_name_and_by_their_last_event() {
     assert_eq!(names(json!({"logGroupName": GROUP, "nextToken": "a"})), ["b", "c"]);
     let latest = json!({"logGroupName": GROUP, "orderBy": "LastEventTime", "descending": true});
     assert_eq!(names(latest), ["b", "a", "c"]);
+}
+
+#[test]
+fn a_pattern_is_searched_for_and_tried() {
+    let bench = Bench::seed(6);
+    write(&bench, "s", &[r#"{"level": "error", "ms": 7}"#, r#"{"level": "error", "ms": 3}"#, "error 7"]);
+    let wanted = json!({"logGroupName": GROUP, "filterPattern": "{ $.level = \"error\" && $.ms > 5 }"});
+    assert_eq!(messages(&logs(&bench, "FilterLogEvents", wanted)), [r#"{"level": "error", "ms": 7}"#]);
+    let tried = json!({"filterPattern": "[word, ms > 5]", "logEventMessages": ["error 3", "error 7"]});
+    let found = logs(&bench, "TestMetricFilter", tried);
+    let wanted = json!([{
+        "eventNumber": 2, "eventMessage": "error 7", "extractedValues": {"$word": "error", "$ms": "7"}
+    }]);
+    assert_eq!(found["matches"], wanted);
+    let bad = json!({"logGroupName": GROUP, "filterPattern": "{ $.level }"});
+    let fault = bench.call("logs", "FilterLogEvents", &bad).unwrap_err();
+    assert_eq!(
+        (fault.code.as_ref(), fault.message.as_str()),
+        ("InvalidParameterException", "Invalid filter pattern")
+    );
 }

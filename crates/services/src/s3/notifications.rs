@@ -314,7 +314,7 @@ pub(super) fn notify(
             source: bucket.arn().to_string(),
             id: None,
             due: None,
-            depth: 0,
+            depth: cx.caller.depth,
         })?;
     }
     Ok(())

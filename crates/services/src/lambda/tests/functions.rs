@@ -48,7 +48,11 @@ fn a_new_function_is_shown_as_aws_shows_it() {
     let got = cloud.get(&format!("{FUNCTIONS}/f"));
     assert_eq!(got["Configuration"]["LastUpdateStatus"], "Successful");
     assert_eq!(got["Configuration"]["StateReason"], "python3.12 is not here; python3.13 runs it.");
-    assert_eq!(got["Code"], json!({ "RepositoryType": "S3" }));
+    assert_eq!(got["Code"]["RepositoryType"], "S3");
+    let link = got["Code"]["Location"].as_str().unwrap();
+    assert!(
+        link.starts_with("http://127.0.0.1:4566/_mayfly/packages/") && link.contains("expires=1767226200")
+    );
     assert_eq!(got.get("Tags"), None);
     assert_eq!(
         cloud.refusal(&create(), &function("f")),

@@ -29,7 +29,12 @@ fn one() -> BTreeMap<String, String> {
 
 #[test]
 fn records_keep_their_bytes() {
-    let function = FunctionRow { uid: "u".into(), last_version: 3, reserved_concurrency: Some(0) };
+    let function = FunctionRow {
+        uid: "u".into(),
+        last_version: 3,
+        reserved_concurrency: Some(0),
+        recursion_allowed: false,
+    };
     assert_eq!(bytes(&function), "0a017510031800");
     let alias = AliasRow {
         version: 1,
