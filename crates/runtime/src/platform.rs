@@ -17,9 +17,9 @@ pub trait Platform: Send + Sync + 'static {
     fn credentials(&self, version: &Version) -> SessionCredentials;
 
     /// Serves the AWS API on a connection that a function opened to its platform endpoint.
-    /// The connection came out of the sandbox of `version`: that is the caller's identity. `depth` says at any time
-    /// how many invocations lead to what the function calls, the one under way included. What comes back is the
-    /// conversation itself, which ends early if it is dropped.
+    /// The connection came out of the sandbox of `version`: that is the caller's identity. `depth` says at
+    /// any time how many invocations lead to what the function calls, the one under way included. What comes
+    /// back is the conversation itself, which ends early if it is dropped.
     fn serve(
         &self,
         version: Arc<Version>,

@@ -305,9 +305,9 @@ impl Service {
         self.add(name, Some(route), by_method(route, run))
     }
 
-    /// An operation whose answer is more than a document (status, headers or bytes of its own), or whose body is not
-    /// members but a payload, which the handler takes from the call.
-    /// `GET` and `HEAD` routes read a snapshot.
+    /// An operation whose answer is more than a document (status, headers or bytes of its own), or whose body
+    /// is not members but a payload, which the handler takes from the call. `GET` and `HEAD` routes read a
+    /// snapshot.
     pub fn http<I>(
         self,
         name: &'static str,

@@ -7,8 +7,8 @@
 //! Deliberately absent: WebSocket APIs, authorizers, HTTP and private integrations, parameter mapping, custom
 //! domains, throttling and access logs. REST APIs (v1) are another service.
 //!
-//! Keys: `APIS(api)`, `OWNED(account, region, api)`, `ROUTES(api, route)`, `INTEGRATIONS(api, integration)`, `STAGES(api, stage)`,
-//! `DEPLOYMENTS(api, deployment)`.
+//! Keys: `APIS(api)`, `OWNED(account, region, api)`, `ROUTES(api, route)`, `INTEGRATIONS(api, integration)`,
+//! `STAGES(api, stage)`, `DEPLOYMENTS(api, deployment)`.
 
 mod apis;
 mod deployments;

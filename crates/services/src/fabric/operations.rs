@@ -1,8 +1,8 @@
-//! What operators see of the fabric: deliveries that wait, are under way, or were given up; and what they may do
-//! with the last.
+//! What operators see of the fabric: deliveries that wait, are under way, or were given up; and what they may
+//! do with the last.
 //!
-//! Part of Mayfly's own service. A delivery that was given up stays until it is redriven or dropped: nothing that
-//! was accepted is lost without a word.
+//! Part of Mayfly's own service. A delivery that was given up stays until it is redriven or dropped: nothing
+//! that was accepted is lost without a word.
 
 use super::keys::{DEAD, FLIGHT, READY};
 use super::model::Record;

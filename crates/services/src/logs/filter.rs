@@ -1,4 +1,5 @@
-//! FilterLogEvents: events of a whole group in the order of their times; and TestMetricFilter, which tries a pattern.
+//! FilterLogEvents: events of a whole group in the order of their times; and TestMetricFilter, which tries a
+//! pattern.
 
 use super::keys::{BY_TIME, EVENTS, STREAMS};
 use super::pattern::Pattern;

@@ -8,8 +8,8 @@
 //! Deliberately absent: metric filters, subscriptions, Insights, exports, KMS.
 //!
 //! Keys: `GROUPS(account, region, group)`, `STREAMS(group id, stream)`, `EVENTS(group id, stream, time, seq)`,
-//! `BY_TIME(group id, time, seq, stream)`; `SWEEPS(group id)` names the groups whose events wait to be swept, and
-//! `RETAINED(time, group id)` says when which group's oldest events may have outlived their retention.
+//! `BY_TIME(group id, time, seq, stream)`; `SWEEPS(group id)` names the groups whose events wait to be swept,
+//! and `RETAINED(time, group id)` says when which group's oldest events may have outlived their retention.
 
 mod events;
 mod faults;

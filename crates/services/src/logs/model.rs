@@ -49,7 +49,8 @@ pub(super) struct Sweep {
     pub(super) whole: bool,
 }
 
-/// A group that keeps its events for so long. The row is of no use any more if the group is gone or says otherwise.
+/// A group that keeps its events for so long. The row is of no use any more if the group is gone or says
+/// otherwise.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 pub(super) struct Retained {
     #[prost(string, tag = "1")]

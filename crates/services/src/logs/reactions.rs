@@ -8,8 +8,8 @@ use std::time::Duration;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
-/// Deletes up to `limit` events that nobody should see any more; how many rows it did away with. Looks only at what
-/// has something to delete, however many groups there are.
+/// Deletes up to `limit` events that nobody should see any more; how many rows it did away with. Looks only
+/// at what has something to delete, however many groups there are.
 pub fn expire(cx: &mut Cx<'_>, limit: usize) -> Result<usize, Fault> {
     cx.allowed_by_policy();
     let old = delete_old(cx, limit)?;
@@ -24,8 +24,8 @@ pub fn expire(cx: &mut Cx<'_>, limit: usize) -> Result<usize, Fault> {
     Ok(swept)
 }
 
-/// Of the groups whose time has come, the first that has events past their retention. Those that have none are put
-/// back to when their oldest event will be.
+/// Of the groups whose time has come, the first that has events past their retention. Those that have none
+/// are put back to when their oldest event will be.
 fn delete_old(cx: &mut Cx<'_>, limit: usize) -> Result<usize, Fault> {
     let due = RETAINED.scan(cx.tx, Scan::all(limit).through(&(cx.now,)))?;
     for ((at, id), retained) in due {

@@ -1,7 +1,7 @@
 //! Patterns over lines delimited by spaces: `[ip, user, ..., status = 4*, bytes > 1000]`.
 //!
-//! Every column has a name or a condition; an ellipsis stands for columns that do not matter. Without one, the line
-//! must have exactly as many columns. What stands in quotes or square brackets is one column.
+//! Every column has a name or a condition; an ellipsis stands for columns that do not matter. Without one,
+//! the line must have exactly as many columns. What stands in quotes or square brackets is one column.
 
 use super::condition::{Condition, Operator, Value};
 use super::malformed;

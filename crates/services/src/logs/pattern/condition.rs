@@ -116,8 +116,8 @@ impl Condition {
     }
 }
 
-/// Whether `text` is `wanted`, in which an asterisk stands for any characters. Each stretch between asterisks is
-/// found as early as possible, so this never goes back.
+/// Whether `text` is `wanted`, in which an asterisk stands for any characters. Each stretch between asterisks
+/// is found as early as possible, so this never goes back.
 fn resembles(text: &str, wanted: &str) -> bool {
     let Some((head, tail)) = wanted.split_once('*') else { return text == wanted };
     let Some(mut rest) = text.strip_prefix(head) else { return false };

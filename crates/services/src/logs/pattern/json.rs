@@ -1,7 +1,7 @@
 //! Patterns over JSON events: `{ ($.level = "error" || $.level = "fatal") && $.ms > 5 }`.
 //!
-//! A selector names a member from the root on: `$.a.b`, `$.list[0].id`, `$.list[*].id` (any element), `$.['a.b']`. A
-//! comparison with a member that is not there does not hold, whatever its operator.
+//! A selector names a member from the root on: `$.a.b`, `$.list[0].id`, `$.list[*].id` (any element),
+//! `$.['a.b']`. A comparison with a member that is not there does not hold, whatever its operator.
 
 use super::condition::{Condition, Operator, Value};
 use super::malformed;

@@ -1,9 +1,9 @@
 //! Filter patterns: which log events a search, a filter or a subscription wants.
 //!
-//! Three languages share one place: terms of unstructured text (`terms.rs`), conditions on the members of a JSON
-//! event (`json.rs`, `{ $.level = "error" }`), and conditions on the columns of a line that is delimited by
-//! spaces (`columns.rs`, `[ip, user, status = 4*]`). Each may hold regular expressions between percent signs. The
-//! contract is "Filter pattern syntax" in the CloudWatch Logs user guide.
+//! Three languages share one place: terms of unstructured text (`terms.rs`), conditions on the members of a
+//! JSON event (`json.rs`, `{ $.level = "error" }`), and conditions on the columns of a line that is delimited
+//! by spaces (`columns.rs`, `[ip, user, status = 4*]`). Each may hold regular expressions between percent
+//! signs. The contract is "Filter pattern syntax" in the CloudWatch Logs user guide.
 //!
 //! Pure: a pattern is parsed once and asked about texts; nothing here knows of groups or streams.
 

@@ -1,7 +1,8 @@
 //! Patterns of unstructured text: terms that must, may or must not occur.
 //!
 //! `ERROR timeout` wants both, `?ERROR ?WARN` any, `-DEBUG` none, `"two words"` one phrase, and `%5\d\d%` a regular
-//! expression. Terms are case sensitive. Beside other terms, those with a question mark are ignored, as AWS does.
+//! expression. Terms are case sensitive. Beside other terms, those with a question mark are ignored, as AWS
+//! does.
 
 use super::{faults, malformed, regex};
 use mayfly_kernel::Fault;
