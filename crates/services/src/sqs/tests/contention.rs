@@ -11,9 +11,9 @@ const EACH: usize = 50;
 /// A receiver that finds nothing this often in a row gives up, and the test fails.
 const EMPTY_MAX: usize = 100_000;
 
-/// Sends and receives from many threads; the bodies in the order in which they were deleted.
+/// Sends and receives from many threads; the bodies in the order in which they were received.
 fn run(bench: &Bench, url: &str, group: impl Fn(usize) -> Option<String> + Sync) -> Vec<String> {
-    let deleted = Mutex::new(Vec::new());
+    let received = Mutex::new(Vec::new());
     let left = AtomicUsize::new(SENDERS * EACH);
     std::thread::scope(|scope| {
         for sender in 0..SENDERS {
@@ -35,26 +35,27 @@ fn run(bench: &Bench, url: &str, group: impl Fn(usize) -> Option<String> + Sync)
                     let got = receive(bench, url, 10);
                     empty = if got.is_empty() { empty + 1 } else { 0 };
                     for message in got {
+                        // Written down before it is deleted: from then on another may hold the next of its group.
+                        received.lock().unwrap().push(message["Body"].as_str().unwrap().to_owned());
                         delete(bench, url, &message);
                         left.fetch_sub(1, Ordering::SeqCst);
-                        deleted.lock().unwrap().push(message["Body"].as_str().unwrap().to_owned());
                     }
                 }
             });
         }
     });
-    deleted.into_inner().unwrap()
+    received.into_inner().unwrap()
 }
 
 fn check(seed: u64, queue: &str, attributes: Value, group: impl Fn(usize) -> Option<String> + Sync) -> f64 {
     let (bench, _dir) = Bench::on_disk(seed);
     let url = create(&bench, queue, attributes);
-    let deleted = run(&bench, &url, group);
-    let distinct: HashSet<&String> = deleted.iter().collect();
-    assert_eq!((deleted.len(), distinct.len()), (SENDERS * EACH, SENDERS * EACH));
+    let received = run(&bench, &url, group);
+    let distinct: HashSet<&String> = received.iter().collect();
+    assert_eq!((received.len(), distinct.len()), (SENDERS * EACH, SENDERS * EACH));
     assert_eq!(counts(&bench, &url), (0, 0, 0));
     for sender in 0..SENDERS {
-        let own: Vec<usize> = deleted
+        let own: Vec<usize> = received
             .iter()
             .filter_map(|body| body.strip_prefix(&format!("{sender}-")))
             .map(|number| number.parse().unwrap())
