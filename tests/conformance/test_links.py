@@ -59,10 +59,11 @@ def handler(event, context):
     return [both.NAME, sorted(os.listdir("/opt/data"))]
 """
     arns = [first["LayerVersionArn"], second["LayerVersionArn"]]
-    create(functions, "layered", {"app.py": code}, Layers=arns)
-    assert mayfly.invoke(functions, "layered")[1] == ["second", ["a.txt", "b.txt"]]
-    functions.update_function_configuration(FunctionName="layered", Layers=arns[::-1])
-    assert mayfly.invoke(functions, "layered")[1] == ["first", ["a.txt", "b.txt"]]
+    create(functions, "laid-over", {"app.py": code}, Layers=arns)
+    assert mayfly.invoke(functions, "laid-over")[1] == ["second", ["a.txt", "b.txt"]]
+    functions.update_function_configuration(FunctionName="laid-over", Layers=arns[::-1])
+    functions.get_waiter("function_updated_v2").wait(FunctionName="laid-over", WaiterConfig={"Delay": 1})
+    assert mayfly.invoke(functions, "laid-over")[1] == ["first", ["a.txt", "b.txt"]]
 
 
 def test_the_deprecated_invocation_wants_an_event(functions):

@@ -274,7 +274,7 @@ def test_bad_signatures_and_bad_input_get_the_documented_faults(cloud, functions
         at = url.index("X-Amz-Signature=") + len("X-Amz-Signature=")
         urllib.request.urlopen(url[:at] + ("0" if url[at] != "0" else "1") + url[at + 1 :])
     assert caught.value.code == 403
-    sqs = cloud.client("sqs")
+    absent = cloud.client("dynamodb")
     with pytest.raises(botocore.exceptions.ClientError) as caught:
-        sqs.list_queues()
+        absent.list_tables()
     assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 501
