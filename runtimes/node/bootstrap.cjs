@@ -5,19 +5,30 @@
 // Handlers, errors, the context object and log lines follow the AWS Lambda developer guide, "Building Lambda
 // functions with Node.js".
 //
-// Not here: response streaming (`awslambda.streamifyResponse` says so when it is called), limits and
-// timeouts. The last two belong to the sandbox, which sees this process only through its socket, its output
-// and its end.
+// Not here: limits and timeouts. They belong to the sandbox, which sees this process only through its socket,
+// its output and its end.
 
 const { Client } = require('./mayfly/client.cjs');
 const { patchConsole, logError, setRequestId } = require('./mayfly/console.cjs');
 const { RuntimeError, toDocument } = require('./mayfly/errors.cjs');
 const { loadHandler, setModulePaths } = require('./mayfly/handler.cjs');
-const { run } = require('./mayfly/invocation.cjs');
+const { describe, run, untilIdle } = require('./mayfly/invocation.cjs');
 
+// What `streamifyResponse` marks a handler with.
+const STREAMS = Symbol.for('aws.lambda.runtime.handler.streaming');
 const client = new Client(process.env.AWS_LAMBDA_RUNTIME_API);
 let phase = 'init';
 let requestId;
+// The answer under way, if its handler streams.
+let stream = null;
+
+// Most functions do not stream, and so do not pay for it.
+const awslambda = {
+  streamifyResponse: (...args) => require('./mayfly/streaming.cjs').streamifyResponse(...args),
+  get HttpResponseStream() {
+    return require('./mayfly/streaming.cjs').ResponseStream;
+  },
+};
 
 async function main() {
   if (process.argv[2] === '--wait') await takeAssignment();
@@ -28,7 +39,7 @@ async function main() {
     error.reason = reason;
     end(128, 'Unhandled Promise Rejection', error);
   });
-  globalThis.awslambda = { streamifyResponse: refuseStreaming };
+  globalThis.awslambda = awslambda;
   setModulePaths();
   let handler;
   try {
@@ -61,17 +72,35 @@ async function serve(handler) {
   setRequestId(requestId);
   setTraceId(headers['lambda-runtime-trace-id']);
   phase = 'running';
-  let result;
+  let answer = null;
   try {
-    result = await run(handler, headers, body);
+    if (handler[STREAMS]) await serveStream(handler, headers, body);
+    else answer = await run(handler, headers, body);
   } catch (error) {
     phase = 'answering';
     logError('Invoke Error', error);
-    await client.fail(requestId, toDocument(error));
+    await fail(toDocument(error));
     return;
   }
   phase = 'answering';
-  await client.respond(requestId, result);
+  stream = null;
+  if (answer !== null) await client.respond(requestId, answer);
+}
+
+async function serveStream(handler, headers, body) {
+  const { ResponseStream, runStreaming } = require('./mayfly/streaming.cjs');
+  const id = requestId;
+  stream = new ResponseStream((type) => client.stream(id, type), handler);
+  const context = { callbackWaitsForEmptyEventLoop: true, ...describe(headers) };
+  await untilIdle(runStreaming(handler, JSON.parse(body), context, stream));
+}
+
+/** Tells the platform of a failure, in whichever way is still open. */
+async function fail(document) {
+  const begun = stream?.begun ? stream : null;
+  stream = null;
+  if (begun) await begun.fail(document);
+  else await client.fail(requestId, document);
 }
 
 /** Reports an error that no handler's promise or callback carries, and ends: nothing is certain any more. */
@@ -83,7 +112,7 @@ async function end(status, title, error) {
   if (reporting === 'ending') return;
   try {
     if (reporting === 'init') await client.failInit(toDocument(error));
-    if (reporting === 'running') await client.fail(requestId, toDocument(error));
+    if (reporting === 'running') await fail(toDocument(error));
   } finally {
     process.exit(status);
   }
@@ -92,14 +121,6 @@ async function end(status, title, error) {
 function setTraceId(traceId) {
   if (traceId) process.env._X_AMZN_TRACE_ID = traceId;
   else delete process.env._X_AMZN_TRACE_ID;
-}
-
-function refuseStreaming() {
-  throw new RuntimeError(
-    'StreamingNotSupported',
-    'awslambda.streamifyResponse is not supported by this runtime: return the whole response, ' +
-      'or serve HTTP on $PORT with `Runtime: web`, which streams.',
-  );
 }
 
 main().catch((error) => {

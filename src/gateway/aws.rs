@@ -5,7 +5,7 @@
 
 use super::auth::{self, Credential, Payload};
 use super::bodies::{self, Intake, Source};
-use super::{Peer, Request, Response, forms, respond, stage};
+use super::{Peer, Request, Response, forms, respond, stage, streams};
 use crate::cloud::Cloud;
 use base64::Engine as _;
 use bytes::Bytes;
@@ -13,8 +13,8 @@ use http::request::Parts;
 use hyper::body::Incoming;
 use mayfly_kernel::function::Refusal;
 use mayfly_kernel::{Caller, Fault};
-use mayfly_runtime::body;
-use mayfly_services::operation::{Handler, Invoke, ServiceRef};
+use mayfly_runtime::{Body, body};
+use mayfly_services::operation::{self, Handler, Invoke, ServiceRef};
 use mayfly_services::{Content, Operation, Reply, s3};
 use mayfly_wire::checksum::Algorithm;
 use mayfly_wire::sigv4::AuthError;
@@ -35,6 +35,18 @@ pub(super) struct Exchange<'a> {
     pub(super) protocol: Protocol,
     credential: Option<Credential>,
     pub(super) request_id: String,
+}
+
+/// A reply, and what follows it if that comes only as it is made.
+struct Answer {
+    reply: Reply,
+    stream: Option<Body>,
+}
+
+impl From<Reply> for Answer {
+    fn from(reply: Reply) -> Answer {
+        Answer { reply, stream: None }
+    }
 }
 
 pub(super) async fn answer(
@@ -69,7 +81,13 @@ pub(super) async fn answer(
     let exchange = Exchange { cloud, peer, parts: &parts, path, service, protocol, credential, request_id };
     let head = parts.method == http::Method::HEAD;
     let mut response = match perform(&exchange, incoming).await {
-        Ok(reply) => respond::reply(cloud, protocol, reply, &exchange.request_id, head),
+        Ok(Answer { reply, stream }) => {
+            let response = respond::reply(cloud, protocol, reply, &exchange.request_id, head);
+            match stream {
+                Some(stream) => response.map(|_| stream),
+                None => response,
+            }
+        }
         Err(fault) => {
             let mut response = respond::fault(protocol, &fault, &exchange.request_id, &exchange.path);
             if head {
@@ -131,7 +149,7 @@ fn header<'a>(parts: &'a Parts, name: &str) -> Option<&'a str> {
     parts.headers.get(name).and_then(|value| value.to_str().ok())
 }
 
-async fn perform(exchange: &Exchange<'_>, incoming: Incoming) -> Result<Reply, Fault> {
+async fn perform(exchange: &Exchange<'_>, incoming: Incoming) -> Result<Answer, Fault> {
     let service = exchange.service;
     match exchange.protocol {
         Protocol::Json10 | Protocol::Json11 => {
@@ -140,11 +158,15 @@ async fn perform(exchange: &Exchange<'_>, incoming: Incoming) -> Result<Reply, F
             document(exchange, operation, Vec::new(), incoming).await
         }
         Protocol::Query => query(exchange, incoming).await,
-        Protocol::RestXml if forms::is_upload(exchange) => forms::upload(exchange, incoming).await,
+        Protocol::RestXml if forms::is_upload(exchange) => {
+            forms::upload(exchange, incoming).await.map(Answer::from)
+        }
         Protocol::RestJson | Protocol::RestXml => {
             let (operation, labels) = routed(exchange)?;
             match &operation.handler {
-                Handler::Upload { .. } => upload(exchange, operation, labels, incoming).await,
+                Handler::Upload { .. } => {
+                    upload(exchange, operation, labels, incoming).await.map(Answer::from)
+                }
                 Handler::View(_) | Handler::Write(_) | Handler::Poll(_) | Handler::Staged { .. } => {
                     document(exchange, operation, labels, incoming).await
                 }
@@ -180,7 +202,7 @@ async fn document(
     operation: &Operation,
     labels: Labels,
     incoming: Incoming,
-) -> Result<Reply, Fault> {
+) -> Result<Answer, Fault> {
     let body = gather(exchange, incoming).await?;
     let (caller, body) = authenticate(exchange, body)?;
     let call = call(exchange, operation.name, labels, body);
@@ -193,7 +215,7 @@ async fn gather(exchange: &Exchange<'_>, incoming: Incoming) -> Result<Bytes, Fa
 }
 
 /// In the query protocol the operation's name is in the body.
-async fn query(exchange: &Exchange<'_>, incoming: Incoming) -> Result<Reply, Fault> {
+async fn query(exchange: &Exchange<'_>, incoming: Incoming) -> Result<Answer, Fault> {
     let body = gather(exchange, incoming).await?;
     let (caller, body) = authenticate(exchange, body)?;
     let mut pairs = parse_query(exchange.parts.uri.query().unwrap_or_default());
@@ -267,7 +289,7 @@ async fn run(
     operation: &Operation,
     caller: &Caller,
     call: &Call,
-) -> Result<Reply, Fault> {
+) -> Result<Answer, Fault> {
     let (cloud, id) = (exchange.cloud, exchange.request_id.as_str());
     let reply = match &operation.handler {
         Handler::View(run) => cloud.runner.view(caller, id, |cx| run(cx, call))?,
@@ -286,25 +308,37 @@ async fn run(
     };
     match reply.content {
         Content::Invoke(invoke) => invoked(cloud, *invoke).await,
-        Content::Empty | Content::Bytes(_) | Content::Pieces(_) => Ok(reply),
+        Content::Empty | Content::Bytes(_) | Content::Pieces(_) => Ok(reply.into()),
     }
 }
 
 /// Runs a function for a caller who waits, and tells the outcome as the Invoke API does.
-async fn invoked(cloud: &Cloud, invoke: Invoke) -> Result<Reply, Fault> {
+async fn invoked(cloud: &Cloud, invoke: Invoke) -> Result<Answer, Fault> {
     let label = invoke.version.label.clone();
     let version = Arc::new(invoke.version);
+    match invoke.answer {
+        operation::Answer::Whole => {}
+        operation::Answer::Stream => {
+            let answer = cloud.host().invoke_streaming(version, invoke.invocation).await;
+            let answer = answer.map_err(|refusal| refused(&refusal))?;
+            let reply = Reply::status(200)
+                .header("x-amz-executed-version", label)
+                .header("content-type", streams::CONTENT_TYPE);
+            return Ok(Answer { reply, stream: Some(streams::events(answer, invoke.log_tail)) });
+        }
+    }
     let outcome =
         cloud.host().invoke(version, invoke.invocation).await.map_err(|refusal| refused(&refusal))?;
     let tail = invoke.log_tail.then(|| base64::engine::general_purpose::STANDARD.encode(&outcome.log_tail));
     let reply =
         Reply::status(200).header("x-amz-executed-version", label).header_opt("x-amz-log-result", tail);
-    Ok(match outcome.result {
+    let reply = match outcome.result {
         Ok(payload) => reply.body("application/json", payload),
         Err(error) => {
             reply.header("x-amz-function-error", "Unhandled").body("application/json", error.payload)
         }
-    })
+    };
+    Ok(reply.into())
 }
 
 /// A node that was full for as long as an event may wait is likely to be so for a while.

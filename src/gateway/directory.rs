@@ -39,6 +39,8 @@ pub(super) struct Endpoint {
     pub(super) invoked_arn: String,
     /// The payload format.
     pub(super) format: String,
+    /// The answer goes on as the function writes it.
+    pub(super) streams: bool,
     /// `None`: as long as the function itself may take.
     pub(super) timeout: Option<Duration>,
     pub(super) account: String,
@@ -116,6 +118,7 @@ fn read_url(cloud: &Cloud, id: &str, request_id: &str) -> Result<Option<Url>, Fa
         auth: target.auth,
         cors: target.cors.map(cors_of),
         endpoint: Arc::new(Endpoint {
+            streams: target.streams,
             timeout: None,
             account: target.choice.main().function.account.clone(),
             choice: target.choice,
@@ -180,6 +183,7 @@ impl Api {
                 choice,
                 invoked_arn: target.function.clone(),
                 format: target.payload_format_version.clone(),
+                streams: false,
                 timeout: Some(Duration::from_millis(target.timeout_ms)),
                 account: self.compiled.account.clone(),
                 route_key: target.route_key.clone(),

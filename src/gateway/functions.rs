@@ -4,7 +4,7 @@
 //! and both bodies stream through.
 
 use super::directory::Endpoint;
-use super::{Request, Response, auth, bodies, boxed, idle, respond, source};
+use super::{Request, Response, auth, bodies, boxed, idle, respond, source, streams};
 use crate::cloud::Cloud;
 use bytes::Bytes;
 use http::header::{
@@ -267,6 +267,15 @@ async fn call(exchange: &Exchange<'_>, version: Arc<Version>, parts: &Parts, tak
         trace_id: None,
         depth: 0,
     };
+    if exchange.endpoint.streams {
+        return match cloud.host().invoke_streaming(version, invocation).await {
+            Err(refusal) => refused(&refusal),
+            Ok(answer) => match streams::http(answer).await {
+                Some((head, body)) => write(head).map(|_| body),
+                None => plain(502, "Internal Server Error"),
+            },
+        };
+    }
     let invoked = cloud.host().invoke(version, invocation);
     let invoked = match exchange.endpoint.timeout {
         // The function's own timeout counts from when it has been initialised.

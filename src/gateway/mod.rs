@@ -17,6 +17,7 @@ mod packages;
 mod respond;
 mod source;
 mod stage;
+mod streams;
 
 use crate::cloud::Cloud;
 use http_body_util::BodyExt as _;

@@ -4,6 +4,7 @@ It hands out the events that a test gives it and records what comes back, so tha
 driven through the same door as on the platform. Standard library only.
 """
 
+import http.client
 import json
 import os
 import queue
@@ -57,17 +58,29 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self):
         api = self.server.api
-        body = self.rfile.read(int(self.headers["Content-Length"]))
+        body, trailers = self.body()
         parts = self.path[len(PREFIX) :].split("/")
         if self.path == PREFIX + "init/error":
             outcome = Outcome("init-error", None, dict(self.headers), body)
         else:
-            outcome = Outcome(parts[2], parts[1], dict(self.headers), body)
+            outcome = Outcome(parts[2], parts[1], {**self.headers, **trailers}, body)
         status = api.refuse.pop(0) if api.refuse else 202
         if api.drop_after_post:
             self.close_connection = True
         self.answer(status, b'{"status":"OK"}\n')
         api.outcomes.put(outcome)
+
+    def body(self):
+        """The body, in either framing, and its trailers."""
+        if "Content-Length" in self.headers:
+            return self.rfile.read(int(self.headers["Content-Length"])), {}
+        body, size = b"", None
+        while size != 0:
+            size = int(self.rfile.readline(), 16)
+            body += self.rfile.read(size)
+            if size:
+                self.rfile.readline()
+        return body, dict(http.client.parse_headers(self.rfile))
 
     def answer(self, status, body, headers=()):
         self.send_response(status)

@@ -1,5 +1,6 @@
 """The Node.js client. MAYFLY_TEST_NODE names another interpreter than the `node` of the path."""
 
+import base64
 import json
 import os
 import shutil
@@ -207,10 +208,33 @@ exports.handler = () => {
         error = self.init_error("throw new TypeError('no setting')")
         self.assertEqual((error["errorType"], error["errorMessage"]), ("TypeError", "no setting"))
 
-    def test_streaming_is_refused_clearly(self):
-        error = self.init_error("exports.handler = awslambda.streamifyResponse(async () => {})")
-        self.assertEqual(error["errorType"], "Runtime.StreamingNotSupported")
-        self.assertIn("awslambda.streamifyResponse is not supported", error["errorMessage"])
+    def test_a_handler_that_streams(self):
+        code = """
+exports.handler = awslambda.streamifyResponse(async (event, stream, context) => {
+  if (event.type) stream.setContentType(event.type);
+  if (event.page) stream = awslambda.HttpResponseStream.from(stream, { statusCode: 204 });
+  if (event.early) throw new RangeError('early');
+  await new Promise((resolve) => stream.write(context.awsRequestId, resolve));
+  if (event.late) throw new RangeError('late');
+  stream.end('.');
+});"""
+        f = self.start(code)
+        for _ in range(2):
+            request_id = f.send({"type": "text/plain"})
+            outcome = f.outcome()
+            self.assertEqual((outcome.kind, outcome.body), ("response", f"{request_id}.".encode()))
+            self.assertEqual(outcome.headers["Lambda-Runtime-Function-Response-Mode"], "streaming")
+            self.assertEqual(outcome.headers["Content-Type"], "text/plain")
+        page = f.invoke({"page": True})
+        self.assertEqual(page.headers["Content-Type"], "application/vnd.awslambda.http-integration-response")
+        self.assertTrue(page.body.startswith(b'{"statusCode":204}' + bytes(8)), page)
+        early = f.invoke({"early": True})
+        self.assertEqual((early.kind, early.json["errorMessage"]), ("error", "early"))
+        late = f.invoke({"late": True})
+        self.assertEqual(late.headers["Lambda-Runtime-Function-Error-Type"], "RangeError")
+        told = json.loads(base64.b64decode(late.headers["Lambda-Runtime-Function-Error-Body"]))
+        self.assertEqual((told["errorMessage"], told["errorType"]), ("late", "RangeError"))
+        self.assertEqual(f.invoke({}).kind, "response", "the process serves on")
 
     def test_a_result_that_is_not_json(self):
         f = self.start("exports.handler = async () => { const a = []; a.push(a); return a; }")

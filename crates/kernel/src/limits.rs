@@ -36,6 +36,8 @@ pub struct Limits {
     pub prewarmed_instances: usize,
     pub invoke_request_bytes: u64,
     pub invoke_response_bytes: u64,
+    /// An answer that streams.
+    pub stream_response_bytes: u64,
     pub async_event_bytes: u64,
     /// A zip archive sent inside CreateFunction or UpdateFunctionCode.
     pub package_zip_bytes: u64,
@@ -102,6 +104,7 @@ impl Default for Limits {
             prewarmed_instances: 4,
             invoke_request_bytes: 6 * MIB,
             invoke_response_bytes: 6 * MIB,
+            stream_response_bytes: 200 * MIB,
             async_event_bytes: MIB,
             package_zip_bytes: 50 * MIB,
             package_unpacked_bytes: 250 * MIB,

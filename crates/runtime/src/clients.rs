@@ -10,7 +10,7 @@ macro_rules! client {
     };
 }
 
-const CLIENTS: [(&str, &str); 19] = [
+const CLIENTS: [(&str, &str); 20] = [
     client!("java/src/mayfly/Binder.java"),
     client!("java/src/mayfly/Bootstrap.java"),
     client!("java/src/mayfly/Client.java"),
@@ -23,6 +23,7 @@ const CLIENTS: [(&str, &str); 19] = [
     client!("node/mayfly/errors.cjs"),
     client!("node/mayfly/handler.cjs"),
     client!("node/mayfly/invocation.cjs"),
+    client!("node/mayfly/streaming.cjs"),
     client!("python/bootstrap.py"),
     client!("python/mayfly_runtime/__init__.py"),
     client!("python/mayfly_runtime/client.py"),

@@ -13,6 +13,7 @@ use crate::pool::Pooled;
 use crate::prewarm::Prewarmed;
 use crate::runtime_api::{Api, Call, Work};
 use crate::sandbox::{Doors, End, Launcher, Sandbox};
+use crate::stream::Sink;
 use mayfly_kernel::function::{FunctionError, Runtime, Version};
 use mayfly_kernel::{Limits, Time};
 use std::collections::BTreeMap;
@@ -132,7 +133,7 @@ impl Instance {
             }
         };
         let Doors { runtime_api, platform: door, log: output } = doors;
-        let (api, calls) = Api::new(limits.invoke_response_bytes, assignment);
+        let (api, calls) = Api::new(limits, assignment);
         let pipe = Arc::new(LogPipe::new(output, log.clone()).map_err(|error| error.to_string())?);
         let mut tasks = JoinSet::new();
         tasks.spawn(api.clone().serve(runtime_api, first));
@@ -163,7 +164,7 @@ impl Instance {
             match self.call(deadline).await? {
                 Call::Next(sender) => self.waiting = Some(sender),
                 Call::InitError(error) => return Err(Broken::InitError(error)),
-                Call::Response(_) | Call::TooLarge(_) | Call::Error(_) => {}
+                Call::Response(_) | Call::Error(_) => {}
             }
         }
         Ok(())
@@ -181,14 +182,15 @@ impl Instance {
         Ok(())
     }
 
-    /// One event and its answer.
+    /// One event and its answer, which goes into the sink if there is one.
     pub(crate) async fn handle(
         &mut self,
         work: Work,
+        sink: Option<Sink>,
         within: Duration,
     ) -> Result<Result<Vec<u8>, FunctionError>, Broken> {
         let deadline = Instant::now() + within;
-        self.api.expect(&work.request_id);
+        self.api.expect(&work.request_id, sink);
         self.depth.store(work.depth + 1, Ordering::Relaxed);
         let mut work = Some(work);
         if let Some(sender) = self.waiting.take() {
@@ -202,7 +204,6 @@ impl Instance {
                     None => self.waiting = Some(sender),
                 },
                 Call::Response(bytes) => return Ok(Ok(bytes.to_vec())),
-                Call::TooLarge(length) => return Ok(Err(too_large(length))),
                 Call::Error(error) => return Ok(Err(error)),
                 Call::InitError(error) => return Err(Broken::InitError(error)),
             }
@@ -272,9 +273,11 @@ async fn welcome(
     }
 }
 
-pub(crate) fn too_large(length: u64) -> FunctionError {
+pub(crate) fn too_large(length: u64, limit: u64) -> FunctionError {
+    // AWS names a little more than it documents, and so much room does it leave for what is around a payload.
+    let told = if limit == 6 * MIB { limit + 100 } else { limit };
     let text = format!(
-        "Response payload size ({length} bytes) exceeded maximum allowed payload size (6291556 bytes)."
+        "Response payload size ({length} bytes) exceeded maximum allowed payload size ({told} bytes)."
     );
     error("Function.ResponseSizeTooLarge", &text)
 }

@@ -24,6 +24,7 @@ mod readiness;
 mod runtime_api;
 mod sandbox;
 mod start;
+mod stream;
 pub mod wasm;
 mod web;
 
@@ -38,3 +39,4 @@ pub use memory::hold_little_memory;
 pub use package::{PackageError, PackageInfo, inspect_package};
 pub use platform::{Platform, SessionCredentials};
 pub use pool::Standing;
+pub use stream::Answer;

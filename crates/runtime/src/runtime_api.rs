@@ -2,16 +2,22 @@
 //!
 //! The contract is AWS's page "Using the Lambda runtime API". The instance's driver sees it as a stream of
 //! [`Call`]s; who may speak, and when, is the driver's to say.
-//! Not here: the extensions API, and streamed responses, which are gathered like any other.
+//! A response that the runtime streams goes on as it comes if the invocation's caller takes it so, and is
+//! gathered like any other if not.
+//! Not here: the extensions API.
 
 use crate::body::{Body, full};
+use crate::instance::{error, too_large};
+use crate::stream::Sink;
+use base64::Engine as _;
 use bytes::{Bytes, BytesMut};
-use http::{Method, Request, Response, StatusCode};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use mayfly_kernel::Limits;
 use mayfly_kernel::function::FunctionError;
 use parking_lot::Mutex;
 use std::convert::Infallible;
@@ -35,9 +41,8 @@ pub(crate) struct Work {
 pub(crate) enum Call {
     /// It wants an event, and so has initialised.
     Next(oneshot::Sender<Work>),
+    /// Empty if it went to the invocation's sink.
     Response(Bytes),
-    /// The response was longer than may be; its length.
-    TooLarge(u64),
     Error(FunctionError),
     InitError(FunctionError),
 }
@@ -47,24 +52,40 @@ pub(crate) enum Call {
 pub(crate) struct Api {
     calls: mpsc::Sender<Call>,
     /// The invocation that may be answered now.
-    current: Arc<Mutex<Option<String>>>,
-    response_limit: u64,
+    current: Arc<Mutex<Option<Expected>>>,
+    limits: ResponseLimits,
     /// The environment, as JSON, for a runtime that started without one.
     assignment: Option<Bytes>,
 }
 
+#[derive(Clone, Copy)]
+struct ResponseLimits {
+    whole: u64,
+    streamed: u64,
+}
+
+struct Expected {
+    request_id: String,
+    /// Where the answer goes as it comes, if its caller reads it so.
+    sink: Option<Sink>,
+}
+
+/// What a response that streams may take of memory while it passes through: the most that is read at once.
+const READ_BYTES: usize = 64 * 1024;
 /// A runtime needs one connection, an odd one a few more.
 const CONNECTIONS: usize = 32;
 
 impl Api {
-    pub(crate) fn new(response_limit: u64, assignment: Option<Bytes>) -> (Api, mpsc::Receiver<Call>) {
+    pub(crate) fn new(limits: &Limits, assignment: Option<Bytes>) -> (Api, mpsc::Receiver<Call>) {
         let (calls, receiver) = mpsc::channel(4);
-        (Api { calls, current: Arc::default(), response_limit, assignment }, receiver)
+        let limits =
+            ResponseLimits { whole: limits.invoke_response_bytes, streamed: limits.stream_response_bytes };
+        (Api { calls, current: Arc::default(), limits, assignment }, receiver)
     }
 
     /// From now on the answer to this invocation is taken, once.
-    pub(crate) fn expect(&self, request_id: &str) {
-        *self.current.lock() = Some(request_id.to_owned());
+    pub(crate) fn expect(&self, request_id: &str, sink: Option<Sink>) {
+        *self.current.lock() = Some(Expected { request_id: request_id.to_owned(), sink });
     }
 
     /// `first` is a connection that came before it was known whose it would be.
@@ -89,7 +110,9 @@ impl Api {
             async move { Ok::<_, Infallible>(api.answer(request).await) }
         });
         // A connection that breaks is the runtime's affair: it connects again or exits.
-        let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+        let mut server = http1::Builder::new();
+        server.max_buf_size(READ_BYTES);
+        let _ = server.serve_connection(TokioIo::new(stream), service).await;
     }
 
     async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
@@ -106,21 +129,14 @@ impl Api {
                 self.tell(Call::InitError(error)).await
             }
             (&Method::POST, ["invocation", id, what @ ("response" | "error")]) => {
-                if !self.take_current(id) {
-                    return refuse(StatusCode::BAD_REQUEST, "InvalidRequestID", "Invalid request ID");
-                }
-                let call = if *what == "error" {
-                    Call::Error(self.function_error(request).await)
-                } else {
-                    match gather(request.into_body(), self.response_limit).await {
-                        Gathered::All(body) => Call::Response(body),
-                        Gathered::TooLarge(length) => Call::TooLarge(length),
-                        Gathered::Broken => {
-                            return refuse(StatusCode::BAD_REQUEST, "InvalidRequest", "Broken body");
-                        }
+                match (self.take_current(id), *what) {
+                    (None, _) => refuse(StatusCode::BAD_REQUEST, "InvalidRequestID", "Invalid request ID"),
+                    (Some(_), "error") => {
+                        let error = self.function_error(request).await;
+                        self.tell(Call::Error(error)).await
                     }
-                };
-                self.tell(call).await
+                    (Some(expected), _) => self.response(expected, request).await,
+                }
             }
             _ => refuse(StatusCode::NOT_FOUND, "NotFound", "No such operation of the Runtime API"),
         }
@@ -151,13 +167,45 @@ impl Api {
             .unwrap_or_else(|_| refuse(StatusCode::INTERNAL_SERVER_ERROR, "InvalidHeader", "Invalid header"))
     }
 
-    fn take_current(&self, id: &str) -> bool {
-        let mut current = self.current.lock();
-        let fits = current.as_deref() == Some(id);
-        if fits {
-            *current = None;
+    fn take_current(&self, id: &str) -> Option<Expected> {
+        self.current.lock().take_if(|expected| expected.request_id == id)
+    }
+
+    async fn response(&self, expected: Expected, request: Request<Incoming>) -> Response<Body> {
+        let header = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
+        let content_type = header("content-type").unwrap_or("application/octet-stream").to_owned();
+        let streams = match header("lambda-runtime-function-response-mode") {
+            None => false,
+            Some(mode) if mode.eq_ignore_ascii_case("streaming") => true,
+            Some(mode) => {
+                let (kind, text) = ("Runtime.InvalidResponseModeHeader", format!("Invalid mode: {mode}"));
+                let _ = self.calls.send(Call::Error(error(kind, &text))).await;
+                return refuse(StatusCode::BAD_REQUEST, kind, &text);
+            }
+        };
+        let sink = expected.sink;
+        let relay = sink.as_ref().filter(|_| streams);
+        let limit = if relay.is_some() { self.limits.streamed } else { self.limits.whole };
+        if let Some(relay) = relay {
+            relay.begin(&content_type);
         }
-        fits
+        let call = match take_in(request.into_body(), limit, relay).await {
+            Taken::All(body) => match &sink {
+                Some(sink) if !streams => {
+                    sink.begin(&content_type);
+                    sink.send(body).await;
+                    Call::Response(Bytes::new())
+                }
+                Some(_) | None => Call::Response(body),
+            },
+            Taken::TooLarge(length) => Call::Error(too_large(length, limit)),
+            Taken::Failed(error) => Call::Error(error),
+            Taken::Broken if streams => {
+                Call::Error(error("Runtime.TruncatedResponse", "The response ended before it was whole"))
+            }
+            Taken::Broken => return refuse(StatusCode::BAD_REQUEST, "InvalidRequest", "Broken body"),
+        };
+        self.tell(call).await
     }
 
     async fn tell(&self, call: Call) -> Response<Body> {
@@ -170,37 +218,64 @@ impl Api {
     async fn function_error(&self, request: Request<Incoming>) -> FunctionError {
         let header = request.headers().get("lambda-runtime-function-error-type");
         let header = header.and_then(|value| value.to_str().ok()).map(str::to_owned);
-        let payload = match gather(request.into_body(), self.response_limit).await {
-            Gathered::All(body) => body.to_vec(),
-            Gathered::TooLarge(_) | Gathered::Broken => b"{}".to_vec(),
+        let payload = match take_in(request.into_body(), self.limits.whole, None).await {
+            Taken::All(body) => body.to_vec(),
+            Taken::TooLarge(_) | Taken::Failed(_) | Taken::Broken => b"{}".to_vec(),
         };
-        let document: Option<serde_json::Value> = serde_json::from_slice(&payload).ok();
-        let named = document.as_ref().and_then(|document| document["errorType"].as_str()).map(str::to_owned);
-        FunctionError { error_type: named.or(header).unwrap_or_else(|| "Unknown".into()), payload }
+        failure(header, payload)
     }
 }
 
-enum Gathered {
+/// A function's error from its document, and from the header that names its type if that does not.
+fn failure(header: Option<String>, payload: Vec<u8>) -> FunctionError {
+    let document: Option<serde_json::Value> = serde_json::from_slice(&payload).ok();
+    let named = document.as_ref().and_then(|document| document["errorType"].as_str()).map(str::to_owned);
+    FunctionError { error_type: named.or(header).unwrap_or_else(|| "Unknown".into()), payload }
+}
+
+/// The error that the trailers of a response tell of, its document in base64.
+fn failure_in(trailers: &HeaderMap) -> Option<FunctionError> {
+    let text = |name| trailers.get(name).and_then(|value| value.to_str().ok());
+    let kind = text("lambda-runtime-function-error-type");
+    let body = text("lambda-runtime-function-error-body");
+    if kind.is_none() && body.is_none() {
+        return None;
+    }
+    let decoded = body.and_then(|body| base64::engine::general_purpose::STANDARD.decode(body).ok());
+    Some(failure(kind.map(str::to_owned), decoded.unwrap_or_else(|| b"{}".to_vec())))
+}
+
+enum Taken {
+    /// Empty if there was a sink.
     All(Bytes),
     TooLarge(u64),
+    /// The trailers say that the function failed.
+    Failed(FunctionError),
     Broken,
 }
 
-/// Reads a body to its end, but keeps no more than `limit` bytes of it.
-async fn gather(mut body: Incoming, limit: u64) -> Gathered {
-    let mut kept = BytesMut::new();
-    let mut length = 0_u64;
+/// Reads a body to its end, into the sink or memory, but keeps or passes on no more than `limit` bytes of it.
+async fn take_in(mut body: Incoming, limit: u64, sink: Option<&Sink>) -> Taken {
+    let (mut kept, mut length, mut failure) = (BytesMut::new(), 0_u64, None);
     while let Some(frame) = body.frame().await {
-        let Ok(frame) = frame else { return Gathered::Broken };
-        let Ok(data) = frame.into_data() else { continue };
-        length += data.len() as u64;
-        if length <= limit {
-            kept.extend_from_slice(&data);
-        } else {
-            kept = BytesMut::new();
+        let Ok(frame) = frame else { return Taken::Broken };
+        match frame.into_data() {
+            Ok(data) => {
+                length += data.len() as u64;
+                match sink {
+                    _ if length > limit => kept = BytesMut::new(),
+                    Some(sink) => sink.send(data).await,
+                    None => kept.extend_from_slice(&data),
+                }
+            }
+            Err(frame) => failure = frame.trailers_ref().and_then(failure_in),
         }
     }
-    if length <= limit { Gathered::All(kept.freeze()) } else { Gathered::TooLarge(length) }
+    match failure {
+        Some(error) => Taken::Failed(error),
+        None if length > limit => Taken::TooLarge(length),
+        None => Taken::All(kept.freeze()),
+    }
 }
 
 fn refuse(status: StatusCode, kind: &str, message: &str) -> Response<Body> {

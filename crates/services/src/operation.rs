@@ -52,6 +52,15 @@ pub struct Invoke {
     pub invocation: Invocation,
     /// The caller asked for the end of the log (`X-Amz-Log-Type: Tail`).
     pub log_tail: bool,
+    pub answer: Answer,
+}
+
+/// How a caller wants the result of an invocation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    Whole,
+    /// As it comes, in an event stream.
+    Stream,
 }
 
 impl Reply {

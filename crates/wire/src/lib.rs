@@ -5,12 +5,12 @@
 //! goes out takes the same way back. So a rule such as "an absent member is not written" is said once, not
 //! once per protocol.
 //!
-//! Not here: sockets, bodies that stream (only the sans-IO [`sigv4::ChunkDecoder`]), names of operations, and
-//! event-stream framing.
+//! Not here: sockets, bodies that stream (only the sans-IO [`sigv4::ChunkDecoder`]), and names of operations.
 
 pub mod call;
 pub mod checksum;
 pub mod dialect;
+pub mod event_stream;
 mod fault;
 mod form;
 pub mod form_data;

@@ -8,6 +8,8 @@
 const net = require('net');
 
 const HEAD_END = Buffer.from('\r\n\r\n');
+const TRAILER_LINES = 20;
+const TRAILER_TEXT = 2048;
 
 class Client {
   #host;
@@ -49,6 +51,41 @@ class Client {
     return this.#post(`invocation/${requestId}/error`, errorHeaders(document), JSON.stringify(document));
   }
 
+  /**
+   * Begins an answer of unknown length: `write` pieces of it, then `end` it, with a document if it failed.
+   * Between its pieces it keeps the event loop alive no more than the function itself does.
+   */
+  stream(requestId, contentType) {
+    const headers =
+      `Content-Type: ${contentType}\r\nLambda-Runtime-Function-Response-Mode: streaming\r\n` +
+      'Transfer-Encoding: chunked\r\nTrailer: Lambda-Runtime-Function-Error-Type, ' +
+      'Lambda-Runtime-Function-Error-Body\r\n';
+    const path = `invocation/${requestId}/response`;
+    const answer = this.#attempt(this.#head('POST', path, headers), null);
+    // Whoever ends the stream hears of it; until then it is no unhandled rejection.
+    answer.catch(() => {});
+    this.#socket.unref();
+    const send = (pieces, done) => {
+      const socket = this.#socket;
+      if (!socket) return done(new Error('the platform closed the connection'));
+      socket.cork();
+      pieces.forEach((piece, index) => socket.write(piece, index === pieces.length - 1 ? done : undefined));
+      socket.uncork();
+    };
+    return {
+      write: (chunk, done) => {
+        // A chunk of no length would be the end.
+        if (chunk.length === 0) return done();
+        send([`${chunk.length.toString(16)}\r\n`, chunk, '\r\n'], done);
+      },
+      end: async (document) => {
+        this.#socket?.ref();
+        send([`0\r\n${document ? errorTrailers(document) : ''}\r\n`], () => {});
+        complain(path, await answer);
+      },
+    };
+  }
+
   failInit(document) {
     return this.#post('init/error', errorHeaders(document), JSON.stringify(document));
   }
@@ -56,18 +93,19 @@ class Client {
   async #post(path, headers, text) {
     const body = Buffer.from(text);
     const length = `Content-Length: ${body.length}\r\n`;
-    const answer = await this.#exchange('POST', path, headers + length, body);
-    // 413 says that the result is too large, and the platform has already told the caller so.
-    if (answer.status >= 300 && answer.status !== 413) {
-      console.error(`The platform answered ${answer.status} to ${path}: ${answer.body}`);
-    }
+    complain(path, await this.#exchange('POST', path, headers + length, body));
+  }
+
+  #head(method, path, headers) {
+    const agent = `mayfly-node/${process.versions.node}`;
+    return (
+      `${method} /2018-06-01/runtime/${path} HTTP/1.1\r\nHost: ${this.#address}\r\n` +
+      `User-Agent: ${agent}\r\n${headers}\r\n`
+    );
   }
 
   async #exchange(method, path, headers, body) {
-    const agent = `mayfly-node/${process.versions.node}`;
-    const head =
-      `${method} /2018-06-01/runtime/${path} HTTP/1.1\r\nHost: ${this.#address}\r\n` +
-      `User-Agent: ${agent}\r\n${headers}\r\n`;
+    const head = this.#head(method, path, headers);
     const kept = this.#socket !== null;
     try {
       return await this.#attempt(head, body);
@@ -144,10 +182,29 @@ function parseHead(text) {
   return { status: Number(first.split(' ')[1]), headers, body: null };
 }
 
+function complain(path, answer) {
+  // 413 says that the result is too large, and the platform has already told the caller so.
+  if (answer.status >= 300 && answer.status !== 413) {
+    console.error(`The platform answered ${answer.status} to ${path}: ${answer.body}`);
+  }
+}
+
 function errorHeaders(document) {
+  return `Content-Type: application/json\r\n${errorType(document)}`;
+}
+
+function errorType(document) {
   // A class name may hold any letter, a header may not.
   const kind = String(document.errorType).replace(/[^\x20-\x7e]/g, '?');
-  return `Content-Type: application/json\r\nLambda-Runtime-Function-Error-Type: ${kind}\r\n`;
+  return `Lambda-Runtime-Function-Error-Type: ${kind}\r\n`;
+}
+
+/** Trailers have a limited size, and what says least is the end of a stack. */
+function errorTrailers(document) {
+  const told = { ...document, trace: document.trace?.slice(0, TRAILER_LINES) };
+  told.errorMessage = String(told.errorMessage).slice(0, TRAILER_TEXT);
+  const body = Buffer.from(JSON.stringify(told)).toString('base64');
+  return `${errorType(document)}Lambda-Runtime-Function-Error-Body: ${body}\r\n`;
 }
 
 module.exports = { Client };

@@ -30,6 +30,18 @@ async function run(handler, headers, body) {
   }
 }
 
+/** Does `work`, unless the function has nothing left to wait for before that is done. */
+async function untilIdle(work) {
+  const idle = new Promise((_, reject) => {
+    whenIdle = () => reject(new RuntimeError('NodeJsExit', NEVER_SETTLED));
+  });
+  try {
+    await Promise.race([work, idle]);
+  } finally {
+    whenIdle = null;
+  }
+}
+
 function start(handler, headers, body, resolve, reject) {
   let waits = true;
   let finished = false;
@@ -99,4 +111,4 @@ function parseHeader(header) {
   return header ? JSON.parse(Buffer.from(header, 'latin1').toString()) : undefined;
 }
 
-module.exports = { run };
+module.exports = { describe, run, untilIdle };

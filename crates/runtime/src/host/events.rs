@@ -7,6 +7,7 @@ use crate::body::{self, Body};
 use crate::instance::{error, explain, too_large};
 use crate::pool::Denied;
 use crate::runtime_api::Work;
+use crate::stream::Sink;
 use http_body_util::BodyExt as _;
 use mayfly_kernel::function::{FunctionError, Invocation, Outcome, Refusal, Report, Version};
 use std::sync::Arc;
@@ -18,6 +19,7 @@ impl Inner {
         version: Arc<Version>,
         invocation: Invocation,
         permit: Permit,
+        sink: Option<Sink>,
     ) -> Result<Outcome, Refusal> {
         let asked = Instant::now();
         let id = invocation.request_id.clone();
@@ -35,7 +37,7 @@ impl Inner {
         let timeout = Duration::from_millis(version.timeout_ms);
         let answered = match made.initialised {
             Err(broken) => Err(broken),
-            Ok(()) => instance.handle(self.work(&version, invocation, timeout), timeout).await,
+            Ok(()) => instance.handle(self.work(&version, invocation, timeout), sink, timeout).await,
         };
         let ran = course.elapsed();
         instance.catch_up();
@@ -88,6 +90,7 @@ impl Host {
         &self,
         version: Arc<Version>,
         invocation: Invocation,
+        sink: Option<Sink>,
     ) -> Result<Outcome, Refusal> {
         let started = self.inner.clock.now();
         let began = Instant::now();
@@ -107,29 +110,48 @@ impl Host {
                 Err(error("Sandbox.Timedout", &text))
             }
             Err(FetchError::BadGateway(text)) => Err(error("Runtime.InvalidResponse", &text)),
-            Ok(response) => self.result_of(response).await,
+            Ok(response) => self.result_of(response, sink).await,
         };
         let duration_us = micros(began.elapsed());
         let report = Report { started, duration_us, ..Report::default() };
         Ok(Outcome { result, log_tail: Vec::new(), report })
     }
 
-    async fn result_of(&self, response: http::Response<Body>) -> Result<Vec<u8>, FunctionError> {
-        let status = response.status();
-        let (mut body, mut bytes) = (response.into_body(), Vec::new());
+    async fn result_of(
+        &self,
+        response: http::Response<Body>,
+        sink: Option<Sink>,
+    ) -> Result<Vec<u8>, FunctionError> {
+        let (parts, mut body) = response.into_parts();
+        let failed = parts.status.is_server_error();
+        // An error is told at the end, whichever way the answer goes.
+        let sink = sink.filter(|_| !failed);
+        let limits = &self.inner.limits;
+        let limit = match &sink {
+            None => limits.invoke_response_bytes,
+            Some(sink) => {
+                let kind = parts.headers.get(http::header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+                sink.begin(kind.unwrap_or("application/octet-stream"));
+                limits.stream_response_bytes
+            }
+        };
+        let (mut bytes, mut length) = (Vec::new(), 0);
         while let Some(frame) = body.frame().await {
             let frame = frame.map_err(|cause| error("Function.ResponseInvalid", &cause.to_string()))?;
-            if let Ok(data) = frame.into_data() {
-                bytes.extend_from_slice(&data);
+            let Ok(data) = frame.into_data() else { continue };
+            length += data.len() as u64;
+            if length > limit {
+                return Err(too_large(length, limit));
             }
-            if bytes.len() as u64 > self.inner.limits.invoke_response_bytes {
-                return Err(too_large(bytes.len() as u64));
+            match &sink {
+                None => bytes.extend_from_slice(&data),
+                Some(sink) => sink.send(data).await,
             }
         }
-        match status.is_server_error() {
+        match failed {
             false => Ok(bytes),
             true => {
-                let text = String::from_utf8_lossy(&bytes);
+                let (status, text) = (parts.status, String::from_utf8_lossy(&bytes));
                 Err(error("Function.HttpError", &format!("the function answered {status}: {text}")))
             }
         }

@@ -18,6 +18,7 @@ use crate::platform::Platform;
 use crate::pool::{self, Standing};
 use crate::sandbox::Launcher;
 use crate::start::Starter;
+use crate::stream::{self, Answer};
 use crate::wasm;
 use mayfly_kernel::function::{FunctionError, Invocation, Outcome, Refusal, Runtime, Version};
 use mayfly_kernel::{Clock, Limits};
@@ -173,12 +174,30 @@ impl Host {
     /// dropped.
     pub async fn invoke(&self, version: Arc<Version>, invocation: Invocation) -> Result<Outcome, Refusal> {
         if version.runtime.speaks_http() {
-            return self.invoke_by_http(version, invocation).await;
+            return self.invoke_by_http(version, invocation, None).await;
         }
         let permit = self.inner.pool.admit(&version)?;
         self.inner.invocations.fetch_add(1, Ordering::Relaxed);
-        let run = self.inner.clone().run(version, invocation, permit);
+        let run = self.inner.clone().run(version, invocation, permit, None);
         tokio::spawn(run).await.unwrap_or_else(|failed| Err(Refusal::Unrunnable(failed.to_string())))
+    }
+
+    /// Runs one event, and comes back when its answer begins. The invocation runs to its end, read or not.
+    pub async fn invoke_streaming(
+        &self,
+        version: Arc<Version>,
+        invocation: Invocation,
+    ) -> Result<Answer, Refusal> {
+        let (sink, source) = stream::pipe();
+        if version.runtime.speaks_http() {
+            let host = self.clone();
+            let run = async move { host.invoke_by_http(version, invocation, Some(sink)).await };
+            return source.answer(tokio::spawn(run)).await;
+        }
+        let permit = self.inner.pool.admit(&version)?;
+        self.inner.invocations.fetch_add(1, Ordering::Relaxed);
+        let run = self.inner.clone().run(version, invocation, permit, Some(sink));
+        source.answer(tokio::spawn(run)).await
     }
 
     /// Passes one HTTP request to a function that speaks HTTP; both bodies stream.

@@ -245,6 +245,25 @@ pub fn answer(version: &str, payload: &[u8]) -> Option<Answer> {
     }
 }
 
+/// The head of an answer that streams: what an `application/vnd.awslambda.http-integration-response` says before its
+/// body. `None`: it is not one.
+pub fn prelude(payload: &[u8]) -> Option<Answer> {
+    let value: Value = serde_json::from_slice(payload).ok()?;
+    let members = value.as_object()?;
+    let status = members.get("statusCode").cloned().unwrap_or(json!(200));
+    let typed = members
+        .get("headers")
+        .and_then(Value::as_object)
+        .is_some_and(|headers| headers.keys().any(|name| name.eq_ignore_ascii_case("content-type")));
+    let mut answer = structured(&status, &value)?;
+    if !typed {
+        answer.headers.retain(|(name, _)| name != "content-type");
+        answer.headers.push(("content-type".into(), "application/octet-stream".into()));
+    }
+    answer.body.clear();
+    Some(answer)
+}
+
 fn structured(status: &Value, value: &Value) -> Option<Answer> {
     let status = match status {
         Value::Number(number) => u16::try_from(number.as_u64()?).ok()?,

@@ -1,4 +1,4 @@
-//! Invoke and InvokeAsync.
+//! Invoke, InvokeWithResponseStream and InvokeAsync.
 //!
 //! A synchronous invocation is handed to the binary with the version to run; an asynchronous one is a
 //! delivery row in this transaction, so the 202 comes after it is durable.
@@ -7,7 +7,7 @@ use super::names::{self, Function};
 use super::{check, faults, recursion, resolve};
 use crate::Cx;
 use crate::fabric::{Delivery, Target};
-use crate::operation::{Content, Invoke, Reply};
+use crate::operation::{Answer, Content, Invoke, Reply};
 use bytes::Bytes;
 use mayfly_kernel::Fault;
 use mayfly_kernel::function::Invocation;
@@ -35,8 +35,20 @@ pub(super) struct Input {
 }
 
 pub(super) fn invoke(cx: &mut Cx<'_>, input: Input, call: &Call) -> Result<Reply, Fault> {
+    answer(cx, input, call, Answer::Whole)
+}
+
+pub(super) fn invoke_streaming(cx: &mut Cx<'_>, input: Input, call: &Call) -> Result<Reply, Fault> {
+    answer(cx, input, call, Answer::Stream)
+}
+
+fn answer(cx: &mut Cx<'_>, input: Input, call: &Call, answer: Answer) -> Result<Reply, Fault> {
     let invocation_type = input.invocation_type.as_deref().unwrap_or("RequestResponse");
-    check::one_of(invocation_type, "invocationType", &["Event", "RequestResponse", "DryRun"])?;
+    let types: &[&str] = match answer {
+        Answer::Whole => &["Event", "RequestResponse", "DryRun"],
+        Answer::Stream => &["RequestResponse", "DryRun"],
+    };
+    check::one_of(invocation_type, "invocationType", types)?;
     let log_type = input.log_type.as_deref().unwrap_or("None");
     check::one_of(log_type, "logType", &["None", "Tail"])?;
     let function = names::function(cx, &input.function_name, input.qualifier.as_deref())?;
@@ -61,7 +73,7 @@ pub(super) fn invoke(cx: &mut Cx<'_>, input: Input, call: &Call) -> Result<Reply
                 trace_id: input.trace_id,
                 depth: cx.caller.depth,
             };
-            let invoke = Invoke { version, invocation, log_tail: log_type == "Tail" };
+            let invoke = Invoke { version, invocation, log_tail: log_type == "Tail", answer };
             Ok(Reply::status(200).content(Content::Invoke(Box::new(invoke))))
         }
     }

@@ -7,8 +7,7 @@
 //! delivery too, and [`prepared`] is its end.
 //!
 //! Deliberately absent: container images, VPCs and file systems, code signing and SnapStart (instances start
-//! in milliseconds), event source mappings (they come with queues and streams), response streaming through
-//! the Invoke API (function URLs stream), runtime management.
+//! in milliseconds), event source mappings (they come with queues and streams), runtime management.
 //!
 //! | space | key | record |
 //! |---|---|---|
@@ -174,6 +173,11 @@ fn with_versions(service: Service) -> Service {
 fn with_invoking(service: Service) -> Service {
     service
         .http("Invoke", "POST /2015-03-31/functions/{FunctionName}/invocations", invoke::invoke)
+        .http(
+            "InvokeWithResponseStream",
+            "POST /2021-11-15/functions/{FunctionName}/response-streaming-invocations",
+            invoke::invoke_streaming,
+        )
         .http(
             "InvokeAsync",
             "POST /2014-11-13/functions/{FunctionName}/invoke-async 202",
