@@ -1,4 +1,4 @@
-//! The front door: one port for every AWS API, for functions' HTTP, and for health.
+//! The front door: one port for every AWS API, for functions' HTTP, and for health and metrics.
 //!
 //! A connection is served on the worker that accepted it. Which door a request takes is decided from its head
 //! alone: by host name (function URLs, APIs, virtual-hosted buckets), by a reserved path (`/_mayfly`, `/_api`,
@@ -13,6 +13,7 @@ mod directory;
 mod forms;
 mod functions;
 mod idle;
+mod metrics;
 mod packages;
 mod respond;
 mod source;
@@ -137,6 +138,8 @@ pub(crate) async fn connection(
 /// Where a request goes.
 enum Door {
     Health,
+    /// Figures of this node, for those who may ask for them.
+    Metrics,
     /// A deployment package, by a link that Mayfly made.
     Package,
     /// A function's or an API's HTTP, by its id and the path that is left.
@@ -150,6 +153,7 @@ enum Door {
 async fn answer(cloud: &Arc<Cloud>, peer: &Peer, request: Request) -> Response {
     match door(&request) {
         Door::Health => health(),
+        Door::Metrics => metrics::answer(cloud, peer),
         Door::Package => packages::answer(cloud, request).await,
         Door::Functions(address) => functions::answer(cloud, peer.address(), address, request).await,
         Door::Aws { bucket } => aws::answer(cloud, peer, bucket, request).await,
@@ -160,6 +164,9 @@ fn door(request: &Request) -> Door {
     let path = request.uri().path();
     if path == "/_mayfly/health" {
         return Door::Health;
+    }
+    if path == "/_mayfly/metrics" {
+        return Door::Metrics;
     }
     if packages::is_package(path) {
         return Door::Package;

@@ -45,6 +45,8 @@ const WATCH_MEMORY: Duration = Duration::from_millis(50);
 
 pub(crate) struct Instance {
     version: Arc<Version>,
+    /// Whether its interpreter had booted before it was known what for.
+    pub(crate) prewarmed: bool,
     pub(crate) sandbox: Sandbox,
     api: Api,
     calls: mpsc::Receiver<Call>,
@@ -104,11 +106,18 @@ impl Instance {
             Some(Prewarmed { sandbox, doors, first }) => {
                 let attachment =
                     Attachment { binds: binds.clone(), tmp_bytes, memory_bytes, max_processes: PROCESSES };
-                // One that cannot be attached to is as good as none.
-                sandbox.attach(attachment).await.is_ok().then_some((sandbox, doors, first))
+                match sandbox.attach(attachment).await {
+                    Ok(()) => Some((sandbox, doors, first)),
+                    Err(error) => {
+                        // One that cannot be attached to is as good as none.
+                        tracing::warn!(%error, "an interpreter that waited is of no use");
+                        None
+                    }
+                }
             }
             None => None,
         };
+        let prewarmed = attached.is_some();
         let (sandbox, doors, first, assignment) = match attached {
             Some((sandbox, doors, first)) => {
                 let assignment = serde_json::to_vec(&variables.into_iter().collect::<BTreeMap<_, _>>());
@@ -141,7 +150,8 @@ impl Instance {
         tasks.spawn(welcome(door, platform.clone(), version.clone(), depth.clone()));
         tasks.spawn(pipe.clone().run());
         let freezer = sandbox.freeze().map(|freeze| Arc::new(Freezer::new(freeze)));
-        Ok(Instance { version, sandbox, api, calls, waiting: None, log, pipe, depth, _tasks: tasks, freezer })
+        let (waiting, _tasks) = (None, tasks);
+        Ok(Instance { version, prewarmed, sandbox, api, calls, waiting, log, pipe, depth, _tasks, freezer })
     }
 
     /// Waits until the instance is ready for its first event.

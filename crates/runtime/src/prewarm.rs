@@ -12,7 +12,6 @@ use crate::sandbox::{Doors, Launcher, Sandbox, SpawnError};
 use mayfly_kernel::Limits;
 use mayfly_kernel::function::Version;
 use parking_lot::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use tokio::net::TcpStream;
 
@@ -37,7 +36,6 @@ pub(crate) struct Prewarm {
     state: Mutex<State>,
     limit: usize,
     idle: Duration,
-    taken: AtomicU64,
 }
 
 #[derive(Default)]
@@ -55,7 +53,7 @@ struct Waiting {
 impl Prewarm {
     pub(crate) fn new(limits: &Limits) -> Prewarm {
         let idle = Duration::from_secs(limits.idle_instance_seconds);
-        Prewarm { state: Mutex::default(), limit: limits.prewarmed_instances, idle, taken: AtomicU64::new(0) }
+        Prewarm { state: Mutex::default(), limit: limits.prewarmed_instances, idle }
     }
 
     /// One for this version, if there is one that it can have.
@@ -68,19 +66,12 @@ impl Prewarm {
         let place = state.waiting.iter().position(|one| one.boot == start.boot)?;
         let taken = state.waiting.remove(place);
         drop(state);
-        let alive = taken.prewarmed.sandbox.is_alive();
-        self.taken.fetch_add(u64::from(alive), Ordering::Relaxed);
-        alive.then_some(taken.prewarmed)
+        taken.prewarmed.sandbox.is_alive().then_some(taken.prewarmed)
     }
 
     /// How many wait.
     pub(crate) fn count(&self) -> u32 {
         u32::try_from(self.state.lock().waiting.len()).unwrap_or(u32::MAX)
-    }
-
-    /// How many have been taken.
-    pub(crate) fn taken(&self) -> u64 {
-        self.taken.load(Ordering::Relaxed)
     }
 
     /// Makes one for the next start like this one, unless it is there. Comes back when it has gone again unused.

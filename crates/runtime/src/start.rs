@@ -34,6 +34,7 @@ pub(crate) struct Starter {
     limits: Limits,
     region: String,
     cold_starts: AtomicU64,
+    prewarmed_starts: AtomicU64,
     pub(crate) prewarm: Prewarm,
     /// Whether a sandbox can be limited after it was made.
     limits_memory_later: bool,
@@ -74,6 +75,7 @@ impl Starter {
             limits,
             region,
             cold_starts: AtomicU64::new(0),
+            prewarmed_starts: AtomicU64::new(0),
         }
     }
 
@@ -95,6 +97,7 @@ impl Starter {
         let parts = Parts { version: version.clone(), boot, prewarmed, code, layers, log };
         let made = Instance::make(parts, &self.launcher, &self.platform, &self.limits, &self.region).await;
         let mut instance = made.map_err(Refusal::Unrunnable)?;
+        self.prewarmed_starts.fetch_add(instance.prewarmed.into(), Ordering::Relaxed);
         // As AWS does: an initialisation that is too slow goes on, in the time of the invocation.
         let within = Duration::from_secs(self.limits.init_timeout_seconds.into())
             + Duration::from_millis(version.timeout_ms);
@@ -114,6 +117,11 @@ impl Starter {
 
     pub(crate) fn cold_starts(&self) -> u64 {
         self.cold_starts.load(Ordering::Relaxed)
+    }
+
+    /// How many of the cold starts found their interpreter booted.
+    pub(crate) fn prewarmed_starts(&self) -> u64 {
+        self.prewarmed_starts.load(Ordering::Relaxed)
     }
 
     /// A log of `version` in the stream of this name.

@@ -272,7 +272,7 @@ impl Host {
             waiting: counts.waiting,
             cold_starts: self.inner.starter.cold_starts(),
             prewarmed: self.inner.starter.prewarm.count(),
-            prewarmed_starts: self.inner.starter.prewarm.taken(),
+            prewarmed_starts: self.inner.starter.prewarmed_starts(),
             invocations: self.inner.invocations.load(Ordering::Relaxed),
         }
     }

@@ -3,7 +3,7 @@
 //! A helper process does it, because whoever enters a mount namespace has left its own. The sandbox's user namespace is
 //! not entered: what is in there has no more power over the new mounts than over those that it was built with.
 
-use super::protocol::{Attachment, receive};
+use super::protocol::{Attachment, NAMESPACE, receive};
 use super::sys::{Side, exit_now, fork, make_read_only};
 use super::template::c_path;
 use nix::sched::{CloneFlags, setns};
@@ -20,11 +20,18 @@ pub(super) fn tmp_options(bytes: u64) -> io::Result<CString> {
     CString::new(format!("size={bytes},mode=1777,nr_inodes={}", bytes / 4096)).map_err(io::Error::other)
 }
 
-/// `door` leads to the sandbox's first process, which has sent its mount namespace there.
-pub(super) fn attach(door: &OwnedFd, attachment: &Attachment) -> io::Result<()> {
+/// The mount namespace of a sandbox, whose first process sends it through its door before anything else.
+pub(super) fn namespace(door: &OwnedFd) -> io::Result<OwnedFd> {
+    let gone = || io::Error::from_raw_os_error(libc::ESRCH);
+    let (NAMESPACE, descriptors) = receive(door)?.ok_or_else(gone)? else { return Err(gone()) };
+    <[OwnedFd; 1]>::try_from(descriptors).map(|[namespace]| namespace).map_err(|_| gone())
+}
+
+/// Gives the sandbox with this mount namespace what it waited for.
+pub(super) fn attach(namespace: &OwnedFd, attachment: &Attachment) -> io::Result<()> {
     match fork()? {
         Side::Child => {
-            let cause = attempt(door, attachment).err();
+            let cause = attempt(namespace, attachment).err();
             exit_now(cause.map_or(0, |cause| cause.raw_os_error().unwrap_or(libc::EIO)))
         }
         Side::Parent(pid) => {
@@ -38,10 +45,7 @@ pub(super) fn attach(door: &OwnedFd, attachment: &Attachment) -> io::Result<()> 
     }
 }
 
-fn attempt(door: &OwnedFd, attachment: &Attachment) -> io::Result<()> {
-    let gone = || io::Error::from_raw_os_error(libc::ESRCH);
-    let (_, descriptors): ((), _) = receive(door)?.ok_or_else(gone)?;
-    let [namespace] = <[OwnedFd; 1]>::try_from(descriptors).map_err(|_| gone())?;
+fn attempt(namespace: &OwnedFd, attachment: &Attachment) -> io::Result<()> {
     let clone = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
     let mut trees = Vec::new();
     for bind in &attachment.binds {

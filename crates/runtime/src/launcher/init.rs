@@ -11,7 +11,7 @@ use super::attach::tmp_options;
 use super::cgroup::Group;
 use super::network::{PLATFORM_PORT, RUNTIME_API_PORT, listen, loopback_up};
 use super::privileges;
-use super::protocol::{Event, Exit, Failure, Spec, WANT_SOCKET, receive, send};
+use super::protocol::{Event, Exit, Failure, NAMESPACE, Spec, WANT_SOCKET, receive, send};
 use super::sys::{Side, fork, make_read_only};
 use super::template::c_path;
 use crate::layers::Layer;
@@ -77,8 +77,8 @@ impl Init<'_> {
     fn prepare(&self) -> Result<[TcpListener; 2], Failure> {
         set_parent_process_death_signal(Some(Signal::KILL))
             .map_err(|e| step("be bound to the launcher")(e.into()))?;
-        // For what may be attached later. A launcher that has closed the door by now has nothing to attach.
-        let _ = self.send_namespace();
+        // For what may be attached later.
+        self.send_namespace().map_err(step("send the mount namespace"))?;
         setsid().map_err(|e| step("start a session")(e.into()))?;
         self.group.enter().map_err(step("enter the control group"))?;
         rustix::system::sethostname(b"sandbox").map_err(|e| step("name the host")(e.into()))?;
@@ -95,7 +95,7 @@ impl Init<'_> {
     fn send_namespace(&self) -> io::Result<()> {
         let flags = OFlags::RDONLY | OFlags::CLOEXEC;
         let namespace = openat(&self.launcher.proc, "self/ns/mnt", flags, Mode::empty())?;
-        send(&self.door, &(), &[namespace.as_fd()])
+        send(&self.door, &NAMESPACE, &[namespace.as_fd()])
     }
 }
 

@@ -85,8 +85,8 @@ struct Launcher {
 struct Running {
     id: u64,
     group: Group,
-    /// Of a sandbox that waits: where its mount namespace comes from.
-    door: Option<OwnedFd>,
+    /// The mount namespace of a sandbox that waits.
+    namespace: Option<OwnedFd>,
 }
 
 fn child_signal() -> SigSet {
@@ -185,10 +185,10 @@ impl Launcher {
             Request::Spawn(spec) => {
                 let id = spec.id;
                 let reply = match self.spawn(&spec, descriptors) {
-                    Ok(Spare { pid, group, door }) => {
-                        let reply = Reply::Spawned { id, pid: pid.as_raw(), control_group: group.public() };
-                        self.running.insert(pid, Running { id, group, door: spec.waits.then_some(door) });
-                        reply
+                    Ok((pid, running)) => {
+                        let control_group = running.group.public();
+                        self.running.insert(pid, running);
+                        Reply::Spawned { id, pid: pid.as_raw(), control_group }
                     }
                     Err(failure) => Reply::Failed { id, failure },
                 };
@@ -209,7 +209,7 @@ impl Launcher {
         }
     }
 
-    fn spawn(&mut self, spec: &Spec, descriptors: Vec<OwnedFd>) -> Result<Spare, Failure> {
+    fn spawn(&mut self, spec: &Spec, descriptors: Vec<OwnedFd>) -> Result<(Pid, Running), Failure> {
         let Ok([log, control]) = <[OwnedFd; 2]>::try_from(descriptors) else {
             return Err(Failure::new("receive descriptors", &io::Error::from_raw_os_error(libc::EBADF)));
         };
@@ -225,11 +225,19 @@ impl Launcher {
             };
             let given = group
                 .limit(spec.memory_bytes, spec.max_processes)
-                .and_then(|()| send(&door, spec, &[log.as_fd(), control.as_fd()]));
-            let Err(cause) = given else { return Ok(Spare { pid, group, door }) };
+                .and_then(|()| send(&door, spec, &[log.as_fd(), control.as_fd()]))
+                // Taken in any case: a door that closes with something unread loses what was sent through it.
+                .and_then(|()| attach::namespace(&door));
+            let cause = match given {
+                Ok(namespace) => {
+                    let namespace = spec.waits.then_some(namespace);
+                    return Ok((pid, Running { id: spec.id, group, namespace }));
+                }
+                Err(cause) => cause,
+            };
             // Reaped as if it had been somebody's. One that lay ready may have been killed; a new one has no excuse.
             let _ = kill(pid, Signal::SIGKILL);
-            self.running.insert(pid, Running { id: NOBODY, group, door: None });
+            self.running.insert(pid, Running { id: NOBODY, group, namespace: None });
             if fresh {
                 return Err(Failure::new("hand over the specification", &cause));
             }
@@ -238,13 +246,13 @@ impl Launcher {
 
     fn attach(&self, id: u64, attachment: &Attachment) -> Result<(), Failure> {
         let running = self.running.values().find(|running| running.id == id);
-        let Some(Running { group, door: Some(door), .. }) = running else {
+        let Some(Running { group, namespace: Some(namespace), .. }) = running else {
             return Err(Failure::new("find the sandbox", &io::Error::from_raw_os_error(libc::ESRCH)));
         };
         group
             .limit(attachment.memory_bytes, attachment.max_processes)
             .map_err(|cause| Failure::new("set the limits", &cause))?;
-        attach::attach(door, attachment).map_err(|cause| Failure::new("attach the code", &cause))
+        attach::attach(namespace, attachment).map_err(|cause| Failure::new("attach the code", &cause))
     }
 
     /// Makes the first process of a sandbox that is yet to be asked for.
@@ -288,7 +296,7 @@ impl Launcher {
     /// The server is gone: nothing that it started may outlive it.
     fn stop(mut self) -> io::Result<()> {
         if let Some(Spare { pid, group, .. }) = self.spare.take() {
-            self.running.insert(pid, Running { id: NOBODY, group, door: None });
+            self.running.insert(pid, Running { id: NOBODY, group, namespace: None });
         }
         for (pid, running) in &self.running {
             let _ = kill(*pid, Signal::SIGKILL);

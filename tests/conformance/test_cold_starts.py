@@ -1,0 +1,96 @@
+"""Where instances come from: counted for whoever watches, and ahead of need where an interpreter waits."""
+
+import json
+import time
+import urllib.error
+import urllib.request
+
+import mayfly
+import pytest
+
+LOOK = {
+    "python3.11": {
+        "app.py": """
+import os, time
+START = int(open("/proc/self/stat").read().rsplit(")", 1)[1].split()[19]) / os.sysconf("SC_CLK_TCK")
+def handler(event, context):
+    return {"began": START, "round": os.environ["ROUND"]}
+"""
+    },
+    "nodejs20.x": {
+        "app.js": """
+const stat = require("fs").readFileSync("/proc/self/stat", "utf8");
+const began = Number(stat.split(") ").pop().split(" ")[19]) / 100;
+exports.handler = async () => ({ began, round: process.env.ROUND });
+"""
+    },
+}
+
+
+def figures(running):
+    """The metrics page as name and labels -> value."""
+    with urllib.request.urlopen(running.endpoint + "/_mayfly/metrics", timeout=5) as page:
+        assert page.headers["content-type"].startswith("text/plain; version=0.0.4")
+        lines = page.read().decode().splitlines()
+    told = [line.split()[2] for line in lines if line.startswith("# TYPE")]
+    values = {line.rsplit(" ", 1)[0]: int(line.rsplit(" ", 1)[1]) for line in lines if not line.startswith("#")}
+    assert {name.split("{")[0] for name in values} == set(told), "each figure is declared"
+    return values
+
+
+def starts(running):
+    found = figures(running)
+    return tuple(found[f'mayfly_cold_starts_total{{kind="{kind}"}}'] for kind in ("fresh", "prewarmed"))
+
+
+def configure(functions, name, number):
+    functions.update_function_configuration(FunctionName=name, Environment={"Variables": {"ROUND": str(number)}})
+    functions.get_waiter("function_updated_v2").wait(FunctionName=name, WaiterConfig={"Delay": 1})
+
+
+def call(functions, name):
+    answer = functions.invoke(FunctionName=name)
+    assert "FunctionError" not in answer
+    return json.load(answer["Payload"])
+
+
+@pytest.mark.parametrize("runtime", LOOK)
+def test_a_changed_function_starts_in_an_interpreter_that_waited(runtime):
+    """The process that serves a changed function had begun before the change, and it is the changed function."""
+    with mayfly.server() as running:
+        if "memory-cgroup   active" not in running.run("doctor", check=False).stdout:
+            pytest.skip("without it a limit on memory cannot be set later, so nothing waits")
+        functions = running.client("lambda")
+        mayfly.create(functions, "waits", LOOK[runtime], runtime=runtime, Environment={"Variables": {"ROUND": "0"}})
+        assert figures(running)["mayfly_prewarmed_interpreters"] == 0, "nothing waits where nothing runs"
+        call(functions, "waits")
+        assert starts(running) == (1, 0)
+        for number in (1, 2):
+            mayfly.until(lambda: figures(running)["mayfly_prewarmed_interpreters"] == 1)
+            before = time.clock_gettime(time.CLOCK_BOOTTIME)
+            configure(functions, "waits", number)
+            seen = call(functions, "waits")
+            assert seen["round"] == str(number)
+            # The kernel tells the start in hundredths of a second.
+            assert seen["began"] <= before + 0.01, "booted ahead"
+            assert starts(running) == (1, number)
+
+
+def test_metrics_are_for_clients_and_not_for_functions():
+    code = """
+import os, urllib.request, urllib.error
+def handler(event, context):
+    try:
+        return urllib.request.urlopen(os.environ["AWS_ENDPOINT_URL"] + "/_mayfly/metrics").read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code
+"""
+    with mayfly.server() as running:
+        functions = running.client("lambda")
+        mayfly.create(functions, "curious", {"app.py": code})
+        assert call(functions, "curious") == 403
+        assert call(functions, "curious") == 403
+        seen = figures(running)
+        assert seen["mayfly_invocations_total"] == 2
+        assert seen['mayfly_instances{state="busy"}'] == 0
+        assert starts(running) == (1, 0)
