@@ -1,7 +1,7 @@
 //! Figures of this node for whoever watches it, in the text form that Prometheus reads.
 //!
-//! They tell nothing of a single function, and are for clients of the gateway alone: a function has no business with
-//! what runs beside it.
+//! They tell nothing of a single function, and are for clients of the gateway alone: a function has no business
+//! with what runs beside it.
 
 use super::{Peer, Response};
 use crate::cloud::Cloud;

@@ -159,8 +159,8 @@ pub(crate) enum GroupVersion {
     V2,
 }
 
-/// With a descriptor of the sandbox's mount namespace, from its first process to the launcher. Not empty: an empty
-/// packet reads like the other end's close.
+/// With a descriptor of the sandbox's mount namespace, from its first process to the launcher. Not empty: an
+/// empty packet reads like the other end's close.
 pub(crate) const NAMESPACE: u8 = 1;
 
 /// Asks the first process of a sandbox for a [`Event::Socket`].
