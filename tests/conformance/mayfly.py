@@ -11,6 +11,7 @@ import signal
 import subprocess
 import tempfile
 import time
+import urllib.request
 import zipfile
 
 import boto3
@@ -109,6 +110,13 @@ class Server:
             aws_secret_access_key=key["secret_access_key"],
             config=config,
         )
+
+    def metrics(self):
+        """The metrics page as name and labels -> value."""
+        with urllib.request.urlopen(self.endpoint + "/_mayfly/metrics", timeout=10) as page:
+            lines = page.read().decode().splitlines()
+        pairs = (line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
+        return {name: float(value) for name, value in pairs}
 
     def run(self, *arguments, check=True, cwd=None):
         """A command of the mayfly binary against this server."""

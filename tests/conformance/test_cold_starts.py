@@ -2,7 +2,6 @@
 
 import json
 import time
-import urllib.error
 import urllib.request
 
 import mayfly
@@ -27,19 +26,8 @@ exports.handler = async () => ({ began, round: process.env.ROUND });
 }
 
 
-def figures(running):
-    """The metrics page as name and labels -> value."""
-    with urllib.request.urlopen(running.endpoint + "/_mayfly/metrics", timeout=5) as page:
-        assert page.headers["content-type"].startswith("text/plain; version=0.0.4")
-        lines = page.read().decode().splitlines()
-    told = [line.split()[2] for line in lines if line.startswith("# TYPE")]
-    values = {line.rsplit(" ", 1)[0]: int(line.rsplit(" ", 1)[1]) for line in lines if not line.startswith("#")}
-    assert {name.split("{")[0] for name in values} == set(told), "each figure is declared"
-    return values
-
-
 def starts(running):
-    found = figures(running)
+    found = running.metrics()
     return tuple(found[f'mayfly_cold_starts_total{{kind="{kind}"}}'] for kind in ("fresh", "prewarmed"))
 
 
@@ -62,11 +50,11 @@ def test_a_changed_function_starts_in_an_interpreter_that_waited(runtime):
             pytest.skip("without it a limit on memory cannot be set later, so nothing waits")
         functions = running.client("lambda")
         mayfly.create(functions, "waits", LOOK[runtime], runtime=runtime, Environment={"Variables": {"ROUND": "0"}})
-        assert figures(running)["mayfly_prewarmed_interpreters"] == 0, "nothing waits where nothing runs"
+        assert running.metrics()["mayfly_prewarmed_interpreters"] == 0, "nothing waits where nothing runs"
         call(functions, "waits")
         assert starts(running) == (1, 0)
         for number in (1, 2):
-            mayfly.until(lambda: figures(running)["mayfly_prewarmed_interpreters"] == 1)
+            mayfly.until(lambda: running.metrics()["mayfly_prewarmed_interpreters"] == 1)
             before = time.clock_gettime(time.CLOCK_BOOTTIME)
             configure(functions, "waits", number)
             seen = call(functions, "waits")
@@ -90,7 +78,12 @@ def handler(event, context):
         mayfly.create(functions, "curious", {"app.py": code})
         assert call(functions, "curious") == 403
         assert call(functions, "curious") == 403
-        seen = figures(running)
+        with urllib.request.urlopen(running.endpoint + "/_mayfly/metrics", timeout=10) as page:
+            assert page.headers["content-type"].startswith("text/plain; version=0.0.4")
+            lines = page.read().decode().splitlines()
+        seen = running.metrics()
+        told = [line.split()[2] for line in lines if line.startswith("# TYPE")]
+        assert {name.split("{")[0] for name in seen} == set(told), "each figure is declared"
         assert seen["mayfly_invocations_total"] == 2
         assert seen['mayfly_instances{state="busy"}'] == 0
         assert starts(running) == (1, 0)

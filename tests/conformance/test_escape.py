@@ -1,7 +1,8 @@
 """Functions that try to get out, or to take what is others'. docs/isolation.md names these tests beside its promises.
 
-Each attempt is made twice: in a server that runs as root, and in one of an ordinary user. After each the server must
-answer, and the function of somebody else must not have noticed.
+Each attempt is made three times: in sandboxes that a server of root makes for the purpose, in those whose interpreter
+had booted before, and in those of an ordinary user. After each the server must answer, and the function of somebody
+else must not have noticed.
 """
 
 import json
@@ -219,14 +220,18 @@ def as_other(event):
 class Walls:
     """A server, a spy in it, and somebody who must not notice."""
 
-    def __init__(self, cloud, kind):
-        self.cloud, self.kind = cloud, kind
+    def __init__(self, cloud, waited=False):
+        self.cloud = cloud
         self.aws = cloud.client("lambda")
         self.has = {check["name"] for check in doctor(cloud) if check["ok"]}
         files = {"app.py": SPY, **guests.executable(guests.c("walls"))}
         create(self.aws, "spy", files, Timeout=60, MemorySize=512)
         create(self.aws, "victim", {"app.py": SPY}, Timeout=10)
         self.check()
+        if waited:
+            mayfly.until(lambda: cloud.metrics()["mayfly_prewarmed_interpreters"] == 1)
+            self.try_("count")
+            assert cloud.metrics()['mayfly_cold_starts_total{kind="prewarmed"}'] == 1
 
     def try_(self, do, **more):
         answer, result = invoke(self.aws, "spy", {"do": do, **more})
@@ -246,11 +251,18 @@ def doctor(cloud):
     return json.loads(done.stdout)["checks"]
 
 
-@pytest.fixture(scope="module", params=["root", "ordinary"])
+@pytest.fixture(scope="module", params=["fresh", "waited", "ordinary"])
 def walls(request):
-    if request.param == "root" and os.geteuid() != 0:
+    if request.param == "ordinary":
+        yield Walls(request.getfixturevalue("ordinary"))
+        return
+    if os.geteuid() != 0:
         pytest.skip("the tests do not run as root")
-    return Walls(request.getfixturevalue("cloud" if request.param == "root" else "ordinary"), request.param)
+    waited = request.param == "waited"
+    with mayfly.server("" if waited else "[limits]\nprewarmed_instances = 0\n") as running:
+        if waited and "memory-cgroup" not in {check["name"] for check in doctor(running) if check["ok"]}:
+            pytest.skip("without it a limit on memory cannot be set later, so nothing waits")
+        yield Walls(running, waited)
 
 
 REFUSED = {"ENOENT", "EACCES", "EPERM", "EROFS", "ENXIO"}
