@@ -1,16 +1,17 @@
 //! From the lines that functions print to rows of the logs service.
 //!
 //! Instances must not wait for the disk, so lines are gathered in memory and written in batches by relaxed
-//! transactions: a power cut may take the last 100 ms of them. What does not fit into the buffer is counted and
-//! dropped, never waited for.
+//! transactions: a power cut may take the last 100 ms of them. What does not fit into the buffer is counted
+//! and dropped, never waited for.
 
 use crate::cloud::Cloud;
 use mayfly_kernel::function::Version;
 use mayfly_kernel::{Caller, Time};
+use mayfly_runtime::LogStream;
 use mayfly_services::logs::{self, Line};
 use parking_lot::Mutex;
-use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::sync::Notify;
 use tracing::warn;
@@ -20,68 +21,85 @@ const BUFFER_BYTES: usize = 64 * 1024 * 1024;
 /// How long lines are gathered before they are written.
 const GATHER: Duration = Duration::from_millis(20);
 
-/// One stream of one group.
-#[derive(Clone, PartialEq, Eq, Hash)]
-struct Place {
-    account: String,
-    region: String,
-    group: String,
-    stream: String,
-}
-
-#[derive(Default)]
-struct Buffer {
-    lines: HashMap<Place, Vec<Line>>,
-    bytes: usize,
-    dropped: u64,
-}
-
 /// Takes lines, never waits.
 #[derive(Clone, Default)]
 pub(crate) struct LogSink(Arc<Shared>);
 
 #[derive(Default)]
 struct Shared {
-    buffer: Mutex<Buffer>,
+    /// Streams with lines that are not written yet.
+    waiting: Mutex<Vec<Arc<Stream>>>,
+    bytes: AtomicUsize,
+    dropped: AtomicU64,
     filled: Notify,
 }
 
-impl LogSink {
-    pub(crate) fn line(&self, version: &Version, stream: &str, at: Time, line: &[u8]) {
-        let mut buffer = self.0.buffer.lock();
-        if buffer.bytes + line.len() > BUFFER_BYTES {
-            buffer.dropped += 1;
+/// One stream of one group.
+struct Stream {
+    account: String,
+    region: String,
+    group: String,
+    name: String,
+    lines: Mutex<Vec<Line>>,
+}
+
+/// Where an instance's lines go in.
+struct Inlet {
+    sink: LogSink,
+    stream: Arc<Stream>,
+}
+
+impl LogStream for Inlet {
+    fn line(&self, at: Time, line: &[u8]) {
+        let shared = &self.sink.0;
+        let message = String::from_utf8_lossy(line).into_owned();
+        let length = message.len();
+        if shared.bytes.fetch_add(length, Ordering::Relaxed) + length > BUFFER_BYTES {
+            shared.bytes.fetch_sub(length, Ordering::Relaxed);
+            shared.dropped.fetch_add(1, Ordering::Relaxed);
             return;
         }
-        buffer.bytes += line.len();
-        let place = Place {
+        let mut lines = self.stream.lines.lock();
+        lines.push(Line { at, message });
+        let first = lines.len() == 1;
+        drop(lines);
+        // Whoever puts the first line in announces the stream; the writer takes all that is there by then.
+        if first {
+            shared.waiting.lock().push(self.stream.clone());
+            shared.filled.notify_one();
+        }
+    }
+}
+
+impl LogSink {
+    pub(crate) fn stream(&self, version: &Version, name: &str) -> impl LogStream + use<> {
+        let stream = Stream {
             account: version.function.account.clone(),
             region: version.function.region.clone(),
             group: version.log_group.clone(),
-            stream: stream.into(),
+            name: name.to_owned(),
+            lines: Mutex::default(),
         };
-        let message = String::from_utf8_lossy(line).into_owned();
-        buffer.lines.entry(place).or_default().push(Line { at, message });
-        drop(buffer);
-        self.0.filled.notify_one();
+        Inlet { sink: self.clone(), stream: Arc::new(stream) }
     }
 
     /// Writes what has been gathered so far.
     pub(crate) async fn flush(&self, cloud: &Cloud) {
-        let buffer = std::mem::take(&mut *self.0.buffer.lock());
-        if buffer.dropped > 0 {
-            warn!(
-                lines = buffer.dropped,
-                "log lines were dropped: functions print faster than the disk writes"
-            );
+        let dropped = self.0.dropped.swap(0, Ordering::Relaxed);
+        if dropped > 0 {
+            warn!(lines = dropped, "log lines were dropped: functions print faster than the disk writes");
         }
-        for (place, lines) in buffer.lines {
-            let caller = Caller::service("logs.mayfly", &place.account, &place.region);
+        let waiting = std::mem::take(&mut *self.0.waiting.lock());
+        for stream in waiting {
+            let lines = std::mem::take(&mut *stream.lines.lock());
+            let bytes = lines.iter().map(|line| line.message.len()).sum();
+            let caller = Caller::service("logs.mayfly", &stream.account, &stream.region);
             let write =
-                cloud.transact_relaxed(&caller, |cx| logs::append(cx, &place.group, &place.stream, &lines));
+                cloud.transact_relaxed(&caller, |cx| logs::append(cx, &stream.group, &stream.name, &lines));
             if let Err(fault) = write.await {
-                warn!(%fault, group = place.group, lines = lines.len(), "cannot write log lines");
+                warn!(%fault, group = stream.group, lines = lines.len(), "cannot write log lines");
             }
+            self.0.bytes.fetch_sub(bytes, Ordering::Relaxed);
         }
     }
 

@@ -19,7 +19,8 @@ use tokio::signal::unix::{SignalKind, signal};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    // The launcher is this same program, started by the server alone; it has no flags and no place in the help.
+    // The launcher is this same program, started by the server alone; it has no flags and no place in the
+    // help.
     if std::env::args_os().nth(1).is_some_and(|command| command == "launcher") {
         mayfly_runtime::launcher_main();
     }
@@ -34,6 +35,7 @@ fn up(args: cli::UpArgs) -> ExitCode {
     let filter = tracing_subscriber::EnvFilter::try_from_env("MAYFLY_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info,wasmtime=warn,cranelift=warn"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    raise_descriptor_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let served = match runtime {
         Ok(runtime) => runtime.block_on(serve(args)),
@@ -45,6 +47,17 @@ fn up(args: cli::UpArgs) -> ExitCode {
             cli::complain(&error);
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Each connection and each instance is a descriptor, and the usual limit is for programs that know no
+/// thousands.
+fn raise_descriptor_limit() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut files = getrlimit(Resource::Nofile);
+    files.current = files.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, files) {
+        tracing::warn!(%error, "the limit of open files cannot be raised");
     }
 }
 

@@ -5,9 +5,8 @@ use crate::gateway::{self, Peer};
 use crate::logs::LogSink;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
-use mayfly_kernel::Time;
 use mayfly_kernel::function::{PackageDigest, Version};
-use mayfly_runtime::{Platform, SessionCredentials};
+use mayfly_runtime::{LogStream, Platform, SessionCredentials};
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -21,8 +20,8 @@ pub(crate) struct Services {
 }
 
 impl Platform for Services {
-    fn log(&self, version: &Version, stream: &str, at: Time, line: &[u8]) {
-        self.logs.line(version, stream, at, line);
+    fn log_stream(&self, version: &Version, stream: &str) -> Arc<dyn LogStream> {
+        Arc::new(self.logs.stream(version, stream))
     }
 
     fn credentials(&self, version: &Version) -> SessionCredentials {

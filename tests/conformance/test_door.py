@@ -3,6 +3,7 @@
 import http.client
 import json
 import socket
+import subprocess
 import types
 import urllib.parse
 
@@ -227,3 +228,21 @@ def test_broken_and_slow_clients_hurt_nobody(mirror):
             answer = raw(cloud, nonsense)
             assert answer == b"" or answer.startswith(b"HTTP/1.1 4"), nonsense[:40]
         assert ask(f"{cloud.endpoint}{path}").status == 200, "and the rest goes on"
+
+
+def test_thousands_of_waiting_guests_are_all_answered(tmp_path):
+    """Each connection gets a guest that waits a second: none is lost, none refused, and they wait together."""
+    many = 2000
+    burst = tmp_path / "burst"
+    subprocess.run(["cc", "-O2", "-o", burst, mayfly.ROOT / "bench" / "burst.c"], check=True)
+    limits = f"[limits]\naccount_concurrency = {many + 100}\nnode_instances = {many}\n"
+    with mayfly.server(limits) as cloud:
+        functions = cloud.client("lambda")
+        wat = (mayfly.ROOT / "bench" / "wait.wat").read_bytes()
+        create(functions, "wait", {"wait.wat": wat}, runtime="wasm", handler="wait.wat", Timeout=60)
+        path = f"/_url/{public_url(functions, 'wait')}/"
+        assert ask(f"{cloud.endpoint}{path}").text == "waited\n"
+        host, port = cloud.listen.split(":")
+        done = subprocess.run([burst, host, port, path, str(many), "60"], check=True, capture_output=True, text=True)
+        told = json.loads(done.stdout)
+        assert (told["ok"], told["failed"], told["lost"]) == (many, 0, 0), told

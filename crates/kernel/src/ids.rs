@@ -1,10 +1,11 @@
 //! Where identifiers come from.
 //!
-//! Nothing draws randomness by itself: it is handed [`Ids`]. On a server they stand on the kernel's entropy, in a
-//! test on a seed, and then the same run draws the same ids.
+//! Nothing draws randomness by itself: it is handed [`Ids`]. On a server they stand on the kernel's entropy,
+//! in a test on a seed, and then the same run draws the same ids.
 
-use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, PoisonError};
+
+const DIGITS: &[u8; 16] = b"0123456789abcdef";
 
 /// A source of random bytes.
 pub trait Entropy: Send {
@@ -99,14 +100,15 @@ impl Ids {
             if matches!(i, 4 | 6 | 8 | 10) {
                 text.push('-');
             }
-            let _ = write!(text, "{byte:02x}");
+            text.push(char::from(DIGITS[usize::from(byte >> 4)]));
+            text.push(char::from(DIGITS[usize::from(byte & 15)]));
         }
         text
     }
 
     /// `len` lower-case hexadecimal digits.
     pub fn hex(&self, len: usize) -> String {
-        self.pick(len, b"0123456789abcdef")
+        self.pick(len, DIGITS)
     }
 
     /// `len` lower-case letters and digits: API ids, function URL ids.

@@ -1,9 +1,9 @@
 //! Runs functions: in Linux sandboxes that our own launcher makes, or as WebAssembly components.
 //!
-//! A [`Host`] takes invocations and HTTP requests for a [`Version`](mayfly_kernel::function::Version), finds or makes
-//! an instance, and says what came of it. It knows no store, no service and no AWS signature: what it needs of the
-//! platform is the [`Platform`] trait. This is the only crate with wasmtime, and the only one with `unsafe`, which
-//! lives in `launcher::sys`, `memory`, `readiness` and `wasm` alone.
+//! A [`Host`] takes invocations and HTTP requests for a [`Version`](mayfly_kernel::function::Version), finds
+//! or makes an instance, and says what came of it. It knows no store, no service and no AWS signature: what
+//! it needs of the platform is the [`Platform`] trait. This is the only crate with wasmtime, and the only one
+//! with `unsafe`, which lives in `launcher::sys`, `memory`, `readiness` and `wasm` alone.
 
 pub mod body;
 mod clients;
@@ -37,6 +37,6 @@ pub use launcher::launcher_main;
 pub use layers::{Layer, Layers};
 pub use memory::hold_little_memory;
 pub use package::{PackageError, PackageInfo, inspect_package};
-pub use platform::{Platform, SessionCredentials};
+pub use platform::{LogStream, Platform, SessionCredentials};
 pub use pool::Standing;
 pub use stream::Answer;

@@ -1,6 +1,7 @@
-//! An instance's log: what it prints and what the platform says about it, as lines, in the order in which they happened.
+//! An instance's log: what it prints and what the platform says about it, as lines, in the order in which
+//! they happened.
 
-use crate::platform::Platform;
+use crate::platform::{LogStream, Platform};
 use crate::readiness::watched;
 use mayfly_kernel::Clock;
 use mayfly_kernel::function::Version;
@@ -19,10 +20,9 @@ const PIPE_BYTES: usize = 64 * 1024;
 
 /// Where an instance's lines go.
 pub(crate) struct Log {
-    platform: Arc<dyn Platform>,
+    sink: Arc<dyn LogStream>,
     clock: Arc<dyn Clock>,
-    version: Arc<Version>,
-    stream: String,
+    stream: Arc<str>,
     lines: Mutex<Lines>,
 }
 
@@ -35,12 +35,23 @@ struct Lines {
 
 impl Log {
     pub(crate) fn new(
-        platform: Arc<dyn Platform>,
+        platform: &dyn Platform,
         clock: Arc<dyn Clock>,
-        version: Arc<Version>,
+        version: &Version,
         stream: String,
     ) -> Log {
-        Log { platform, clock, version, stream, lines: Mutex::default() }
+        Log {
+            sink: platform.log_stream(version, &stream),
+            clock,
+            stream: stream.into(),
+            lines: Mutex::default(),
+        }
+    }
+
+    /// Another log that goes to the same stream: lines and tail are its own.
+    pub(crate) fn beside(&self) -> Log {
+        let lines = Mutex::default();
+        Log { sink: self.sink.clone(), clock: self.clock.clone(), stream: self.stream.clone(), lines }
     }
 
     pub(crate) fn stream(&self) -> &str {
@@ -94,10 +105,15 @@ impl Log {
     /// A carriage return within a line is a line break of the same event: so a traceback stays together.
     fn emit(&self, lines: &mut Lines, line: &[u8]) {
         let line = line.strip_suffix(b"\r").unwrap_or(line);
-        let line: Vec<u8> = line.iter().map(|byte| if *byte == b'\r' { b'\n' } else { *byte }).collect();
-        let line = line.as_slice();
+        let broken: Vec<u8>;
+        let line = if line.contains(&b'\r') {
+            broken = line.iter().map(|byte| if *byte == b'\r' { b'\n' } else { *byte }).collect();
+            &broken[..]
+        } else {
+            line
+        };
         for part in line.chunks(LINE_BYTES).chain(line.is_empty().then_some(line)) {
-            self.platform.log(&self.version, &self.stream, self.clock.now(), part);
+            self.sink.line(self.clock.now(), part);
         }
         lines.tail.extend_from_slice(&line[line.len().saturating_sub(TAIL_BYTES)..]);
         lines.tail.push(b'\n');
@@ -132,8 +148,8 @@ impl LogPipe {
         }
     }
 
-    /// Takes in what has been printed by now. What a function printed before it answered is in the pipe when the
-    /// answer arrives, so that an end line written after this follows it.
+    /// Takes in what has been printed by now. What a function printed before it answered is in the pipe when
+    /// the answer arrives, so that an end line written after this follows it.
     pub(crate) fn drain(&self) -> io::Result<Drained> {
         let _one = self.reading.lock();
         let mut buffer = [0_u8; 16 * 1024];

@@ -1,4 +1,5 @@
-//! What the runtime needs from the rest of Mayfly. The binary implements it; a test implements it in a few lines.
+//! What the runtime needs from the rest of Mayfly. The binary implements it; a test implements it in a few
+//! lines.
 
 use futures_util::future::BoxFuture;
 use mayfly_kernel::Time;
@@ -9,9 +10,8 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 
 pub trait Platform: Send + Sync + 'static {
-    /// Takes one log line, without its line feed. `stream` names the instance's log stream,
-    /// `YYYY/MM/DD/[label]<32 hex digits>`. Must not block: it is called between an invocation's end and its answer.
-    fn log(&self, version: &Version, stream: &str, at: Time, line: &[u8]);
+    /// Where the lines of an instance go. `stream` names its log stream, `YYYY/MM/DD/[label]<32 hex digits>`.
+    fn log_stream(&self, version: &Version, stream: &str) -> Arc<dyn LogStream>;
 
     /// The credentials that an instance of `version` starts with.
     fn credentials(&self, version: &Version) -> SessionCredentials;
@@ -29,6 +29,12 @@ pub trait Platform: Send + Sync + 'static {
 
     /// Where the zip archive of a package or layer is on local disk. May block.
     fn package(&self, digest: &PackageDigest) -> io::Result<PathBuf>;
+}
+
+pub trait LogStream: Send + Sync {
+    /// Takes one line, without its line feed. Must not block: it is called between an invocation's end and
+    /// its answer.
+    fn line(&self, at: Time, line: &[u8]);
 }
 
 #[derive(Clone, Debug)]

@@ -126,23 +126,13 @@ impl Starter {
 
     /// A log of `version` in the stream of this name.
     pub(crate) fn log(&self, version: &Arc<Version>, stream: String) -> Log {
-        Log::new(self.platform.clone(), self.clock.clone(), version.clone(), stream)
+        Log::new(&*self.platform, self.clock.clone(), version, stream)
     }
 
     pub(crate) fn new_stream(&self, version: &Version) -> String {
         let now = i64::try_from(self.clock.now().ms()).unwrap_or(0);
         let day = jiff::Timestamp::from_millisecond(now).unwrap_or_default().strftime("%Y/%m/%d");
         format!("{day}/[{}]{}", version.label, self.ids.hex(32))
-    }
-
-    /// The unpacked code of a version. Unpacks off the server's own threads what is not there yet.
-    pub(crate) async fn code(self: &Arc<Starter>, version: &Arc<Version>) -> Result<PathBuf, String> {
-        if let Some(code) = self.packages.unpacked(&version.package) {
-            return Ok(code);
-        }
-        let (starter, version) = (self.clone(), version.clone());
-        let unpacked = tokio::task::spawn_blocking(move || starter.unpack(&version)).await;
-        Ok(unpacked.map_err(|failed| failed.to_string())??.0)
     }
 
     /// What deploying finds out ahead: whether it can be run here, and with what warning. Blocks.

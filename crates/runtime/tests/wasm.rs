@@ -44,7 +44,8 @@ impl Bench {
     }
 
     fn compile(&self, handler: &str) -> Result<(), CompileError> {
-        self.engine.compile(&self.code(), handler, &digest())
+        let version = Version { handler: handler.into(), ..(*version()).clone() };
+        self.engine.load(&version, &self.code()).map(drop)
     }
 
     async fn fetch(
@@ -59,7 +60,9 @@ impl Bench {
             log: Arc::new(move |line| log.lock().unwrap().push(String::from_utf8_lossy(line).into_owned())),
             timeout,
         };
-        self.engine.fetch(version, &self.code(), request, call).await
+        let program = self.engine.load(version, &self.code());
+        let program = program.map_err(|error| Error::NotCompiled(error.to_string()))?;
+        self.engine.run(program, version, request, call).await
     }
 
     async fn get(&self, path: &str) -> Result<(u16, String), Error> {
@@ -380,7 +383,7 @@ async fn damaged_or_lost_code_is_compiled_again() {
     ] {
         std::fs::write(&file, damaged).unwrap();
         let engine = Engine::new(&bench.dir.path().join("cache"), 1).unwrap();
-        engine.compile(&bench.code(), "", &digest()).unwrap();
+        engine.load(&version(), &bench.code()).unwrap();
         assert_eq!(std::fs::read(&file).unwrap(), whole);
     }
     std::fs::remove_file(&file).unwrap();
@@ -424,8 +427,8 @@ fn packages_that_are_no_function_are_told_why() {
 #[tokio::test]
 async fn a_lost_package_is_an_error_of_its_own() {
     let bench = Bench::new(1, &[]);
-    let reply = bench.engine.fetch(&version(), Path::new("/nonexistent"), get("/"), quiet_call()).await;
-    assert!(matches!(reply.err(), Some(Error::NotCompiled(_))));
+    assert!(bench.engine.loaded(&version()).is_none());
+    assert!(bench.engine.load(&version(), Path::new("/nonexistent")).is_err());
 }
 
 fn quiet_call() -> Call {
@@ -450,7 +453,8 @@ async fn costs() {
         for _ in 0..20_000 {
             let request = http::Request::post("/hello").body(body::full("{}")).unwrap();
             let begun = Instant::now();
-            let reply = again.engine.fetch(&version, &again.code(), request, quiet_call()).await.unwrap();
+            let program = again.engine.loaded(&version).unwrap();
+            let reply = again.engine.run(program, &version, request, quiet_call()).await.unwrap();
             reply.response.into_body().collect().await.unwrap();
             times.push(begun.elapsed());
         }

@@ -11,7 +11,8 @@ use std::ops::Bound;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Space(pub u16);
 
-/// A value that is stored. Every protobuf message is one; its field numbers are on disks and never change meaning.
+/// A value that is stored. Every protobuf message is one; its field numbers are on disks and never change
+/// meaning.
 pub trait Record: Sized {
     fn encode(&self) -> Vec<u8>;
     /// Takes the stored bytes by reference count, so that byte fields need not be copied.
@@ -132,8 +133,8 @@ fn upper(end: Option<&[u8]>) -> Bound<&[u8]> {
     end.map_or(Bound::Unbounded, Bound::Excluded)
 }
 
-/// Counters under keys `K`. Adding reads nothing, so counting never makes a transaction lose; looking does not
-/// hold to what is seen either. A counter that comes to zero is no row.
+/// Counters under keys `K`. Adding reads nothing, so counting never makes a transaction lose; looking does
+/// not hold to what is seen either. A counter that comes to zero is no row.
 pub struct Tally<K>(Map<K, Raw>);
 
 impl<K: KeyTuple> Tally<K> {
@@ -170,6 +171,7 @@ impl<K: KeyTuple> Tally<K> {
 ///
 /// Edges may be leading parts too; they are said in the direction of the scan, so a page ends where
 /// `after(&last)` of the next begins, in either direction.
+#[derive(Clone)]
 pub struct Scan<K> {
     prefix: Vec<u8>,
     begin: Edge,
@@ -179,6 +181,7 @@ pub struct Scan<K> {
     key: PhantomData<fn() -> K>,
 }
 
+#[derive(Clone)]
 enum Edge {
     Open,
     Including(Vec<u8>),

@@ -1,9 +1,11 @@
 //! The host: takes invocations and requests, finds or makes an instance for each, and reports what came of
 //! it.
 //!
-//! Its rooms: `supply` gets an instance, `events` and `requests` use it, `report` says what it cost.
+//! Its rooms: `supply` gets an instance, `events` and `requests` use it, `guests` runs a Wasm function's
+//! request, `report` says what it cost.
 
 mod events;
+mod guests;
 mod report;
 mod requests;
 mod supply;
@@ -22,8 +24,6 @@ use crate::stream::{self, Answer};
 use crate::wasm;
 use mayfly_kernel::function::{FunctionError, Invocation, Outcome, Refusal, Runtime, Version};
 use mayfly_kernel::{Clock, Limits};
-use parking_lot::Mutex;
-use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -121,9 +121,7 @@ struct Inner {
     starter: Arc<Starter>,
     pool: Arc<Pool>,
     wasm: wasm::Engine,
-    /// The log stream of each Wasm version on this node. A guest lives for one request; a stream for each
-    /// would make the log cost more than the guest.
-    wasm_streams: Mutex<HashMap<String, String>>,
+    guests: guests::Logs,
     invocations: AtomicU64,
 }
 
@@ -162,7 +160,7 @@ impl Host {
             clock,
             starter: Arc::new(starter),
             pool,
-            wasm_streams: Mutex::default(),
+            guests: guests::Logs::default(),
             invocations: AtomicU64::new(0),
         };
         let inner = Arc::new(inner);
@@ -223,7 +221,7 @@ impl Host {
         let inner = &self.inner;
         if version.runtime == Runtime::Wasm {
             let (code, _) = inner.starter.unpack(version).map_err(PrepareError)?;
-            let compiled = inner.wasm.compile(&code, &version.handler, &version.package);
+            let compiled = inner.wasm.load(version, &code);
             compiled.map_err(|error| PrepareError(error.to_string()))?;
             return Ok(Prepared::default());
         }
@@ -235,7 +233,7 @@ impl Host {
     /// done.
     pub fn retire(&self, version: &str) {
         self.inner.pool.retire(version);
-        self.inner.wasm_streams.lock().remove(version);
+        self.inner.guests.forget(version);
     }
 
     /// Keeps at least so many instances of each of these versions ready, and of no others.

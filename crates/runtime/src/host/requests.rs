@@ -1,16 +1,13 @@
-//! HTTP: one request through a function that speaks it, in a sandbox or as a WebAssembly component. Bodies
-//! stream.
+//! HTTP: one request through a function in a sandbox that speaks it. Bodies stream.
 
 use super::report::{Course, say_end};
 use super::{FetchError, Held, Inner, Permit};
 use crate::body::Body;
 use crate::instance::{Broken, error, explain};
-use crate::logs::Log;
 use crate::pool::Denied;
-use crate::wasm;
 use crate::web::{self, Fed, NoAnswer};
 use http::{Request, Response};
-use mayfly_kernel::function::{Refusal, Version};
+use mayfly_kernel::function::Version;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -83,61 +80,5 @@ impl Inner {
         if matches!(ended, Ok(Fed::Whole)) {
             self.pool.put(held);
         }
-    }
-
-    pub(super) async fn fetch_wasm(
-        self: Arc<Inner>,
-        version: Arc<Version>,
-        request: Request<Body>,
-        id: String,
-        permit: Permit,
-    ) -> Result<Response<Body>, FetchError> {
-        let unrunnable = |text: String| FetchError::Refused(Refusal::Unrunnable(text));
-        let code = self.starter.code(&version).await.map_err(unrunnable)?;
-        let course = Course::begin(Instant::now(), None, self.clock.now());
-        let log = Arc::new(self.wasm_log(&version));
-        log.say(&format!("START RequestId: {id} Version: {}", version.label));
-        let sink = log.clone();
-        let call = wasm::Call {
-            request_id: id.clone(),
-            log: Arc::new(move |line: &[u8]| sink.say(&String::from_utf8_lossy(line))),
-            timeout: Duration::from_millis(version.timeout_ms),
-        };
-        match self.wasm.fetch(&version, &code, request, call).await {
-            Ok(reply) => {
-                tokio::spawn(async move {
-                    let finished = reply.finished.await.ok();
-                    if let Some(trap) = finished.as_ref().and_then(|finished| finished.trap.as_ref()) {
-                        log.say(&format!("{id} {trap}"));
-                    }
-                    let memory = finished.map_or(0, |finished| finished.memory_bytes);
-                    say_end(&log, &id, &version, &course.report(course.elapsed(), memory));
-                    drop(permit);
-                });
-                Ok(reply.response)
-            }
-            Err(failure) => {
-                log.say(&format!("{id} {failure}"));
-                say_end(&log, &id, &version, &course.report(course.elapsed(), 0));
-                let text = format!("RequestId: {id} Error: {failure}");
-                Err(match failure {
-                    wasm::Error::Timeout => FetchError::Timeout,
-                    wasm::Error::Busy => FetchError::Refused(Refusal::NodeFull),
-                    wasm::Error::NotCompiled(text) => unrunnable(text),
-                    wasm::Error::OutOfMemory => FetchError::Crashed(error("Runtime.OutOfMemory", &text)),
-                    wasm::Error::Trap(_) => FetchError::Crashed(error("Runtime.Trap", &text)),
-                    wasm::Error::NoResponse | wasm::Error::BadResponse(_) => FetchError::BadGateway(text),
-                })
-            }
-        }
-    }
-
-    /// The log of one Wasm request: in the stream of its version.
-    fn wasm_log(&self, version: &Arc<Version>) -> Log {
-        let mut streams = self.wasm_streams.lock();
-        let named = streams.entry(version.id.clone());
-        let stream = named.or_insert_with(|| self.starter.new_stream(version)).clone();
-        drop(streams);
-        self.starter.log(version, stream)
     }
 }

@@ -25,7 +25,7 @@ pub use log::LogSink;
 
 use crate::body::Body;
 use epoch::Ticker;
-use mayfly_kernel::function::{PackageDigest, Version};
+use mayfly_kernel::function::Version;
 use program::{Program, ProgramId, Programs};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
@@ -53,6 +53,10 @@ struct Core {
     ticker: Ticker,
     programs: Programs,
 }
+
+/// A function's machine code in memory.
+#[derive(Clone)]
+pub struct Loaded(Arc<Program>);
 
 /// What a request needs besides its version.
 pub struct Call {
@@ -110,45 +114,33 @@ impl Engine {
         Ok(Engine { shared: Arc::new(shared) })
     }
 
-    /// Compiles the function of an unpacked package, unless that is done already. `handler` names its file;
-    /// if it names none, the package's only module is taken. Blocks, for seconds if the module is large.
-    pub fn compile(
-        &self,
-        code_dir: &Path,
-        handler: &str,
-        digest: &PackageDigest,
-    ) -> Result<(), CompileError> {
+    /// Brings the function of an unpacked package into memory, compiling it unless that is done already.
+    /// `version.handler` names its file; if it names none, the package's only module is taken. Blocks, for
+    /// seconds if the module is large and new.
+    pub fn load(&self, version: &Version, code_dir: &Path) -> Result<Loaded, CompileError> {
         let core = self.core().map_err(CompileError::Engine)?;
-        core.programs.load(&ProgramId::new(digest, handler), code_dir, handler).map(drop)
+        let id = ProgramId::new(&version.package, &version.handler);
+        core.programs.load(&id, code_dir, &version.handler).map(Loaded)
+    }
+
+    /// The function, if it is in memory.
+    pub fn loaded(&self, version: &Version) -> Option<Loaded> {
+        let core = self.core().ok()?;
+        core.programs.loaded(&ProgramId::new(&version.package, &version.handler)).map(Loaded)
     }
 
     /// Runs one request in a new instance. The reply comes with the response's head. If this future is
     /// dropped before that, the guest is stopped; after it, the guest runs to its end or its deadline by
     /// itself.
-    pub async fn fetch(
+    pub async fn run(
         &self,
-        version: &Arc<Version>,
-        code_dir: &Path,
+        program: Loaded,
+        version: &Version,
         request: http::Request<Body>,
         call: Call,
     ) -> Result<Reply, Error> {
         let core = self.core().map_err(Error::NotCompiled)?;
-        let id = ProgramId::new(&version.package, &version.handler);
-        let program = match core.programs.loaded(&id) {
-            Some(program) => program,
-            None => self.load(id, code_dir.to_owned(), version.handler.clone()).await?,
-        };
-        run::fetch(&core.engine, &core.ticker, program, version, request, call).await
-    }
-
-    async fn load(&self, id: ProgramId, code_dir: PathBuf, handler: String) -> Result<Arc<Program>, Error> {
-        let engine = self.clone();
-        let loading = tokio::task::spawn_blocking(move || {
-            let core = engine.core().map_err(CompileError::Engine)?;
-            core.programs.load(&id, &code_dir, &handler)
-        });
-        let loaded = loading.await.map_err(|failed| Error::NotCompiled(failed.to_string()))?;
-        loaded.map_err(|error| Error::NotCompiled(error.to_string()))
+        run::fetch(&core.engine, &core.ticker, program.0, version, request, call).await
     }
 
     fn core(&self) -> Result<&Core, String> {

@@ -4,7 +4,7 @@ use futures_util::future::BoxFuture;
 use mayfly_kernel::function::{Invocation, Outcome, PackageDigest, Refusal, Runtime, Version};
 use mayfly_kernel::time::SystemClock;
 use mayfly_kernel::{Arn, Limits, Time};
-use mayfly_runtime::{Host, HostConfig, LauncherCommand, Platform, SessionCredentials};
+use mayfly_runtime::{Host, HostConfig, LauncherCommand, LogStream, Platform, SessionCredentials};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::io::{self, Write as _};
@@ -22,14 +22,22 @@ pub(crate) struct World {
     pub lines: Arc<Mutex<Vec<String>>>,
 }
 
+struct Lines(Arc<Mutex<Vec<String>>>);
+
+impl LogStream for Lines {
+    fn line(&self, _at: Time, line: &[u8]) {
+        self.0.lock().unwrap().push(String::from_utf8_lossy(line).into_owned());
+    }
+}
+
 struct Shelf {
     packages: PathBuf,
     lines: Arc<Mutex<Vec<String>>>,
 }
 
 impl Platform for Shelf {
-    fn log(&self, _version: &Version, _stream: &str, _at: Time, line: &[u8]) {
-        self.lines.lock().unwrap().push(String::from_utf8_lossy(line).into_owned());
+    fn log_stream(&self, _version: &Version, _stream: &str) -> Arc<dyn LogStream> {
+        Arc::new(Lines(self.lines.clone()))
     }
 
     fn credentials(&self, version: &Version) -> SessionCredentials {

@@ -2,16 +2,19 @@
 
 use super::keys::{BY_TIME, EVENTS, GROUPS, STREAMS};
 use super::model::{BYTES_PER_EVENT, BYTES_PER_PUT, EVENTS_PER_PUT, Event, Group, Stream};
+use super::packed::{self, Backward, Forward, One, Row, Rows};
 use super::{faults, groups};
 use crate::Cx;
 use mayfly_kernel::{Fault, Time};
-use mayfly_store::{Raw, Scan};
+use mayfly_store::{Raw, Scan, Tx};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::time::Duration;
 
 /// The most events in one answer.
 const EVENTS_PER_PAGE: usize = 10_000;
+/// How many rows are read at once.
+const ROWS_PER_READ: usize = 64;
 /// Events may be this much ahead of the server's clock.
 const AHEAD_MAX: Duration = Duration::from_secs(2 * 3600);
 const AGE_MAX: Duration = Duration::from_secs(14 * 24 * 3600);
@@ -39,11 +42,11 @@ pub fn append(cx: &mut Cx<'_>, group: &str, stream: &str, lines: &[Line]) -> Res
 }
 
 fn write(cx: &mut Cx<'_>, group: &Group, name: &str, mut stream: Stream, lines: &[Line]) {
+    for (at, seq, row) in packed::pack(lines, stream.next_seq, cx.now.ms()) {
+        EVENTS.put(cx.tx, &(group.id, name.to_owned(), at, seq), &row);
+        BY_TIME.put(cx.tx, &(group.id, at, seq, name.to_owned()), &Raw::default());
+    }
     for line in lines {
-        let seq = stream.next_seq;
-        let event = Event { message: line.message.clone(), ingested_ms: cx.now.ms() };
-        EVENTS.put(cx.tx, &(group.id, name.to_owned(), line.at, seq), &event);
-        BY_TIME.put(cx.tx, &(group.id, line.at, seq, name.to_owned()), &Raw::default());
         let at = line.at.ms();
         stream.first_event_ms = Some(stream.first_event_ms.map_or(at, |first| first.min(at)));
         stream.last_event_ms = Some(stream.last_event_ms.map_or(at, |last| last.max(at)));
@@ -159,11 +162,8 @@ pub(super) struct Got {
     next_backward_token: String,
 }
 
-/// A row of the stream's events.
-type Row = ((u64, String, Time, u64), Event);
-
 /// A place between two events: tokens name it, and the direction they go from there.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Place(Time, u64);
 
 impl Place {
@@ -202,39 +202,117 @@ pub(super) fn get(cx: &mut Cx<'_>, input: Get) -> Result<Got, Fault> {
         }
     };
     let forward = token.map_or(input.start_from_head, |(direction, _)| direction == 'f');
-    let at = |time: Time| (group.id, stream.clone(), time);
-    let (low, high) = (Time::from_ms(input.start_time.unwrap_or(0)), input.end_time.map(Time::from_ms));
-    let mut scan = Scan::prefix(&(group.id, stream.clone()), limit);
-    let place = |Place(time, seq): Place| (group.id, stream.clone(), time, seq);
-    if forward {
-        scan = match token {
-            Some((_, from)) => scan.after(&place(from)),
-            None => scan.from(&at(low)),
-        };
-        if let Some(high) = high {
-            scan = scan.until(&at(high));
-        }
-    } else {
-        scan = scan.reverse().through(&at(low));
-        scan = match (token, high) {
-            (Some((_, from)), _) => scan.after(&place(from)),
-            (None, Some(high)) => scan.after(&at(high)),
-            (None, None) => scan,
-        };
-    }
-    let mut rows = EVENTS.scan(cx.tx, scan)?;
-    if !forward {
-        rows.reverse();
-    }
-    let edge = |row: Option<&Row>| row.map(|((_, _, time, seq), _)| Place(*time, *seq));
-    // With nothing found, both tokens stay where the reader already is.
-    let here = token.map_or(Place(low, 0), |(_, place)| place);
-    let next_forward_token = edge(rows.last()).unwrap_or(here).token('f');
-    let next_backward_token = edge(rows.first()).unwrap_or(here).token('b');
-    let output = |((_, _, time, _), event): Row| OutputEvent {
-        timestamp: time.ms(),
-        message: event.message,
-        ingestion_time: event.ingested_ms,
+    let window = Window {
+        low: Time::from_ms(input.start_time.unwrap_or(0)),
+        high: input.end_time.map(Time::from_ms),
+        place: token.map(|(_, place)| place),
     };
-    Ok(Got { events: rows.into_iter().map(output).collect(), next_forward_token, next_backward_token })
+    let found = match forward {
+        true => read_forward(cx, group.id, &stream, window, limit)?,
+        false => read_backward(cx, group.id, &stream, window, limit)?,
+    };
+    let edge = |one: Option<&One>| one.map(|one| Place(one.time, one.seq));
+    // With nothing found, both tokens stay where the reader already is.
+    let here = window.place.unwrap_or(Place(window.low, 0));
+    let next_forward_token = edge(found.last()).unwrap_or(here).token('f');
+    let next_backward_token = edge(found.first()).unwrap_or(here).token('b');
+    let output = |one: One| OutputEvent {
+        timestamp: one.time.ms(),
+        message: one.message,
+        ingestion_time: one.ingested_ms,
+    };
+    Ok(Got { events: found.into_iter().map(output).collect(), next_forward_token, next_backward_token })
+}
+
+/// Which events of a stream are asked for: from `low` on, before `high`, and beyond `place`.
+#[derive(Clone, Copy)]
+struct Window {
+    low: Time,
+    high: Option<Time>,
+    place: Option<Place>,
+}
+
+fn read_forward(
+    cx: &Cx<'_>,
+    group: u64,
+    stream: &str,
+    window: Window,
+    limit: usize,
+) -> Result<Vec<One>, Fault> {
+    let from = window.place.map_or(window.low, |place| place.0);
+    let mut scan = Scan::prefix(&(group, stream.to_owned()), ROWS_PER_READ);
+    scan = scan.from(&(group, stream.to_owned(), packed::reaching(from)));
+    if let Some(high) = window.high {
+        scan = scan.until(&(group, stream.to_owned(), high));
+    }
+    let mut events = Forward::new(StreamRows::new(cx, scan));
+    let mut found = Vec::new();
+    while let Some(one) = events.next()?.filter(|_| found.len() < limit) {
+        if window.high.is_some_and(|high| one.time >= high) {
+            break;
+        }
+        let beyond = window.place.is_none_or(|place| Place(one.time, one.seq) > place);
+        if beyond && one.time >= window.low {
+            found.push(one);
+        }
+    }
+    Ok(found)
+}
+
+fn read_backward(
+    cx: &Cx<'_>,
+    group: u64,
+    stream: &str,
+    window: Window,
+    limit: usize,
+) -> Result<Vec<One>, Fault> {
+    let mut scan = Scan::prefix(&(group, stream.to_owned()), ROWS_PER_READ).reverse();
+    scan = scan.through(&(group, stream.to_owned(), packed::reaching(window.low)));
+    scan = match (window.place, window.high) {
+        (Some(Place(time, seq)), _) => scan.after(&(group, stream.to_owned(), time, seq)),
+        (None, Some(high)) => scan.after(&(group, stream.to_owned(), high)),
+        (None, None) => scan,
+    };
+    let mut events = Backward::new(StreamRows::new(cx, scan));
+    let mut found = Vec::new();
+    while let Some(one) = events.next()?.filter(|_| found.len() < limit) {
+        if one.time < window.low {
+            break;
+        }
+        let before = window.place.is_none_or(|place| Place(one.time, one.seq) < place);
+        if before && window.high.is_none_or(|high| one.time < high) {
+            found.push(one);
+        }
+    }
+    found.reverse();
+    Ok(found)
+}
+
+type Key = (u64, String, Time, u64);
+
+/// The rows of one stream, read a page at a time.
+struct StreamRows<'a> {
+    tx: &'a Tx,
+    /// The next page; `None` after the last.
+    scan: Option<Scan<Key>>,
+    page: std::vec::IntoIter<(Key, Event)>,
+}
+
+impl<'a> StreamRows<'a> {
+    fn new(cx: &'a Cx<'_>, scan: Scan<Key>) -> StreamRows<'a> {
+        StreamRows { tx: &*cx.tx, scan: Some(scan), page: Vec::new().into_iter() }
+    }
+}
+
+impl Rows for StreamRows<'_> {
+    fn next(&mut self) -> Result<Option<Row>, Fault> {
+        if self.page.len() == 0
+            && let Some(scan) = self.scan.take()
+        {
+            let rows = EVENTS.scan(self.tx, scan.clone())?;
+            self.scan = rows.last().filter(|_| rows.len() == ROWS_PER_READ).map(|(key, _)| scan.after(key));
+            self.page = rows.into_iter();
+        }
+        Ok(self.page.next().map(|((_, stream, time, seq), row)| (time, seq, stream, row)))
+    }
 }

@@ -2,17 +2,21 @@
 //! pattern.
 
 use super::keys::{BY_TIME, EVENTS, STREAMS};
+use super::packed::{self, Forward, One, Row, Rows};
 use super::pattern::Pattern;
 use super::{faults, groups};
 use crate::Cx;
 use mayfly_kernel::{Fault, Time};
-use mayfly_store::Scan;
+use mayfly_store::{Raw, Scan, Tx};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 const EVENTS_PER_PAGE: usize = 10_000;
 /// How many events one call looks at; a rare pattern is found over several pages, as AWS does it too.
 const LOOKED_AT_PER_PAGE: usize = 20_000;
+/// How many rows are read for one page, those of other streams too; and at once.
+const ROWS_PER_PAGE: usize = 20_000;
+const ROWS_PER_READ: usize = 64;
 const BYTES_PER_PAGE: usize = 1_048_576;
 
 #[derive(Deserialize)]
@@ -48,13 +52,14 @@ pub(super) struct Filtered {
     next_token: Option<String>,
 }
 
-type Row = (u64, Time, u64, String);
+/// Where an event, or a row's first one, is: group, time, number, stream.
+type Place = (u64, Time, u64, String);
 
-fn token_of((_, time, seq, stream): &Row) -> String {
+fn token_of((_, time, seq, stream): &Place) -> String {
     format!("{:020}{:020}{stream}", time.ms(), seq)
 }
 
-fn place_of(group: u64, token: &str) -> Option<Row> {
+fn place_of(group: u64, token: &str) -> Option<Place> {
     let time = token.get(..20)?.parse().ok()?;
     let seq = token.get(20..40)?.parse().ok()?;
     Some((group, Time::from_ms(time), seq, token.get(40..)?.to_owned()))
@@ -73,14 +78,16 @@ pub(super) fn filter(cx: &mut Cx<'_>, input: Filter) -> Result<Filtered, Fault> 
     }
     let pattern = Pattern::parse(input.filter_pattern.as_deref().unwrap_or_default())?;
     let limit = input.limit.unwrap_or(EVENTS_PER_PAGE).clamp(1, EVENTS_PER_PAGE);
-    let mut scan = Scan::prefix(&(group,), LOOKED_AT_PER_PAGE);
-    scan = match &input.next_token {
-        None => scan.from(&(group, Time::from_ms(input.start_time.unwrap_or(0)))),
+    let after = match &input.next_token {
+        None => None,
         Some(token) => {
             let place = place_of(group, token);
-            scan.after(&place.ok_or_else(|| faults::invalid("The specified nextToken is invalid."))?)
+            Some(place.ok_or_else(|| faults::invalid("The specified nextToken is invalid."))?)
         }
     };
+    let start = Time::from_ms(input.start_time.unwrap_or(0));
+    let from = packed::reaching(after.as_ref().map_or(start, |(_, time, ..)| *time));
+    let mut scan = Scan::prefix(&(group,), ROWS_PER_READ).from(&(group, from));
     if let Some(end) = input.end_time {
         scan = scan.through(&(group, Time::from_ms(end)));
     }
@@ -88,36 +95,97 @@ pub(super) fn filter(cx: &mut Cx<'_>, input: Filter) -> Result<Filtered, Fault> 
         input.log_stream_names.as_ref().is_none_or(|names| names.contains(stream))
             && input.log_stream_name_prefix.as_ref().is_none_or(|prefix| stream.starts_with(prefix.as_str()))
     };
-    let rows = BY_TIME.scan(cx.tx, scan)?;
-    let (mut events, mut bytes, looked_at) = (Vec::new(), 0, rows.len());
-    let mut next_token = None;
-    for (row, _) in rows {
-        if events.len() == limit || bytes > BYTES_PER_PAGE {
+    let rows = GroupRows {
+        tx: &*cx.tx,
+        scan: Some(scan),
+        page: Vec::new().into_iter(),
+        wanted,
+        after: after.clone(),
+        left: ROWS_PER_PAGE,
+        last: None,
+        cut: None,
+    };
+    let mut lines = Forward::new(rows);
+    let (mut events, mut bytes, mut looked_at) = (Vec::new(), 0, 0);
+    let mut last = None;
+    while let Some(one) = lines.next()? {
+        let place = (group, one.time, one.seq, one.stream.clone());
+        let seen = after.as_ref().is_some_and(|after| place <= *after);
+        if seen || one.time < start || input.end_time.is_some_and(|end| one.time.ms() > end) {
+            continue;
+        }
+        if lines.rows().cut.as_ref().is_some_and(|cut| place > *cut) {
+            break;
+        }
+        if events.len() == limit || bytes > BYTES_PER_PAGE || looked_at == LOOKED_AT_PER_PAGE {
+            let next_token = last.as_ref().map(token_of);
             return Ok(Filtered { events, searched_log_streams: [], next_token });
         }
-        next_token = Some(token_of(&row));
-        let (_, time, seq, stream) = row;
-        if !wanted(&stream) {
-            continue;
+        last = Some(place);
+        looked_at += 1;
+        if pattern.matches(&one.message) {
+            bytes += one.message.len();
+            events.push(found(one));
         }
-        let Some(event) = EVENTS.get(cx.tx, &(group, stream.clone(), time, seq))? else { continue };
-        if !pattern.matches(&event.message) {
-            continue;
-        }
-        bytes += event.message.len();
-        let event_id = format!("{:020}{:020}{:016x}", time.ms(), seq, fingerprint(&stream));
-        events.push(Found {
-            log_stream_name: stream,
-            timestamp: time.ms(),
-            message: event.message,
-            ingestion_time: event.ingested_ms,
-            event_id,
-        });
     }
-    if looked_at < LOOKED_AT_PER_PAGE {
-        next_token = None;
-    }
+    let next_token = lines.rows().cut.as_ref().map(token_of);
     Ok(Filtered { events, searched_log_streams: [], next_token })
+}
+
+fn found(one: One) -> Found {
+    Found {
+        event_id: format!("{:020}{:020}{:016x}", one.time.ms(), one.seq, fingerprint(&one.stream)),
+        log_stream_name: one.stream,
+        timestamp: one.time.ms(),
+        message: one.message,
+        ingestion_time: one.ingested_ms,
+    }
+}
+
+/// The rows of a group's wanted streams by time, read a page at a time.
+struct GroupRows<'a, F> {
+    tx: &'a Tx,
+    /// The next page; `None` after the last.
+    scan: Option<Scan<Place>>,
+    page: std::vec::IntoIter<(Place, Raw)>,
+    wanted: F,
+    /// Where the last call stopped: rows up to there are read again because they may reach beyond.
+    after: Option<Place>,
+    /// How many more rows this call reads.
+    left: usize,
+    last: Option<Place>,
+    /// The last row, if it stopped short there: what lies behind it is unknown.
+    cut: Option<Place>,
+}
+
+impl<F: Fn(&String) -> bool> Rows for GroupRows<'_, F> {
+    fn next(&mut self) -> Result<Option<Row>, Fault> {
+        loop {
+            if self.page.len() == 0 {
+                let Some(scan) = self.scan.take() else { return Ok(None) };
+                let rows = BY_TIME.scan(self.tx, scan.clone())?;
+                self.scan =
+                    rows.last().filter(|_| rows.len() == ROWS_PER_READ).map(|(key, _)| scan.after(key));
+                self.page = rows.into_iter();
+            }
+            let Some((place, _)) = self.page.next() else { continue };
+            if self.after.as_ref().is_none_or(|after| place > *after) {
+                if self.left == 0 {
+                    self.cut = self.last.take().or(self.cut.take());
+                    return Ok(None);
+                }
+                self.left -= 1;
+                self.last = Some(place.clone());
+            }
+            let (group, time, seq, stream) = place;
+            if !(self.wanted)(&stream) {
+                continue;
+            }
+            if let Some(row) = EVENTS.get(self.tx, &(group, stream.clone(), time, seq))? {
+                return Ok(Some((time, seq, stream, row)));
+            }
+        }
+    }
 }
 
 /// Tells streams apart within an event's id (FNV-1a).

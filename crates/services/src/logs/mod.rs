@@ -1,15 +1,17 @@
 //! CloudWatch Logs: groups of streams of lines with times.
 //!
-//! The platform writes what functions print, callers may write too. An event is stored once, under its stream;
-//! a second row without a value orders a whole group by time, for FilterLogEvents. A group's rows are under a
-//! number that a re-created group of the same name does not share, so deleting a group costs nothing however much
-//! it holds: its events are swept afterwards.
+//! The platform writes what functions print, callers may write too. Events are stored once, under their
+//! stream, those that come together in one row ([`packed`]); a second row without a value orders a whole
+//! group by time, for FilterLogEvents. A group's rows are under a number that a re-created group of the same
+//! name does not share, so deleting a group costs nothing however much it holds: its events are swept
+//! afterwards.
 //!
 //! Deliberately absent: metric filters, subscriptions, Insights, exports, KMS.
 //!
-//! Keys: `GROUPS(account, region, group)`, `STREAMS(group id, stream)`, `EVENTS(group id, stream, time, seq)`,
-//! `BY_TIME(group id, time, seq, stream)`; `SWEEPS(group id)` names the groups whose events wait to be swept,
-//! and `RETAINED(time, group id)` says when which group's oldest events may have outlived their retention.
+//! Keys: `GROUPS(account, region, group)`, `STREAMS(group id, stream)`, `EVENTS(group id, stream, time,
+//! seq)`, `BY_TIME(group id, time, seq, stream)`; `SWEEPS(group id)` names the groups whose events wait to be
+//! swept, and `RETAINED(time, group id)` says when which group's oldest events may have outlived their
+//! retention.
 
 mod events;
 mod faults;
@@ -17,6 +19,7 @@ mod filter;
 mod groups;
 mod keys;
 mod model;
+mod packed;
 mod pattern;
 mod reactions;
 mod streams;

@@ -39,6 +39,19 @@ pub(super) struct Event {
     pub(super) message: String,
     #[prost(uint64, tag = "2")]
     pub(super) ingested_ms: u64,
+    /// The events that follow it in the same row.
+    #[prost(message, repeated, tag = "3")]
+    pub(super) later: Vec<Later>,
+}
+
+/// An event of a row that another one began.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub(super) struct Later {
+    /// Since the row's first event.
+    #[prost(uint64, tag = "1")]
+    pub(super) after_ms: u64,
+    #[prost(string, tag = "2")]
+    pub(super) message: String,
 }
 
 /// A group, or one stream of it, whose events nobody can name any more.

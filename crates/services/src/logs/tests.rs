@@ -1,5 +1,8 @@
+use super::keys::EVENTS;
 use super::{Line, append, expire};
 use crate::testing::Bench;
+use mayfly_kernel::Time;
+use mayfly_store::Scan;
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -58,6 +61,65 @@ fn a_group_is_filtered_across_its_streams_by_time() {
     assert_eq!(messages(&logs(&bench, "FilterLogEvents", since)).len(), 2);
     let streams = json!({"logGroupName": GROUP, "logStreamNames": ["b"]});
     assert_eq!(messages(&logs(&bench, "FilterLogEvents", streams)), ["ERROR one"]);
+}
+
+#[test]
+fn packed_rows_of_several_streams_are_read_as_single_events_in_order() {
+    let bench = Bench::seed(8);
+    let origin = bench.now();
+    let at = |ms: u64| Time::from_ms(origin.ms() + ms);
+    let mut expected = Vec::new();
+    // Streams whose rows overlap: each batch is one row, and the streams take turns within it.
+    for batch in 0..4 {
+        for stream in ["a", "b"] {
+            let lines = (0..40).map(|number| {
+                let ms = batch * 300 + number * 10 + u64::from(stream == "b") * 5;
+                expected.push((stream, ms));
+                Line { at: at(ms), message: format!("{stream} {ms}") }
+            });
+            let lines: Vec<Line> = lines.collect();
+            bench.run(|cx| append(cx, GROUP, stream, &lines));
+        }
+    }
+    bench.run(|cx| {
+        cx.allowed_by_policy();
+        assert_eq!(EVENTS.scan(cx.tx, Scan::all(100))?.len(), 8, "a batch is a row");
+        Ok(())
+    });
+    expected.sort_by_key(|(stream, ms)| (*ms, *stream));
+    let sorted = |only: Option<&str>| -> Vec<String> {
+        let wanted = expected.iter().filter(|(stream, _)| only.is_none_or(|only| only == *stream));
+        wanted.map(|(stream, ms)| format!("{stream} {ms}")).collect()
+    };
+    let pages = |operation: &str, input: Value, token: &str, backwards: bool| {
+        let (mut all, mut input) = (Vec::new(), input);
+        loop {
+            let page = logs(&bench, operation, input.clone());
+            let texts: Vec<String> = messages(&page).into_iter().map(str::to_owned).collect();
+            let done = page[token].is_null() || texts.is_empty();
+            if backwards { all.splice(0..0, texts) } else { all.splice(all.len().., texts) }.for_each(drop);
+            if done {
+                return all;
+            }
+            input["nextToken"] = page[token].clone();
+        }
+    };
+    let by_stream = json!({"logGroupName": GROUP, "logStreamName": "a", "limit": 7});
+    let mut from_head = by_stream.clone();
+    from_head["startFromHead"] = json!(true);
+    assert_eq!(pages("GetLogEvents", from_head, "nextForwardToken", false), sorted(Some("a")));
+    assert_eq!(pages("GetLogEvents", by_stream, "nextBackwardToken", true), sorted(Some("a")));
+    let group = json!({"logGroupName": GROUP, "limit": 7});
+    let all = pages("FilterLogEvents", group.clone(), "nextToken", false);
+    let time = |text: &String| text[2..].parse::<u64>().unwrap();
+    assert!(all.is_sorted_by_key(time));
+    assert_eq!(all.len(), expected.len());
+    let mut middle = group;
+    middle["startTime"] = json!(at(455).ms());
+    middle["endTime"] = json!(at(600).ms());
+    let some = pages("FilterLogEvents", middle, "nextToken", false);
+    let within = expected.iter().filter(|(_, ms)| (455..=600).contains(ms)).count();
+    assert_eq!((some.len(), time(&some[0])), (within, 455));
 }
 
 #[test]
