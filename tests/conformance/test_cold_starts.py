@@ -87,3 +87,34 @@ def handler(event, context):
         assert seen["mayfly_invocations_total"] == 2
         assert seen['mayfly_instances{state="busy"}'] == 0
         assert starts(running) == (1, 0)
+
+
+def test_a_large_python_package_is_compiled_once_and_not_on_every_start():
+    """What is compiled is told by the interpreter itself; a module that does not compile keeps nobody up."""
+    code = """
+import sys
+compiled = []
+sys.addaudithook(lambda name, about: compiled.append(str(about[1])) if name == "compile" else None)
+import big, layered
+def handler(event, context):
+    return {"compiled": compiled, "values": [big.last, layered.last], "big": big.__file__}
+"""
+    large = "".join(f"value{number} = '\\d {number}'\n" for number in range(4000)) + "last = value3999\n"
+    with mayfly.server() as running:
+        functions = running.client("lambda")
+        layer = functions.publish_layer_version(
+            LayerName="library", Content={"ZipFile": mayfly.package({"python/layered.py": large})}
+        )
+        files = {"app.py": code, "big.py": large, "broken.py": "def oops(:\n", "notes/big.txt": "no code"}
+        mayfly.create(functions, "large", files, Layers=[layer["LayerVersionArn"]])
+
+        def anew():
+            configure(functions, "large", time.monotonic_ns())
+            seen = call(functions, "large")
+            assert seen["values"] == ["\\d 3999"] * 2 and seen["big"] == "/var/task/big.py"
+            return not any(name.endswith(("/big.py", "/layered.py", "/app.py")) for name in seen["compiled"])
+
+        mayfly.until(anew, every=0.2)
+        running.stop()
+        running.start()
+        assert anew(), "and it stays compiled"

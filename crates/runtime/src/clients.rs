@@ -10,7 +10,7 @@ macro_rules! client {
     };
 }
 
-const CLIENTS: [(&str, &str); 20] = [
+const CLIENTS: [(&str, &str); 21] = [
     client!("java/src/mayfly/Binder.java"),
     client!("java/src/mayfly/Bootstrap.java"),
     client!("java/src/mayfly/Client.java"),
@@ -25,6 +25,7 @@ const CLIENTS: [(&str, &str); 20] = [
     client!("node/mayfly/invocation.cjs"),
     client!("node/mayfly/streaming.cjs"),
     client!("python/bootstrap.py"),
+    client!("python/compile.py"),
     client!("python/mayfly_runtime/__init__.py"),
     client!("python/mayfly_runtime/client.py"),
     client!("python/mayfly_runtime/codec.py"),

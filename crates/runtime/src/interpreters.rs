@@ -11,7 +11,7 @@ use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
 /// The clients inside the sandbox, as they are mounted.
-const CLIENT: &str = "/var/runtime";
+pub(crate) const CLIENT: &str = "/var/runtime";
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Interpreter {

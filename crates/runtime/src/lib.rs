@@ -6,6 +6,7 @@
 //! with `unsafe`, which lives in `launcher::sys`, `memory`, `readiness` and `wasm` alone.
 
 pub mod body;
+mod bytecode;
 mod clients;
 mod doctor;
 mod freezer;

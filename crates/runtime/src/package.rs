@@ -157,7 +157,7 @@ fn walk(zip: &Path, limits: &Limits, into: Option<&Path>) -> Result<PackageInfo,
 }
 
 /// A relative path without any step upwards; `None` for all others.
-fn inner_path(name: &str) -> Option<PathBuf> {
+pub(crate) fn inner_path(name: &str) -> Option<PathBuf> {
     if name.contains(['\0', '\\']) {
         return None;
     }

@@ -2,8 +2,9 @@
 //!
 //! Who may have a new instance, and what becomes of one afterwards, is the pool's and the host's to say.
 
+use crate::bytecode::Bytecode;
 use crate::instance::{Broken, Instance, Parts};
-use crate::interpreters::{Interpreters, Start};
+use crate::interpreters::{Boot, Interpreters, Start};
 use crate::layers::{Layer, Layers};
 use crate::logs::Log;
 use crate::package::PackageCache;
@@ -11,13 +12,14 @@ use crate::platform::Platform;
 use crate::pool::Starting;
 use crate::prewarm::Prewarm;
 use crate::sandbox::Launcher;
-use mayfly_kernel::function::{Refusal, Version};
+use mayfly_kernel::function::{Refusal, Runtime, Version};
 use mayfly_kernel::ids::Ids;
 use mayfly_kernel::{Clock, Limits};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
+use tokio::runtime::Handle;
 
 /// How long a start may keep its place among those at once. Sandbox and interpreter are up by then; what goes
 /// on is the function's own initialisation, and nobody else's start waits for that.
@@ -28,6 +30,7 @@ pub(crate) struct Starter {
     pub(crate) launcher: Launcher,
     interpreters: Interpreters,
     packages: PackageCache,
+    bytecode: Bytecode,
     platform: Arc<dyn Platform>,
     clock: Arc<dyn Clock>,
     ids: Ids,
@@ -67,6 +70,7 @@ impl Starter {
             launcher,
             prewarm: Prewarm::new(&limits),
             limits_memory_later: layers.contains(&Layer::MemoryCgroup),
+            bytecode: Bytecode::new(limits.package_unpacked_bytes),
             interpreters,
             packages,
             platform,
@@ -94,6 +98,7 @@ impl Starter {
         }
         let prewarmed = self.prewarm.take(&start, version);
         let boot = start.boot.clone();
+        let folders = [code.clone()].into_iter().chain(layers.iter().cloned()).collect();
         let parts = Parts { version: version.clone(), boot, prewarmed, code, layers, log };
         let made = Instance::make(parts, &self.launcher, &self.platform, &self.limits, &self.region).await;
         let mut instance = made.map_err(Refusal::Unrunnable)?;
@@ -102,6 +107,7 @@ impl Starter {
         let within = Duration::from_secs(self.limits.init_timeout_seconds.into())
             + Duration::from_millis(version.timeout_ms);
         let initialised = share(starting, instance.initialise(within)).await;
+        self.compile(version, start.boot.clone(), folders, &Handle::current());
         self.refill(start);
         Ok(Started { instance, init_us: crate::host::micros(began.elapsed()), initialised })
     }
@@ -113,6 +119,19 @@ impl Starter {
             let starter = self.clone();
             tokio::spawn(async move { starter.prewarm.refill(&start, &starter.launcher).await });
         }
+    }
+
+    /// Sees to it that later starts find the modules of a Python package and its layers compiled.
+    fn compile(self: &Arc<Starter>, version: &Version, boot: Boot, folders: Vec<PathBuf>, on: &Handle) {
+        if !matches!(version.runtime, Runtime::Python(_)) {
+            return;
+        }
+        let starter = self.clone();
+        on.spawn(async move {
+            for folder in folders {
+                starter.bytecode.make(&folder, &boot, &starter.launcher).await;
+            }
+        });
     }
 
     pub(crate) fn cold_starts(&self) -> u64 {
@@ -136,9 +155,13 @@ impl Starter {
     }
 
     /// What deploying finds out ahead: whether it can be run here, and with what warning. Blocks.
-    pub(crate) fn prepare(&self, version: &Version) -> Result<Option<String>, String> {
-        let (code, _) = self.unpack(version)?;
-        Ok(self.interpreters.start(version, &code)?.warning)
+    pub(crate) fn prepare(self: &Arc<Starter>, version: &Version) -> Result<Option<String>, String> {
+        let (code, layers) = self.unpack(version)?;
+        let Start { boot, warning, .. } = self.interpreters.start(version, &code)?;
+        if let Ok(runtime) = Handle::try_current() {
+            self.compile(version, boot, [code].into_iter().chain(layers).collect(), &runtime);
+        }
+        Ok(warning)
     }
 
     async fn ready(self: &Arc<Starter>, version: &Arc<Version>) -> Result<Ready, String> {

@@ -1,0 +1,219 @@
+//! Python bytecode: the modules of a package are compiled once, rather than by every instance anew.
+//!
+//! A package is read-only in its sandbox, and what Python compiles there is lost with the instance; for a large
+//! package that takes longer than all the rest of a start. So it is compiled in a sandbox of its own, because
+//! nothing outside of one reads a stranger's source, and the results are put where Python looks for them:
+//! `__pycache__` beside each module. They are of the package's bytes alone, so whoever uses it may have them.
+//!
+//! In the background and one package at a time: until it is done, instances compile for themselves.
+
+use crate::interpreters::{Boot, CLIENT};
+use crate::launcher::protocol::{Bind, Spec};
+use crate::package::inner_path;
+use crate::sandbox::Launcher;
+use parking_lot::Mutex;
+use rustix::fd::OwnedFd;
+use std::collections::HashSet;
+use std::fs::{self, File, Permissions};
+use std::io::{self, BufReader, Read};
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// So much source is compiled in the time that a start takes anyway.
+const WORTHWHILE_BYTES: u64 = 64 << 10;
+/// What compiling one package may take.
+const LIMIT: Duration = Duration::from_secs(300);
+const MEMORY_BYTES: u64 = 512 << 20;
+const PROCESSES: u32 = 16;
+/// A path, or the tag of an interpreter's bytecode.
+const NAME_BYTES: u32 = 4096;
+
+pub(crate) struct Bytecode {
+    /// All results of one package together.
+    limit: u64,
+    /// The marks of what was begun or found.
+    begun: Mutex<HashSet<PathBuf>>,
+    turn: tokio::sync::Mutex<()>,
+}
+
+impl Bytecode {
+    /// `limit` is the most that an unpacked package may hold.
+    pub(crate) fn new(limit: u64) -> Bytecode {
+        Bytecode { limit, begun: Mutex::default(), turn: tokio::sync::Mutex::default() }
+    }
+
+    /// Compiles an unpacked package for the interpreter that `python` boots, unless that was done before.
+    pub(crate) async fn make(&self, package: &Path, python: &Boot, launcher: &Launcher) {
+        let Some(mark) = mark(package, python) else { return };
+        if !self.begun.lock().insert(mark.clone()) {
+            return;
+        }
+        let _one = self.turn.lock().await;
+        let (folder, known) = (package.to_owned(), mark.clone());
+        let wanted = move || !known.exists() && source_bytes(&folder, WORTHWHILE_BYTES) >= WORTHWHILE_BYTES;
+        if !tokio::task::spawn_blocking(wanted).await.unwrap_or(false) {
+            return;
+        }
+        let made = match tokio::time::timeout(LIMIT, self.compile(package, python, launcher)).await {
+            Ok(made) => made,
+            Err(late) => Err(late.into()),
+        };
+        match made.and_then(|count| fs::write(&mark, "").map(|()| count)) {
+            Ok(count) => tracing::debug!(count, "compiled the modules of a package"),
+            Err(error) => tracing::warn!(%error, "the modules of a package are not compiled ahead"),
+        }
+    }
+
+    async fn compile(&self, package: &Path, python: &Boot, launcher: &Launcher) -> io::Result<usize> {
+        let program = python.command.first().cloned().unwrap_or_default();
+        // Warnings would be printed among the results.
+        let options = ["-I", "-S", "-B", "-W", "ignore"].map(String::from);
+        let script = format!("{CLIENT}/compile.py");
+        let mut binds = vec![Bind { source: package.to_owned(), target: "/var/task".into() }];
+        binds.extend(python.binds.iter().cloned());
+        let spec = Spec {
+            id: launcher.next_id(),
+            command: [program].into_iter().chain(options).chain([script]).collect(),
+            environment: Vec::new(),
+            binds,
+            opt: Vec::new(),
+            tmp_bytes: 1 << 20,
+            memory_bytes: MEMORY_BYTES,
+            max_processes: PROCESSES,
+            waits: false,
+        };
+        let (_sandbox, doors) = launcher.spawn(spec).await.map_err(io::Error::other)?;
+        rustix::io::ioctl_fionbio(&doors.log, false)?;
+        let (results, package, limit): (OwnedFd, _, _) = (doors.log, package.to_owned(), self.limit);
+        // Ends with the sandbox at the latest.
+        let reading = tokio::task::spawn_blocking(move || {
+            take_in(&mut BufReader::new(File::from(results)), &package, limit)
+        });
+        reading.await?
+    }
+}
+
+/// Says that a package has been compiled: beside it, because what lies in it is seen by functions.
+fn mark(package: &Path, python: &Boot) -> Option<PathBuf> {
+    let interpreter = python.command.first()?.replace('/', "_");
+    Some(package.with_file_name(format!(".{}{interpreter}", package.file_name()?.to_str()?)))
+}
+
+/// The size of all Python sources below a folder, or of enough of them.
+fn source_bytes(folder: &Path, enough: u64) -> u64 {
+    let mut sum = 0;
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let Ok(kind) = entry.file_type() else { continue };
+        if kind.is_dir() {
+            sum += source_bytes(&entry.path(), enough - sum);
+        } else if kind.is_file() && entry.path().extension().is_some_and(|extension| extension == "py") {
+            sum += entry.metadata().map_or(0, |meta| meta.len());
+        }
+        if sum >= enough {
+            break;
+        }
+    }
+    sum
+}
+
+/// Puts what `compile.py` prints beside the sources; how many files that were. What comes from a sandbox is not
+/// trusted: it may lie about its own package's code, and about nothing else.
+fn take_in(results: &mut impl Read, package: &Path, limit: u64) -> io::Result<usize> {
+    let package = package.canonicalize()?;
+    let tag = String::from_utf8(item(results, NAME_BYTES)?).unwrap_or_default();
+    if tag.is_empty() || !tag.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
+        return Err(io::Error::from(io::ErrorKind::InvalidData));
+    }
+    let (mut left, mut count) = (limit, 0);
+    loop {
+        let path = item(results, NAME_BYTES)?;
+        if path.is_empty() {
+            return Ok(count);
+        }
+        let code = item(results, u32::try_from(left).unwrap_or(u32::MAX))?;
+        left -= code.len() as u64;
+        count += usize::from(put(&package, Path::new(std::ffi::OsStr::from_bytes(&path)), &tag, &code)?);
+    }
+}
+
+/// The next item, which must not be longer than `limit`.
+fn item(results: &mut impl Read, limit: u32) -> io::Result<Vec<u8>> {
+    let mut length = [0; 4];
+    results.read_exact(&mut length)?;
+    let length = u32::from_be_bytes(length);
+    if length > limit {
+        return Err(io::Error::from(io::ErrorKind::FileTooLarge));
+    }
+    let mut bytes = Vec::new();
+    if results.by_ref().take(length.into()).read_to_end(&mut bytes)? as u64 != u64::from(length) {
+        return Err(io::Error::from(io::ErrorKind::UnexpectedEof));
+    }
+    Ok(bytes)
+}
+
+/// Whether there was such a source, by whose side the bytecode lies now.
+fn put(package: &Path, source: &Path, tag: &str, code: &[u8]) -> io::Result<bool> {
+    let Some(inside) = source.to_str().and_then(inner_path) else { return Ok(false) };
+    let source = package.join(inside);
+    // Neither it nor a folder above it is a link.
+    let is_there = source.canonicalize().is_ok_and(|real| real == source) && source.is_file();
+    let (true, Some(folder), Some(stem)) = (is_there, source.parent(), source.file_stem()) else {
+        return Ok(false);
+    };
+    let folder = folder.join("__pycache__");
+    match fs::symlink_metadata(&folder) {
+        Ok(meta) if meta.is_dir() => {}
+        Ok(_) => return Ok(false),
+        Err(_) => fs::create_dir(&folder)?,
+    }
+    let name = format!("{}.{tag}.pyc", stem.to_string_lossy());
+    let fresh = folder.join(format!(".{name}"));
+    let _ = fs::remove_file(&fresh);
+    fs::write(&fresh, code)?;
+    fs::set_permissions(&fresh, Permissions::from_mode(0o444))?;
+    fs::rename(fresh, folder.join(name))?;
+    Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    fn printed(items: &[&[u8]]) -> Vec<u8> {
+        let length = |item: &&[u8]| u32::try_from(item.len()).unwrap().to_be_bytes();
+        items.iter().flat_map(|item| [&length(item)[..], item].concat()).collect()
+    }
+
+    #[test]
+    fn results_go_beside_their_sources_and_nowhere_else() {
+        let (package, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let at = |path: &str| package.path().join(path);
+        for folder in ["one", "two", "three"] {
+            fs::create_dir(at(folder)).unwrap();
+            fs::write(at(folder).join("m.py"), "").unwrap();
+        }
+        fs::write(elsewhere.path().join("m.py"), "").unwrap();
+        symlink(elsewhere.path(), at("out")).unwrap();
+        symlink(elsewhere.path(), at("two/__pycache__")).unwrap();
+        fs::create_dir(at("three/__pycache__")).unwrap();
+        symlink(elsewhere.path().join("x"), at("three/__pycache__/m.cpython-311.pyc")).unwrap();
+        let absolute = elsewhere.path().join("m.py");
+        let mut all: Vec<&[u8]> = vec![b"cpython-311"];
+        let names = ["one/m.py", "two/m.py", "three/m.py", "out/m.py", "../m.py", "absent.py"];
+        let names = names.into_iter().chain([absolute.to_str().unwrap()]);
+        all.extend(names.flat_map(|name| [name.as_bytes(), b"code"]));
+        all.push(b"");
+        let take = |bytes: &[u8], limit| take_in(&mut &bytes[..], package.path(), limit);
+        assert_eq!(take(&printed(&all), 1000).unwrap(), 2);
+        for folder in ["one", "three"] {
+            assert_eq!(fs::read(at(folder).join("__pycache__/m.cpython-311.pyc")).unwrap(), b"code");
+        }
+        assert_eq!(fs::read_dir(elsewhere.path()).unwrap().count(), 1, "nothing was written there");
+        assert!(take(&printed(&all), 10).is_err(), "more than may be");
+        assert!(take(&printed(&all[..3]), 1000).is_err(), "the end is missing");
+        assert!(take(&printed(&[b"../tag", b""]), 1000).is_err());
+    }
+}
