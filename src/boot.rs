@@ -4,6 +4,7 @@ use crate::cloud::Cloud;
 use crate::config::Config;
 use crate::fabric::{self, Lanes};
 use crate::logs::LogSink;
+use crate::mappings::{self, Mappings};
 use crate::platform::Services;
 use crate::{collector, gateway, provision};
 use anyhow::Context as _;
@@ -66,8 +67,10 @@ pub(crate) async fn start(config: Config) -> anyhow::Result<Running> {
     let limits = Arc::new(config.limits.clone());
     let runner = Runner::new(store, clock.clone(), ids, limits, site);
     let (lanes, mailbox) = Lanes::channel();
+    let (mappings, changes) = Mappings::channel();
     let root = keyring.root().clone();
-    let cloud = Arc::new(Cloud::new(runner, keyring, blobs, lanes, config.trusted_proxies.clone()));
+    let cloud =
+        Arc::new(Cloud::new(runner, keyring, blobs, (lanes, mappings), config.trusted_proxies.clone()));
     let (stop, stopped) = watch::channel(false);
     let logs = LogSink::default();
     let platform = Services { cloud: cloud.clone(), logs: logs.clone(), stop: stopped.clone() };
@@ -81,6 +84,12 @@ pub(crate) async fn start(config: Config) -> anyhow::Result<Running> {
     tokio::spawn(async move {
         if let Err(fault) = fabric::drive(driver, mailbox).await {
             error!(%fault, "the fabric has stopped: asynchronous work waits for the next start");
+        }
+    });
+    let driver = cloud.clone();
+    tokio::spawn(async move {
+        if let Err(fault) = mappings::drive(driver, changes).await {
+            error!(%fault, "event source mappings have stopped until the next start");
         }
     });
     let doors = tokio::spawn(gateway::serve(cloud.clone(), listener, stopped));

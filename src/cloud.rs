@@ -5,6 +5,7 @@
 
 use crate::fabric::Lanes;
 use crate::gateway::{Directory, Network};
+use crate::mappings::Mappings;
 use mayfly_kernel::{Caller, Fault};
 use mayfly_runtime::Host;
 use mayfly_services::identity::Keyring;
@@ -21,6 +22,7 @@ pub(crate) struct Cloud {
     pub(crate) keyring: Keyring,
     pub(crate) blobs: Blobs,
     pub(crate) lanes: Lanes,
+    pub(crate) mappings: Mappings,
     pub(crate) garbage: Notify,
     pub(crate) directory: Directory,
     /// Whose X-Forwarded-For is believed.
@@ -40,7 +42,7 @@ impl Cloud {
         runner: Runner,
         keyring: Keyring,
         blobs: Blobs,
-        lanes: Lanes,
+        (lanes, mappings): (Lanes, Mappings),
         trusted_proxies: Vec<Network>,
     ) -> Cloud {
         let catalogue = mayfly_services::catalogue();
@@ -52,6 +54,7 @@ impl Cloud {
             keyring,
             blobs,
             lanes,
+            mappings,
             garbage: Notify::new(),
             provision: Notify::new(),
             packages: RwLock::new(()),
@@ -156,6 +159,7 @@ impl Cloud {
             match signal {
                 Signal::Lane(lane, due) => self.lanes.hint(lane, due),
                 Signal::Retire(version) => self.host().retire(&version),
+                Signal::Mapping(account, region, id) => self.mappings.changed((account, region, id)),
                 Signal::Provision => self.provision.notify_one(),
                 Signal::Garbage => self.garbage.notify_one(),
             }

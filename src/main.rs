@@ -8,6 +8,7 @@ mod config;
 mod fabric;
 mod gateway;
 mod logs;
+mod mappings;
 mod platform;
 mod provision;
 

@@ -74,6 +74,8 @@ pub struct Limits {
     pub async_retry_seconds: u64,
     /// How many deliveries may follow from one another before the chain is cut.
     pub delivery_depth: u32,
+    /// Batches of one event source mapping that run at once.
+    pub mapping_batches: usize,
     /// A message with its attributes, and the messages of one batch together.
     pub sqs_message_bytes: u64,
     /// Messages of a standard queue that may be in flight.
@@ -131,6 +133,7 @@ impl Default for Limits {
             async_in_flight_per_function: 64,
             async_retry_seconds: 60,
             delivery_depth: 16,
+            mapping_batches: 1000,
             sqs_message_bytes: MIB,
             sqs_in_flight: 120_000,
             sqs_in_flight_fifo: 20_000,

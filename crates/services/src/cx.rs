@@ -41,6 +41,8 @@ pub enum Signal {
     Retire(String),
     /// What is to be ready ahead of demand has changed.
     Provision,
+    /// An event source mapping has changed: its account, region and id.
+    Mapping(String, String, String),
     /// Bodies wait to be deleted.
     Garbage,
 }

@@ -24,6 +24,9 @@ pub(crate) const LAMBDA_LAYER_POLICIES: Space = Space(30);
 pub(crate) const LAMBDA_USAGE: Space = Space(31);
 pub(crate) const LAMBDA_PROVISIONED: Space = Space(32);
 pub(crate) const LAMBDA_STANDING: Space = Space(33);
+pub(crate) const LAMBDA_MAPPINGS: Space = Space(34);
+pub(crate) const LAMBDA_MAPPINGS_OF_FUNCTION: Space = Space(35);
+pub(crate) const LAMBDA_MAPPINGS_OF_SOURCE: Space = Space(36);
 
 pub(crate) const S3_BUCKETS: Space = Space(40);
 pub(crate) const S3_BUCKET_CONFIG: Space = Space(41);

@@ -124,6 +124,7 @@ fn fixed(kind: Kind) -> Fixed {
         Kind::Api => Fixed::These(&["ProtocolType", "RouteKey", "Target"]),
         Kind::Integration | Kind::Route => Fixed::These(&["ApiId"]),
         Kind::Stage => Fixed::These(&["ApiId", "StageName"]),
+        Kind::Mapping => Fixed::These(&["EventSourceArn"]),
         Kind::Queue => Fixed::These(&["QueueName", "FifoQueue"]),
         Kind::QueuePolicy => Fixed::These(&["Queues"]),
         Kind::LogGroup => Fixed::These(&["LogGroupName"]),

@@ -39,6 +39,12 @@ pub(crate) fn enqueue(cx: &mut Cx<'_>, delivery: Delivery) -> Result<(), Fault> 
     Ok(())
 }
 
+/// Writes down a delivery that nobody will perform unless an operator says so, and why.
+pub(crate) fn keep_as_dead(cx: &mut Cx<'_>, delivery: Delivery, reason: String) {
+    let record = Record { last_error: reason, ..Record::new(cx, delivery) };
+    DEAD.put(cx.tx, &(cx.now, record.id.clone()), &record);
+}
+
 /// Every lane with waiting work and the time of its first delivery. One read per lane, however much waits.
 pub fn lanes(store: &Store) -> Result<Vec<(String, Time)>, Fault> {
     let view = store.view();

@@ -51,6 +51,10 @@ pub(super) fn recursive() -> Fault {
     user(400, "RecursiveInvocationException", text)
 }
 
+pub(super) fn in_use(message: &str) -> Fault {
+    user(400, "ResourceInUseException", message)
+}
+
 /// What several operations say of anything that is missing.
 pub(super) fn no_such_resource() -> Fault {
     not_found("The resource you requested does not exist.")

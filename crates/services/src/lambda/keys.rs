@@ -1,6 +1,7 @@
 //! Lambda's maps. Every key begins with account and region; a qualifier is empty where the whole function is
 //! meant.
 
+use super::mappings::model::{MappingRow, Mark};
 use super::model::{
     AliasRow, AsyncRow, FunctionRow, LayerHeadRow, LayerRow, PolicyRow, ProvisionedRow, StandingRow, TagsRow,
     UrlIdRow, UrlRow, UsageRow, VersionRow,
@@ -30,3 +31,9 @@ pub(super) const LAYER_POLICIES: Map<NumberedKey, PolicyRow> = Map::new(spaces::
 pub(super) const PROVISIONED: Map<QualifiedKey, ProvisionedRow> = Map::new(spaces::LAMBDA_PROVISIONED);
 pub(super) const STANDING: Map<QualifiedKey, StandingRow> = Map::new(spaces::LAMBDA_STANDING);
 pub(super) const USAGE: Map<(String, String), UsageRow> = Map::new(spaces::LAMBDA_USAGE);
+pub(super) const MAPPINGS: Map<(String, String, String), MappingRow> = Map::new(spaces::LAMBDA_MAPPINGS);
+/// Account, region, function, mapping.
+pub(super) const MAPPINGS_OF_FUNCTION: Map<QualifiedKey, Mark> =
+    Map::new(spaces::LAMBDA_MAPPINGS_OF_FUNCTION);
+/// Account, region, source's ARN, mapping.
+pub(super) const MAPPINGS_OF_SOURCE: Map<QualifiedKey, Mark> = Map::new(spaces::LAMBDA_MAPPINGS_OF_SOURCE);

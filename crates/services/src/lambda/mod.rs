@@ -7,7 +7,7 @@
 //! delivery too, and [`prepared`] is its end.
 //!
 //! Deliberately absent: container images, VPCs and file systems, code signing and SnapStart (instances start
-//! in milliseconds), event source mappings (they come with queues and streams), runtime management.
+//! in milliseconds), event source mappings of other sources than queues, runtime management.
 //!
 //! | space | key | record |
 //! |---|---|---|
@@ -25,6 +25,9 @@
 //! | `LAMBDA_PROVISIONED` | … function, qualifier | how many instances are to be ready |
 //! | `LAMBDA_STANDING` | … function, qualifier | how many of them are, in this process |
 //! | `LAMBDA_USAGE` | account, region | how much is used |
+//! | `LAMBDA_MAPPINGS` | account, region, id | an event source mapping |
+//! | `LAMBDA_MAPPINGS_OF_FUNCTION` | … function, id | which mappings a function has |
+//! | `LAMBDA_MAPPINGS_OF_SOURCE` | … ARN, id | which mappings a source has |
 
 mod account;
 mod aliases;
@@ -40,6 +43,7 @@ mod layer_permissions;
 mod layers;
 mod lifecycle;
 mod lookup;
+pub mod mappings;
 mod model;
 mod names;
 mod paging;
@@ -69,7 +73,8 @@ pub use urls::{Cors, UrlAuth, UrlTarget, url_target};
 use crate::Service;
 
 pub fn service() -> Service {
-    let parts = [with_functions, with_versions, with_invoking, with_urls, with_layers];
+    let parts =
+        [with_functions, with_versions, with_invoking, mappings::with_mappings, with_urls, with_layers];
     let account = Service::rest_json("lambda").rest(
         "GetAccountSettings",
         "GET /2016-08-19/account-settings",

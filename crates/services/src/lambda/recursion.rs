@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 const SETTINGS: [&str; 2] = ["Allow", "Terminate"];
 
 /// Whether an invocation with so many before it in its chain is cut.
-fn is_cut(cx: &Cx<'_>, function: &Function, depth: u32) -> Result<bool, Fault> {
+pub(super) fn is_cut(cx: &Cx<'_>, function: &Function, depth: u32) -> Result<bool, Fault> {
     if depth < cx.limits.delivery_depth {
         return Ok(false);
     }

@@ -1,9 +1,10 @@
-//! Tags of functions: TagResource, UntagResource, ListTags. They belong to the function, not to a version.
+//! Tags of functions and mappings: TagResource, UntagResource, ListTags. They belong to the function, not to a
+//! version.
 
 use super::keys::TAGS;
 use super::model::TagsRow;
 use super::names::{self, Function};
-use super::{faults, lookup};
+use super::{faults, lookup, mappings};
 use crate::Cx;
 use mayfly_kernel::Fault;
 use serde::{Deserialize, Serialize};
@@ -22,17 +23,22 @@ pub(super) fn of(cx: &Cx<'_>, function: &Function) -> Result<Tags, Fault> {
     Ok(TAGS.get(cx.tx, &function.key())?.unwrap_or_default().tags)
 }
 
-/// Replaces all tags.
-pub(super) fn store(cx: &mut Cx<'_>, function: &Function, tags: Tags) -> Result<(), Fault> {
+pub(super) fn check(cx: &Cx<'_>, tags: &Tags) -> Result<(), Fault> {
     if tags.len() > cx.limits.tags_per_resource {
         return Err(faults::parameter("Number of tags exceeds resource tag limit."));
     }
-    for (key, value) in &tags {
+    for (key, value) in tags {
         let fits = (1..=128).contains(&key.chars().count()) && value.chars().count() <= 256;
         if !fits || key.starts_with("aws:") {
             return Err(faults::parameter(format!("The tag {key} is not valid.")));
         }
     }
+    Ok(())
+}
+
+/// Replaces all tags.
+pub(super) fn store(cx: &mut Cx<'_>, function: &Function, tags: Tags) -> Result<(), Fault> {
+    check(cx, &tags)?;
     match tags.is_empty() {
         true => TAGS.delete(cx.tx, &function.key()),
         false => TAGS.put(cx.tx, &function.key(), &TagsRow { tags }),
@@ -40,19 +46,48 @@ pub(super) fn store(cx: &mut Cx<'_>, function: &Function, tags: Tags) -> Result<
     Ok(())
 }
 
-/// The function of a tag operation, which names it by its whole, unqualified ARN.
-fn tagged(cx: &mut Cx<'_>, resource: &str) -> Result<Function, Fault> {
-    if !resource.starts_with("arn:") {
-        return Err(faults::pattern(resource, "resource", PATTERN));
+/// What has tags.
+enum Tagged {
+    Function(Function),
+    /// By its id.
+    Mapping(String),
+}
+
+impl Tagged {
+    /// A tag operation names functions by their whole, unqualified ARNs, and mappings by theirs.
+    fn read(cx: &mut Cx<'_>, resource: &str) -> Result<Tagged, Fault> {
+        if !resource.starts_with("arn:") {
+            return Err(faults::pattern(resource, "resource", PATTERN));
+        }
+        if let Some((_, id)) = resource.split_once(":event-source-mapping:") {
+            return Ok(Tagged::Mapping(id.to_owned()));
+        }
+        let function = names::function(cx, resource, None)?;
+        if function.qualifier.is_some() {
+            return Err(faults::parameter(
+                "Tags on function aliases and versions are not supported. Please specify a function ARN.",
+            ));
+        }
+        lookup::function(cx, &function)?;
+        Ok(Tagged::Function(function))
     }
-    let function = names::function(cx, resource, None)?;
-    if function.qualifier.is_some() {
-        return Err(faults::parameter(
-            "Tags on function aliases and versions are not supported. Please specify a function ARN.",
-        ));
+
+    fn tags(&self, cx: &mut Cx<'_>) -> Result<Tags, Fault> {
+        match self {
+            Tagged::Function(function) => of(cx, function),
+            Tagged::Mapping(id) => mappings::tags_of(cx, id),
+        }
     }
-    lookup::function(cx, &function)?;
-    Ok(function)
+
+    fn store(&self, cx: &mut Cx<'_>, tags: Tags) -> Result<(), Fault> {
+        match self {
+            Tagged::Function(function) => store(cx, function, tags),
+            Tagged::Mapping(id) => {
+                check(cx, &tags)?;
+                mappings::store_tags(cx, id, tags)
+            }
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -66,10 +101,10 @@ pub(super) fn tag(cx: &mut Cx<'_>, input: Tag) -> Result<(), Fault> {
     if input.tags.is_empty() {
         return Err(faults::parameter("An error occurred and the request cannot be processed."));
     }
-    let function = tagged(cx, &input.resource)?;
-    let mut tags = of(cx, &function)?;
+    let tagged = Tagged::read(cx, &input.resource)?;
+    let mut tags = tagged.tags(cx)?;
     tags.extend(input.tags);
-    store(cx, &function, tags)
+    tagged.store(cx, tags)
 }
 
 #[derive(Deserialize)]
@@ -81,10 +116,10 @@ pub(super) struct Untag {
 }
 
 pub(super) fn untag(cx: &mut Cx<'_>, input: Untag) -> Result<(), Fault> {
-    let function = tagged(cx, &input.resource)?;
-    let mut tags = of(cx, &function)?;
+    let tagged = Tagged::read(cx, &input.resource)?;
+    let mut tags = tagged.tags(cx)?;
     tags.retain(|key, _| !input.tag_keys.contains(key));
-    store(cx, &function, tags)
+    tagged.store(cx, tags)
 }
 
 #[derive(Deserialize)]
@@ -100,6 +135,6 @@ pub(super) struct Listed {
 }
 
 pub(super) fn list(cx: &mut Cx<'_>, input: List) -> Result<Listed, Fault> {
-    let function = tagged(cx, &input.resource)?;
-    Ok(Listed { tags: of(cx, &function)? })
+    let tagged = Tagged::read(cx, &input.resource)?;
+    Ok(Listed { tags: tagged.tags(cx)? })
 }

@@ -11,7 +11,7 @@ use super::model::{Attempt, BATCH, Given, Head, Line, Mark, Message, REMEMBERED,
 use super::queues::Opened;
 use super::redrive;
 use super::send::Put;
-use super::standard::{Catch, Taken, received, unhide};
+use super::standard::{Catch, Taken, Wish, received, unhide};
 use crate::Cx;
 use mayfly_kernel::{Fault, Time};
 use mayfly_store::Scan;
@@ -65,18 +65,13 @@ pub(super) fn append(cx: &mut Cx<'_>, queue: u64, sent: Time, uid: u64, message:
     TAILS.put(cx.tx, &(queue, group), &Tail { seq });
 }
 
-/// Takes up to `most` messages of groups whose turn it is, as many as it can of each.
-pub(super) fn take(
-    cx: &mut Cx<'_>,
-    queue: &Opened,
-    most: usize,
-    visibility: Duration,
-) -> Result<Catch, Fault> {
+/// Takes messages of groups whose turn it is, as many as it can of each.
+pub(super) fn take(cx: &mut Cx<'_>, queue: &Opened, wish: &Wish) -> Result<Catch, Fault> {
     let id = queue.record.id;
     let mut catch = Catch::default();
     let mut last = None;
     let mut looked_at = 0;
-    while catch.taken.len() < most && looked_at < LOOKED_AT_MAX {
+    while !catch.is_enough(wish) && looked_at < LOOKED_AT_MAX {
         let mut scan = Scan::prefix(&(id,), PAGE).through(&(id, cx.now));
         if let Some(last) = &last {
             scan = scan.after(last);
@@ -84,13 +79,13 @@ pub(super) fn take(
         let page = TURNS.peek_scan(cx.tx, scan)?;
         looked_at += page.len();
         for (key, _) in &page {
-            if catch.taken.len() == most {
+            if catch.is_enough(wish) {
                 break;
             }
             if !cx.claim(TURNS.key(key)) {
                 catch.passed_over = true;
             } else if TURNS.contains(cx.tx, key)? {
-                take_from(cx, queue, &key.3, most, visibility, &mut catch)?;
+                take_from(cx, queue, &key.3, wish, &mut catch)?;
             }
         }
         let short = page.len() < PAGE;
@@ -106,14 +101,13 @@ fn take_from(
     cx: &mut Cx<'_>,
     queue: &Opened,
     group: &str,
-    most: usize,
-    visibility: Duration,
+    wish: &Wish,
     catch: &mut Catch,
 ) -> Result<(), Fault> {
     let id = queue.record.id;
-    let due = cx.now + visibility;
+    let due = cx.now + wish.visibility;
     for ((_, _, seq), line) in LINES.peek_scan(cx.tx, Scan::prefix(&(id, group), CLEARED_MAX))? {
-        if catch.taken.len() == most || line.ready_ms > cx.now.ms() {
+        if catch.is_enough(wish) || line.ready_ms > cx.now.ms() {
             break;
         }
         let key = (id, Time::from_ms(line.sent_ms), line.uid);
@@ -131,7 +125,7 @@ fn take_from(
         unhide(cx, id, &message, line.state);
         let state = received(cx, id, &message, line.state, due);
         LINES.put(cx.tx, &(id, group, seq), &Line { state: Some(state), ..line });
-        catch.taken.push(Taken { key, message, state });
+        catch.add(Taken { key, message, state });
     }
     settle(cx, id, group)
 }

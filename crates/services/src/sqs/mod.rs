@@ -31,6 +31,7 @@ mod faults;
 mod fifo;
 mod handle;
 mod keys;
+mod lend;
 mod model;
 mod policy;
 mod post;
@@ -45,6 +46,8 @@ mod tags;
 mod tests;
 mod visibility;
 
+pub(crate) use lend::{EventRecord, Facts, bury, consume, exists, extend, give_back, lend};
+pub use lend::{Lease, Lent};
 pub(crate) use post::{Post, is_target, post};
 pub use reactions::expire;
 pub use redrive::step as redrive_step;

@@ -10,7 +10,7 @@ use super::keys::{QUEUES, TURNS, VISIBLE};
 use super::model::{Attribute, BATCH, VISIBILITY_MAX_S, WAIT_MAX_S, check_token};
 use super::queues::{Opened, open};
 use super::send::sequence;
-use super::standard::{Catch, Taken};
+use super::standard::{Catch, Taken, Wish};
 use super::{faults, fifo, standard};
 use crate::Cx;
 use crate::operation::{Pause, Polled};
@@ -126,7 +126,7 @@ fn catch(cx: &mut Cx<'_>, queue: &Opened, wanted: &Wanted, input: &Receive) -> R
     if let Some(attempt) = attempt
         && let Some(taken) = fifo::given_again(cx, queue, attempt, wanted.visibility)?
     {
-        return Ok(Catch { taken, passed_over: false });
+        return Ok(Catch::of(taken));
     }
     if !has_room(cx, queue)? {
         if !queue.record.fifo && wanted.wait.is_zero() {
@@ -135,7 +135,8 @@ fn catch(cx: &mut Cx<'_>, queue: &Opened, wanted: &Wanted, input: &Receive) -> R
         }
         return Ok(Catch::default());
     }
-    let caught = take(cx, queue, wanted.most, wanted.visibility)?;
+    let wish = Wish { most: wanted.most, bytes: u64::MAX, visibility: wanted.visibility };
+    let caught = take(cx, queue, &wish)?;
     if let Some(attempt) = attempt
         && !caught.taken.is_empty()
     {
@@ -145,15 +146,10 @@ fn catch(cx: &mut Cx<'_>, queue: &Opened, wanted: &Wanted, input: &Receive) -> R
 }
 
 /// Takes messages out of a queue of either kind.
-pub(super) fn take(
-    cx: &mut Cx<'_>,
-    queue: &Opened,
-    most: usize,
-    visibility: Duration,
-) -> Result<Catch, Fault> {
+pub(super) fn take(cx: &mut Cx<'_>, queue: &Opened, wish: &Wish) -> Result<Catch, Fault> {
     match queue.record.fifo {
-        true => fifo::take(cx, queue, most, visibility),
-        false => standard::take(cx, queue, most, visibility),
+        true => fifo::take(cx, queue, wish),
+        false => standard::take(cx, queue, wish),
     }
 }
 
@@ -175,7 +171,7 @@ fn message(queue: &Opened, taken: &Taken, input: &Receive) -> Message {
         let mut names = input.attribute_names.iter().chain(&input.message_system_attribute_names);
         names.any(|asked| asked == "All" || asked == name)
     };
-    let all = system_attributes(queue, taken);
+    let all = system_attributes(queue.record.fifo, taken);
     let chosen: Vec<&Attribute> = message
         .attributes
         .iter()
@@ -201,7 +197,7 @@ fn names(asked: &str, name: &str) -> bool {
     }
 }
 
-pub(super) fn system_attributes(queue: &Opened, taken: &Taken) -> Vec<(&'static str, String)> {
+pub(super) fn system_attributes(fifo: bool, taken: &Taken) -> Vec<(&'static str, String)> {
     let (message, state) = (&taken.message, &taken.state);
     let mut all = vec![
         ("SenderId", message.sender.clone()),
@@ -209,7 +205,7 @@ pub(super) fn system_attributes(queue: &Opened, taken: &Taken) -> Vec<(&'static 
         ("ApproximateReceiveCount", state.receives.to_string()),
         ("ApproximateFirstReceiveTimestamp", state.first_received_ms.to_string()),
     ];
-    if queue.record.fifo {
+    if fifo {
         all.push(("SequenceNumber", sequence(message.seq)));
     }
     let optional = [

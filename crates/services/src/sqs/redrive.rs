@@ -332,7 +332,8 @@ pub fn step(cx: &mut Cx<'_>, record: &Record) -> Result<(), Fault> {
 /// How many it moved, or why it cannot.
 fn move_some(cx: &mut Cx<'_>, queue: &Opened, task: &Move) -> Result<Result<usize, String>, Fault> {
     let most = if task.per_second == 0 { STEP } else { STEP.min(task.per_second as usize) };
-    let taken = receive::take(cx, queue, most, Duration::ZERO)?.taken;
+    let wish = standard::Wish { most, bytes: u64::MAX, visibility: Duration::ZERO };
+    let taken = receive::take(cx, queue, &wish)?.taken;
     for (place, one) in taken.iter().enumerate() {
         let message = &one.message;
         let target = match task.destination_arn.as_str() {
@@ -361,7 +362,8 @@ fn move_some(cx: &mut Cx<'_>, queue: &Opened, task: &Move) -> Result<Result<usiz
             group: message.group.clone(),
             dedup: message.dedup.clone(),
             delay_s: target.record.delay_s,
-            depth: message.depth,
+            // Whoever brings it back starts a new chain.
+            depth: 0,
         };
         send::put_again(cx, &target, draft)?;
     }

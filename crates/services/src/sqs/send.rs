@@ -249,7 +249,7 @@ fn message(cx: &Cx<'_>, draft: Draft) -> Message {
         dedup: draft.dedup,
         arrived_ms: cx.now.ms(),
         delay_s: draft.delay_s,
-        depth: draft.depth,
+        depth: draft.depth.max(cx.caller.depth),
         ..Message::default()
     }
 }

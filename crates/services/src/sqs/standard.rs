@@ -5,7 +5,7 @@
 
 use super::counts::{self, Kind};
 use super::keys::{MESSAGES, MessageKey, STATES, VISIBLE};
-use super::model::{Mark, Message, State};
+use super::model::{Mark, Message, State, size};
 use super::queues::Opened;
 use super::redrive;
 use crate::Cx;
@@ -17,7 +17,17 @@ use std::time::Duration;
 const PAGE: usize = 32;
 const LOOKED_AT_MAX: usize = 4096;
 
+/// How much to take at most, and for how long to hide it.
+#[derive(Clone, Copy)]
+pub(super) struct Wish {
+    pub(super) most: usize,
+    /// Once there are so many bytes, no further message is taken.
+    pub(super) bytes: u64,
+    pub(super) visibility: Duration,
+}
+
 /// A message that was taken, and what its receiver may know.
+#[derive(Clone, Debug)]
 pub(super) struct Taken {
     pub(super) key: MessageKey,
     pub(super) message: Message,
@@ -30,6 +40,22 @@ pub(super) struct Catch {
     pub(super) taken: Vec<Taken>,
     /// Others are about to take some that this one passed over: it may be worth another look soon.
     pub(super) passed_over: bool,
+    bytes: u64,
+}
+
+impl Catch {
+    pub(super) fn of(taken: Vec<Taken>) -> Catch {
+        Catch { taken, ..Catch::default() }
+    }
+
+    pub(super) fn add(&mut self, taken: Taken) {
+        self.bytes += size(&taken.message.body, &taken.message.attributes);
+        self.taken.push(taken);
+    }
+
+    pub(super) fn is_enough(&self, wish: &Wish) -> bool {
+        self.taken.len() >= wish.most || self.bytes >= wish.bytes
+    }
 }
 
 /// Writes a message that nobody has received yet.
@@ -41,18 +67,13 @@ pub(super) fn insert(cx: &mut Cx<'_>, queue: u64, sent: Time, uid: u64, message:
     counts::hide(cx, queue, Kind::Delayed, due);
 }
 
-/// Takes up to `most` visible messages, those first that have been visible the longest, and hides them.
-pub(super) fn take(
-    cx: &mut Cx<'_>,
-    queue: &Opened,
-    most: usize,
-    visibility: Duration,
-) -> Result<Catch, Fault> {
+/// Takes visible messages, those first that have been visible the longest, and hides them.
+pub(super) fn take(cx: &mut Cx<'_>, queue: &Opened, wish: &Wish) -> Result<Catch, Fault> {
     let id = queue.record.id;
     let mut catch = Catch::default();
     let mut last = None;
     let mut looked_at = 0;
-    while catch.taken.len() < most && looked_at < LOOKED_AT_MAX {
+    while !catch.is_enough(wish) && looked_at < LOOKED_AT_MAX {
         let mut scan = Scan::prefix(&(id,), PAGE).through(&(id, cx.now));
         if let Some(last) = &last {
             scan = scan.after(last);
@@ -60,15 +81,15 @@ pub(super) fn take(
         let page = VISIBLE.peek_scan(cx.tx, scan)?;
         looked_at += page.len();
         for (key, _) in &page {
-            if catch.taken.len() == most {
+            if catch.is_enough(wish) {
                 break;
             }
             if !cx.claim(VISIBLE.key(key)) {
                 catch.passed_over = true;
             } else if VISIBLE.contains(cx.tx, key)?
-                && let Some(taken) = take_one(cx, queue, *key, visibility)?
+                && let Some(taken) = take_one(cx, queue, *key, wish.visibility)?
             {
-                catch.taken.push(taken);
+                catch.add(taken);
             }
         }
         last = page.last().map(|(key, _)| *key);

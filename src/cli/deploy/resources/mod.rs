@@ -9,6 +9,7 @@ mod gateway;
 mod identity;
 mod layer;
 mod log_group;
+mod mapping;
 mod permission;
 mod properties;
 mod queue;
@@ -125,6 +126,7 @@ pub(super) async fn create(cx: &Context<'_>, wanted: &Wanted<'_>) -> anyhow::Res
         Kind::Route => gateway::create_route(cx, wanted).await,
         Kind::Stage => gateway::create_stage(cx, wanted).await,
         Kind::LogGroup => log_group::create(cx, wanted).await,
+        Kind::Mapping => mapping::create(cx, wanted).await,
         Kind::Queue => queue::create(cx, wanted).await,
         Kind::QueuePolicy => queue::put_policy(cx, wanted).await,
         Kind::Identity => Ok(identity::name(cx, wanted)),
@@ -145,6 +147,7 @@ pub(super) async fn update(cx: &Context<'_>, was: &Deployed, wanted: &Wanted<'_>
         Kind::Route => gateway::update_route(cx, was, wanted).await,
         Kind::Stage => gateway::update_stage(cx, was, wanted).await,
         Kind::LogGroup => log_group::update(cx, was, wanted).await,
+        Kind::Mapping => mapping::update(cx, was, wanted).await,
         Kind::Queue => queue::update(cx, was, wanted).await,
         Kind::QueuePolicy => queue::put_policy(cx, wanted).await,
         Kind::Identity => Ok(identity::name(cx, wanted)),
@@ -168,6 +171,7 @@ pub(super) async fn delete(cx: &Context<'_>, gone: &Deployed) -> anyhow::Result<
         Kind::Route => gateway::delete_part(cx, gone, "routes").await,
         Kind::Stage => gateway::delete_part(cx, gone, "stages").await,
         Kind::LogGroup => log_group::delete(cx, gone).await,
+        Kind::Mapping => mapping::delete(cx, gone).await,
         Kind::Queue => queue::delete(cx, gone).await,
         Kind::QueuePolicy => queue::delete_policy(cx, gone).await,
         Kind::Identity => Ok(()),

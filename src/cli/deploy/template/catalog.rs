@@ -24,6 +24,7 @@ pub(crate) enum Kind {
     Route,
     Stage,
     LogGroup,
+    Mapping,
     Queue,
     QueuePolicy,
     /// Roles and policies: named so that they can be referred to, and not enforced yet.
@@ -285,6 +286,24 @@ static TYPES: &[Type] = &[
         &[("LogGroupName", Text), ("RetentionInDays", Integer), ("Tags", List)],
         &["DataProtectionPolicy", "FieldIndexPolicies", "KmsKeyId", "LogGroupClass"],
         &["Arn"],
+    ),
+    of(
+        Kind::Mapping,
+        "AWS::Lambda::EventSourceMapping",
+        &["FunctionName", "EventSourceArn"],
+        &[
+            ("FunctionName", Text),
+            ("EventSourceArn", Text),
+            ("BatchSize", Integer),
+            ("Enabled", Flag),
+            ("FilterCriteria", Map),
+            ("FunctionResponseTypes", List),
+            ("MaximumBatchingWindowInSeconds", Integer),
+            ("ScalingConfig", Map),
+            ("Tags", List),
+        ],
+        &["LoggingConfig", "MetricsConfig", "ProvisionedPollerConfig"],
+        &["Id", "EventSourceMappingArn"],
     ),
     of(
         Kind::Queue,

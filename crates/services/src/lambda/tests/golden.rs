@@ -1,6 +1,7 @@
 //! The bytes of stored records, which are on disks: a change here breaks data directories.
 
 use crate::lambda::keys::{FUNCTIONS, VERSIONS};
+use crate::lambda::mappings::model::MappingRow;
 use crate::lambda::model::VersionRow;
 use crate::lambda::model::{
     AliasRow, AsyncRow, CorsRow, FunctionRow, LayerHeadRow, LayerRow, LayerUse, Logging,
@@ -133,6 +134,12 @@ fn a_version_keeps_its_bytes() {
         "0a0a0164120173180120029a010176a00106a80102b2010177ba010163c00103ca010179d201017ada0106820100920100",
     );
     assert_eq!(bytes(&row), golden);
+}
+
+#[test]
+fn mappings_keep_their_bytes() {
+    let row = MappingRow::golden();
+    assert_eq!(bytes(&row), "0a0173120166180120012802300338014004480550065a060a016b120176");
 }
 
 #[test]

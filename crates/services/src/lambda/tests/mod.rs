@@ -5,6 +5,7 @@ mod functions;
 mod golden;
 mod invoking;
 mod layers;
+mod mappings;
 mod permissions;
 mod scaling;
 

@@ -1,4 +1,4 @@
-//! What a function's `Events` stand for: routes of an HTTP API, and a bucket's notifications.
+//! What a function's `Events` stand for: routes of an HTTP API, a bucket's notifications, mappings of queues.
 
 use super::super::node::{Entry, Node, Problem, Value};
 use super::function::Target;
@@ -14,9 +14,12 @@ pub(super) fn expand(to: &mut Expansion<'_>, target: &Target<'_>) -> Result<(), 
             Some("HttpApi") => route(to, target, event, properties, &api::HTTP_EVENT),
             Some("Api") => route(to, target, event, properties, &api::REST_EVENT),
             Some("S3") => notification(to, target, event, properties),
+            Some("SQS") => mapping(to, target, event, properties),
             Some(other) => Err(Problem::new(
                 event.node.line_of(&["Type"]),
-                format!("events of type {other} are not supported yet; supported are HttpApi, Api and S3"),
+                format!(
+                    "events of type {other} are not supported yet; supported are HttpApi, Api, S3 and SQS"
+                ),
             )),
             None => Err(Problem::new(event.line, format!("the event {} has no Type", event.key))),
         };
@@ -183,5 +186,39 @@ fn notification(
     let id = format!("{}{}Permission", target.resource.id, event.key);
     to.resources.push(target.resource.with(&id, "AWS::Lambda::Permission", line, allowed));
     to.notify(&bucket, line, wanted);
+    Ok(())
+}
+
+/// What a queue's event may say beside its queue: properties of the mapping, under the same names.
+const MAPPING_PROPERTIES: [&str; 6] = [
+    "BatchSize",
+    "Enabled",
+    "FilterCriteria",
+    "FunctionResponseTypes",
+    "MaximumBatchingWindowInSeconds",
+    "ScalingConfig",
+];
+
+fn mapping(
+    to: &mut Expansion<'_>,
+    target: &Target<'_>,
+    event: &Entry,
+    properties: &Node,
+) -> Result<(), Problem> {
+    let known: Vec<&str> = ["Queue"].into_iter().chain(MAPPING_PROPERTIES).collect();
+    properties_known(properties, &known)?;
+    let line = event.line;
+    let queue = properties.get("Queue").ok_or_else(|| {
+        Problem::new(line, "an SQS event needs the ARN of its Queue, such as !GetAtt Name.Arn")
+    })?;
+    let mut mapping =
+        Node::map(line, [("EventSourceArn", queue.clone()), ("FunctionName", target.name.clone())]);
+    for name in MAPPING_PROPERTIES {
+        if let Some(value) = properties.get(name) {
+            mapping.set(name, value.clone());
+        }
+    }
+    let id = format!("{}{}", target.resource.id, event.key);
+    to.resources.push(target.resource.with(&id, "AWS::Lambda::EventSourceMapping", line, mapping));
     Ok(())
 }

@@ -1,0 +1,93 @@
+//! Stored records of event source mappings. Tags are for ever.
+
+use mayfly_kernel::{Arn, Fault};
+use std::collections::BTreeMap;
+
+/// Account, region and id.
+pub type Key = (String, String, String);
+
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub(in crate::lambda) struct MappingRow {
+    #[prost(string, tag = "1")]
+    pub(super) source_arn: String,
+    /// With the qualifier that was given.
+    #[prost(string, tag = "2")]
+    pub(super) function_arn: String,
+    #[prost(bool, tag = "3")]
+    pub(super) enabled: bool,
+    #[prost(uint32, tag = "4")]
+    pub(super) batch_size: u32,
+    #[prost(uint32, tag = "5")]
+    pub(super) window_s: u32,
+    /// Zero: as many batches at once as there may be.
+    #[prost(uint32, tag = "6")]
+    pub(super) max_concurrency: u32,
+    /// The function says which messages it could not handle.
+    #[prost(bool, tag = "7")]
+    pub(super) reports_failures: bool,
+    #[prost(uint64, tag = "8")]
+    pub(super) modified_ms: u64,
+    #[prost(enumeration = "Phase", tag = "9")]
+    pub(super) phase: i32,
+    /// Grows with every change that was asked for.
+    #[prost(uint64, tag = "10")]
+    pub(super) generation: u64,
+    #[prost(btree_map = "string, string", tag = "11")]
+    pub(super) tags: BTreeMap<String, String>,
+}
+
+/// On the way to what was asked for, or there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, prost::Enumeration)]
+#[repr(i32)]
+pub(super) enum Phase {
+    Settled = 0,
+    Creating = 1,
+    Updating = 2,
+    Enabling = 3,
+    Disabling = 4,
+    Deleting = 5,
+}
+
+/// A row whose key says everything.
+#[derive(Clone, Copy, PartialEq, Eq, prost::Message)]
+pub(in crate::lambda) struct Mark {}
+
+impl MappingRow {
+    /// One with every member set.
+    #[cfg(test)]
+    pub(in crate::lambda) fn golden() -> MappingRow {
+        MappingRow {
+            source_arn: "s".into(),
+            function_arn: "f".into(),
+            enabled: true,
+            batch_size: 1,
+            window_s: 2,
+            max_concurrency: 3,
+            reports_failures: true,
+            modified_ms: 4,
+            phase: Phase::Deleting.into(),
+            generation: 6,
+            tags: BTreeMap::from([("k".to_owned(), "v".to_owned())]),
+        }
+    }
+
+    pub(super) fn source(&self) -> Result<Arn, Fault> {
+        self.source_arn.parse().map_err(|e| Fault::internal("read a mapping's source", e))
+    }
+
+    pub(super) fn function(&self) -> Result<Arn, Fault> {
+        self.function_arn.parse().map_err(|e| Fault::internal("read a mapping's function", e))
+    }
+
+    pub(super) fn state(&self) -> &'static str {
+        match self.phase() {
+            Phase::Settled if self.enabled => "Enabled",
+            Phase::Settled => "Disabled",
+            Phase::Creating => "Creating",
+            Phase::Updating => "Updating",
+            Phase::Enabling => "Enabling",
+            Phase::Disabling => "Disabling",
+            Phase::Deleting => "Deleting",
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! What may be asked of a mapping, in creating and in updating it.
+
+use super::model::MappingRow;
+use crate::lambda::names::{Function, Qualifier};
+use crate::lambda::{check, faults, lookup};
+use crate::sqs::Facts;
+use crate::{Cx, sqs};
+use mayfly_kernel::{Arn, Fault};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+const BATCH_SIZE: u32 = 10;
+const BATCH_SIZE_MAX: u32 = 10_000;
+/// Beyond this many messages a batch takes time to gather.
+const BATCH_SIZE_AT_ONCE: u32 = 10;
+const REPORTS: &str = "ReportBatchItemFailures";
+const ARN_PATTERN: &str =
+    concat!(r"arn:(aws[a-zA-Z0-9-]*):([a-zA-Z0-9\-])+:([a-z]{2}(-gov)?-[a-z]+-\d{1})?:(\d{12})?:(.*)");
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Settings {
+    enabled: Option<bool>,
+    batch_size: Option<i64>,
+    maximum_batching_window_in_seconds: Option<i64>,
+    function_response_types: Option<Vec<String>>,
+    scaling_config: Option<Scaling>,
+    filter_criteria: Option<Filters>,
+    #[serde(flatten)]
+    others: Others,
+}
+
+#[derive(Clone, Default, Deserialize, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Scaling {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) maximum_concurrency: Option<i64>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Filters {
+    #[serde(default)]
+    filters: Vec<Value>,
+}
+
+/// What means something for other sources than queues, and what Mayfly lacks.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Others {
+    starting_position: Option<Value>,
+    starting_position_timestamp: Option<Value>,
+    parallelization_factor: Option<Value>,
+    destination_config: Option<Value>,
+    maximum_record_age_in_seconds: Option<Value>,
+    bisect_batch_on_function_error: Option<Value>,
+    maximum_retry_attempts: Option<Value>,
+    tumbling_window_in_seconds: Option<Value>,
+    topics: Option<Value>,
+    queues: Option<Value>,
+    source_access_configurations: Option<Value>,
+    self_managed_event_source: Option<Value>,
+    amazon_managed_kafka_event_source_config: Option<Value>,
+    self_managed_kafka_event_source_config: Option<Value>,
+    #[serde(rename = "DocumentDBEventSourceConfig")]
+    document_db_event_source_config: Option<Value>,
+    #[serde(rename = "KMSKeyArn")]
+    kms_key_arn: Option<Value>,
+    metrics_config: Option<Value>,
+    logging_config: Option<Value>,
+    provisioned_poller_config: Option<Value>,
+}
+
+/// Whether a member asks for something: tools send empty ones.
+fn asks(value: Option<&Value>) -> bool {
+    match value {
+        None | Some(Value::Null | Value::Bool(false)) => false,
+        Some(Value::Object(members)) => members.values().any(|member| asks(Some(member))),
+        Some(Value::Array(items)) => !items.is_empty(),
+        Some(Value::String(text)) => !text.is_empty(),
+        Some(Value::Number(_) | Value::Bool(true)) => true,
+    }
+}
+
+impl Others {
+    fn check(&self) -> Result<(), Fault> {
+        let foreign = [
+            ("StartingPosition", &self.starting_position),
+            ("StartingPositionTimestamp", &self.starting_position_timestamp),
+            ("ParallelizationFactor", &self.parallelization_factor),
+            ("DestinationConfig", &self.destination_config),
+            ("MaximumRecordAgeInSeconds", &self.maximum_record_age_in_seconds),
+            ("BisectBatchOnFunctionError", &self.bisect_batch_on_function_error),
+            ("MaximumRetryAttempts", &self.maximum_retry_attempts),
+            ("TumblingWindowInSeconds", &self.tumbling_window_in_seconds),
+            ("Topics", &self.topics),
+            ("Queues", &self.queues),
+            ("SourceAccessConfigurations", &self.source_access_configurations),
+            ("SelfManagedEventSource", &self.self_managed_event_source),
+            ("AmazonManagedKafkaEventSourceConfig", &self.amazon_managed_kafka_event_source_config),
+            ("SelfManagedKafkaEventSourceConfig", &self.self_managed_kafka_event_source_config),
+            ("DocumentDBEventSourceConfig", &self.document_db_event_source_config),
+        ];
+        if let Some((name, _)) = foreign.iter().find(|(_, value)| asks(value.as_ref())) {
+            return Err(faults::parameter(format!("{name} is not valid for SQS event sources.")));
+        }
+        let absent = [
+            ("KMSKeyArn of event source mappings", &self.kms_key_arn),
+            ("MetricsConfig", &self.metrics_config),
+            ("LoggingConfig of event source mappings", &self.logging_config),
+            ("ProvisionedPollerConfig", &self.provisioned_poller_config),
+        ];
+        match absent.iter().find(|(_, value)| asks(value.as_ref())) {
+            Some((what, _)) => Err(Fault::not_implemented(what)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The ARN of a queue; other sources are told that they are not here.
+pub(super) fn source(text: Option<&str>) -> Result<Arn, Fault> {
+    let unknown = "Unrecognized event source, must be kinesis, sqs or dynamodb stream.";
+    let text = text.ok_or_else(|| faults::parameter(unknown))?;
+    let arn: Arn = text.parse().map_err(|_| faults::pattern(text, "eventSourceArn", ARN_PATTERN))?;
+    match arn.service.as_str() {
+        "sqs" => Ok(arn),
+        "kinesis" | "dynamodb" | "kafka" | "mq" | "rds" => {
+            Err(Fault::not_implemented(&format!("event source mappings of {}", arn.service)))
+        }
+        _ => Err(faults::parameter(unknown)),
+    }
+}
+
+impl Settings {
+    /// Sets what was asked for; what was not stays as it is.
+    pub(super) fn apply(&self, cx: &Cx<'_>, row: &mut MappingRow) -> Result<(), Fault> {
+        self.others.check()?;
+        if self.filter_criteria.as_ref().is_some_and(|criteria| !criteria.filters.is_empty()) {
+            return Err(Fault::not_implemented("FilterCriteria"));
+        }
+        if let Some(size) = self.batch_size {
+            row.batch_size = check::number(size, "batchSize", 1, BATCH_SIZE_MAX)?;
+        } else if row.batch_size == 0 {
+            row.batch_size = BATCH_SIZE;
+        }
+        if let Some(window) = self.maximum_batching_window_in_seconds {
+            row.window_s = check::number(window, "maximumBatchingWindowInSeconds", 0, 300)?;
+        }
+        if let Some(types) = &self.function_response_types {
+            for name in types {
+                check::one_of(name, "functionResponseTypes", &[REPORTS])?;
+            }
+            row.reports_failures = !types.is_empty();
+        }
+        if let Some(scaling) = &self.scaling_config {
+            row.max_concurrency = match scaling.maximum_concurrency {
+                Some(most) => check::number(most, "scalingConfig.maximumConcurrency", 2, 1000)?,
+                None => 0,
+            };
+        }
+        if let Some(enabled) = self.enabled {
+            row.enabled = enabled;
+        }
+        check_queue(cx, row)
+    }
+}
+
+fn check_queue(cx: &Cx<'_>, row: &MappingRow) -> Result<(), Fault> {
+    let Some(Facts { fifo, .. }) = sqs::exists(cx, &row.source()?)? else {
+        return Err(faults::parameter(
+            "Error occurred while ReceiveMessage. SQS Error Code: AWS.SimpleQueueService.NonExistentQueue. SQS Error \
+             Message: The specified queue does not exist.",
+        ));
+    };
+    if fifo && row.window_s > 0 {
+        return Err(faults::parameter("Batching window is not supported for FIFO queues."));
+    }
+    if fifo && row.batch_size > BATCH_SIZE_AT_ONCE {
+        return Err(faults::parameter("Maximum batch size for FIFO queues is 10."));
+    }
+    if row.batch_size > BATCH_SIZE_AT_ONCE && row.window_s == 0 {
+        return Err(faults::parameter(
+            "Maximum batch window in seconds must be greater than 0 if maximum batch size is greater than 10",
+        ));
+    }
+    Ok(())
+}
+
+/// The function exists, and has no more time than its messages are hidden.
+pub(super) fn check_function(cx: &Cx<'_>, function: &Function, source: &Arn) -> Result<(), Fault> {
+    let missing = |fault: Fault| match fault.status {
+        404 => faults::parameter("Function does not exist"),
+        _ => fault,
+    };
+    if let Qualifier::Alias(name) = function.meaning()
+        && lookup::alias(cx, function, &name)?.is_none()
+    {
+        return Err(faults::parameter("Function does not exist"));
+    }
+    let version = lookup::version(cx, function).map_err(missing)?;
+    let Some(Facts { visibility_s, .. }) = sqs::exists(cx, source)? else { return Ok(()) };
+    if visibility_s < version.timeout_s {
+        return Err(faults::parameter(format!(
+            "Queue visibility timeout: {visibility_s} seconds is less than Function timeout: {} seconds",
+            version.timeout_s
+        )));
+    }
+    Ok(())
+}
+
+pub(super) fn response_types(row: &MappingRow) -> Vec<&'static str> {
+    if row.reports_failures { vec![REPORTS] } else { Vec::new() }
+}
