@@ -15,7 +15,7 @@ const BATCH_SIZE_MAX: u32 = 10_000;
 const BATCH_SIZE_AT_ONCE: u32 = 10;
 const REPORTS: &str = "ReportBatchItemFailures";
 const ARN_PATTERN: &str =
-    concat!(r"arn:(aws[a-zA-Z0-9-]*):([a-zA-Z0-9\-])+:([a-z]{2}(-gov)?-[a-z]+-\d{1})?:(\d{12})?:(.*)");
+    r"arn:(aws[a-zA-Z0-9-]*):([a-zA-Z0-9\-])+:([a-z]{2}(-gov)?-[a-z]+-\d{1})?:(\d{12})?:(.*)";
 
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "PascalCase")]
