@@ -11,11 +11,13 @@ pub mod apigateway;
 pub mod blobs;
 mod claims;
 pub mod cx;
+pub mod events;
 pub mod fabric;
 pub mod identity;
 pub mod lambda;
 pub mod logs;
 pub mod operation;
+mod pattern;
 pub mod runner;
 pub mod s3;
 pub mod spaces;
@@ -35,6 +37,7 @@ pub fn catalogue() -> Catalogue {
         s3::service(),
         sqs::service(),
         apigateway::service(),
+        events::service(),
         logs::service(),
         identity::service(),
         fabric::with_deliveries(stacks::service()),
