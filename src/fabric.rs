@@ -227,6 +227,7 @@ async fn prepare(cloud: &Arc<Cloud>, caller: &Caller, record: &Record) -> Result
         Err(fault) => return Err(fault.to_string()),
     };
     let host = cloud.host().clone();
+    let version = Arc::new(version);
     let prepared = tokio::task::spawn_blocking(move || host.prepare(&version)).await;
     match prepared {
         Ok(Ok(prepared)) => Ok(prepared.warnings),

@@ -56,7 +56,7 @@ async function main() {
 /** Waits to be told for which function this is; its code is in place by then. */
 async function takeAssignment() {
   // What imports modules is made at its first use, which costs as much as the rest of a start.
-  await import('data:text/javascript,');
+  await require('./mayfly/import.cjs')('data:text/javascript,');
   const variables = await client.assignment();
   process.argv.length = 2;
   for (const name of Object.keys(process.env)) delete process.env[name];

@@ -118,3 +118,24 @@ def handler(event, context):
         running.stop()
         running.start()
         assert anew(), "and it stays compiled"
+
+
+def test_node_starts_from_a_snapshot_that_was_made_at_the_deploy():
+    code = """
+const command = require("fs").readFileSync("/proc/self/cmdline", "utf8").split("\\0");
+exports.handler = async () => ({ command, flags: process.execArgv, random: Math.random() });
+"""
+    with mayfly.server("[limits]\nprewarmed_instances = 0\n") as running:
+        functions = running.client("lambda")
+        mayfly.create(functions, "snapped", {"app.js": code}, runtime="nodejs20.x", MemorySize=192)
+        drawn = set()
+        for number in range(2):
+            configure(functions, "snapped", number)
+            seen = call(functions, "snapped")
+            assert "--snapshot-blob" in seen["command"], seen
+            assert seen["flags"] == ["--max-old-space-size=172"], "the processes that it forks start as usual"
+            drawn.add(seen["random"])
+        assert len(drawn) == 2, "each start draws its own"
+        running.stop()
+        running.start()
+        assert "--snapshot-blob" in call(functions, "snapped")["command"], "and it stays"

@@ -4,6 +4,8 @@ import base64
 import json
 import os
 import shutil
+import subprocess
+import tempfile
 import unittest
 
 from fake_api import ROOT, Function
@@ -14,10 +16,12 @@ STAMP = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"
 
 
 class Node(unittest.TestCase):
+    COMMAND = [NODE, BOOTSTRAP]
+
     def start(self, code, handler="app.handler", name="app.js", environment=None, files=None):
         package = {name: code}
         package.update(files or {})
-        function = Function([NODE, BOOTSTRAP], package, handler, environment)
+        function = Function(self.COMMAND, package, handler, environment)
         self.addCleanup(function.close)
         return function
 
@@ -354,6 +358,41 @@ exports.handler = async () => { console.debug('quiet'); console.log({ order: 7 }
             environment={"NODE_PATH": "shared"},
         )
         self.assertEqual(f.invoke().json, "from the path")
+
+
+class NodeFromASnapshot(Node):
+    """All of the above again, from a start-up snapshot of the client."""
+
+    @classmethod
+    def setUpClass(cls):
+        folder = tempfile.TemporaryDirectory()
+        cls.addClassCleanup(folder.cleanup)
+        blob = os.path.join(folder.name, "client.blob")
+        start = [NODE, "--max-old-space-size=115", "--snapshot-blob", blob]
+        builder = os.path.join(ROOT, "runtimes", "node", "snapshot.cjs")
+        subprocess.run([*start, "--build-snapshot", builder], check=True, capture_output=True, timeout=60)
+        cls.COMMAND = [*start, BOOTSTRAP]
+
+    def test_a_forked_process_runs_its_own_program(self):
+        child = "process.send([process.argv.length, process.execArgv, Math.random()])"
+        code = """
+        const { fork } = require('child_process');
+        exports.handler = () => new Promise((done) => fork(__dirname + '/child.js').on('message', done));
+        """
+        f = self.start(code, files={"child.js": child})
+        (length, flags, one), (_, _, other) = f.invoke().json, f.invoke().json
+        self.assertEqual((length, flags), (2, ["--max-old-space-size=115"]))
+        self.assertNotEqual(one, other)
+
+    def test_randomness_and_time_are_of_the_start(self):
+        code = """
+        const { randomUUID } = require('crypto');
+        const drawn = [Math.random(), randomUUID(), Date.now(), process.pid, process.argv[1]];
+        exports.handler = async () => drawn;
+        """
+        one, other = (self.start(code).invoke().json for _ in range(2))
+        self.assertTrue(all(a != b for a, b in zip(one[:4], other[:4])), (one, other))
+        self.assertEqual(one[4], BOOTSTRAP)
 
 
 if __name__ == "__main__":

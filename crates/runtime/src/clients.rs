@@ -10,7 +10,7 @@ macro_rules! client {
     };
 }
 
-const CLIENTS: [(&str, &str); 21] = [
+const CLIENTS: [(&str, &str); 23] = [
     client!("java/src/mayfly/Binder.java"),
     client!("java/src/mayfly/Bootstrap.java"),
     client!("java/src/mayfly/Client.java"),
@@ -22,8 +22,10 @@ const CLIENTS: [(&str, &str); 21] = [
     client!("node/mayfly/console.cjs"),
     client!("node/mayfly/errors.cjs"),
     client!("node/mayfly/handler.cjs"),
+    client!("node/mayfly/import.cjs"),
     client!("node/mayfly/invocation.cjs"),
     client!("node/mayfly/streaming.cjs"),
+    client!("node/snapshot.cjs"),
     client!("python/bootstrap.py"),
     client!("python/compile.py"),
     client!("python/mayfly_runtime/__init__.py"),
@@ -44,7 +46,7 @@ pub(crate) fn install(dir: &Path) -> io::Result<()> {
         fs::create_dir_all(file.parent().unwrap_or(dir))?;
         fs::write(&file, text)?;
         // What was compiled of an earlier text.
-        for compiled in ["java/build", "python/mayfly_runtime/__pycache__"] {
+        for compiled in ["java/build", "node/snapshots", "python/mayfly_runtime/__pycache__"] {
             if path.split('/').next() == compiled.split('/').next() {
                 let _ = fs::remove_dir_all(dir.join(compiled));
             }

@@ -4,6 +4,7 @@
 //! An interpreter is asked for its own place, because what the search path finds may be a version manager's wrapper.
 
 use crate::launcher::protocol::Bind;
+use crate::snapshots::{SNAPSHOT_FLAG, Snapshots};
 use mayfly_kernel::function::{Runtime, Version};
 use parking_lot::Mutex;
 use std::path::{Path, PathBuf};
@@ -55,6 +56,7 @@ pub(crate) struct Interpreters {
     java: OnceLock<Vec<Interpreter>>,
     /// The Python interpreters for which the client has been compiled.
     compiled: Mutex<Vec<PathBuf>>,
+    snapshots: Snapshots,
     /// Held by whoever compiles the Java client: the first two functions may come at once.
     compiling: Mutex<()>,
 }
@@ -62,8 +64,8 @@ pub(crate) struct Interpreters {
 impl Interpreters {
     pub(crate) fn new(runtimes_dir: PathBuf) -> Interpreters {
         let (python, node, java) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
-        let (compiled, compiling) = (Mutex::default(), Mutex::default());
-        Interpreters { runtimes_dir, python, node, java, compiled, compiling }
+        let (compiled, compiling, snapshots) = (Mutex::default(), Mutex::default(), Snapshots::default());
+        Interpreters { runtimes_dir, python, node, java, compiled, snapshots, compiling }
     }
 
     pub(crate) fn python(&self) -> &[Interpreter] {
@@ -123,9 +125,13 @@ impl Interpreters {
             }
             Runtime::Node(wanted) => {
                 let (found, warning) = nearest("Node.js", self.node(), wanted)?;
-                let heap = format!("--max-old-space-size={}", version.memory_mib * 9 / 10);
+                let heap = node_heap(version);
+                let snapshot = self.snapshots.find(&self.runtimes_dir.join("node"), &found.program, &heap);
                 Ok(self.client("node", found, warning, |program| {
-                    vec![program, heap, format!("{CLIENT}/bootstrap.cjs")]
+                    let snapshot = snapshot.into_iter().flat_map(|blob| [SNAPSHOT_FLAG.into(), blob]);
+                    let mut command = vec![program, heap];
+                    command.extend(snapshot.chain([format!("{CLIENT}/bootstrap.cjs")]));
+                    command
                 }))
             }
             Runtime::Java(wanted) => {
@@ -151,6 +157,20 @@ impl Interpreters {
             Runtime::Web => Ok(self.web(version, code)),
             Runtime::Wasm => Err("a Wasm function has no process".into()),
         }
+    }
+
+    /// Does once what makes the starts of versions like this one shorter. Blocks for longer than a start may.
+    pub(crate) fn prepare(&self, version: &Version) {
+        if let Runtime::Node(wanted) = &version.runtime
+            && let Ok((found, _)) = nearest("Node.js", self.node(), wanted)
+        {
+            self.snapshots.make(&self.runtimes_dir.join("node"), &found.program, &node_heap(version));
+        }
+    }
+
+    /// Whether there is nothing for [`prepare`](Interpreters::prepare) to do for a version that boots like this.
+    pub(crate) fn is_prepared(boot: &Boot) -> bool {
+        boot.command.iter().any(|part| part == SNAPSHOT_FLAG)
     }
 
     fn client(
@@ -240,6 +260,10 @@ fn collect(folder: &Path, into: &mut Vec<PathBuf>) -> std::io::Result<()> {
 fn outside(interpreter: &Interpreter) -> Option<Bind> {
     let system = ["/usr", "/bin", "/lib"].iter().any(|folder| interpreter.prefix.starts_with(folder));
     (!system).then(|| Bind { source: interpreter.prefix.clone(), target: interpreter.prefix.clone() })
+}
+
+fn node_heap(version: &Version) -> String {
+    format!("--max-old-space-size={}", version.memory_mib * 9 / 10)
 }
 
 fn nearest<'a>(

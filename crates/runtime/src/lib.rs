@@ -24,6 +24,7 @@ mod prewarm;
 mod readiness;
 mod runtime_api;
 mod sandbox;
+mod snapshots;
 mod start;
 mod stream;
 pub mod wasm;

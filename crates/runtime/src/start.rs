@@ -19,7 +19,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
-use tokio::runtime::Handle;
 
 /// How long a start may keep its place among those at once. Sandbox and interpreter are up by then; what goes
 /// on is the function's own initialisation, and nobody else's start waits for that.
@@ -107,31 +106,49 @@ impl Starter {
         let within = Duration::from_secs(self.limits.init_timeout_seconds.into())
             + Duration::from_millis(version.timeout_ms);
         let initialised = share(starting, instance.initialise(within)).await;
-        self.compile(version, start.boot.clone(), folders, &Handle::current());
-        self.refill(start);
+        self.look_ahead(version, start, folders);
         Ok(Started { instance, init_us: crate::host::micros(began.elapsed()), initialised })
     }
 
-    /// Sees to it that the next start of this kind finds its interpreter booted.
-    fn refill(self: &Arc<Starter>, start: Start) {
-        // Elsewhere the limit on memory is one that a process gets as it starts, and cannot be set later.
-        if self.limits_memory_later {
-            let starter = self.clone();
-            tokio::spawn(async move { starter.prewarm.refill(&start, &starter.launcher).await });
+    /// Sees to it in the background that later starts like this one are shorter.
+    fn look_ahead(self: &Arc<Starter>, version: &Arc<Version>, start: Start, folders: Vec<PathBuf>) {
+        let (starter, version) = (self.clone(), version.clone());
+        tokio::spawn(async move {
+            let start = starter.with_snapshot(&version, start, &folders).await;
+            tokio::join!(starter.compile(&version, &start.boot, &folders), starter.refill(&start));
+        });
+    }
+
+    /// How versions like this one start once there is a snapshot of the Node.js client, which this makes.
+    async fn with_snapshot(self: &Arc<Starter>, version: &Version, start: Start, folders: &[PathBuf]) -> Start {
+        let (Runtime::Node(_), false, Some(code)) =
+            (&version.runtime, Interpreters::is_prepared(&start.boot), folders.first())
+        else {
+            return start;
+        };
+        let (starter, version, code) = (self.clone(), version.clone(), code.clone());
+        let again = move || {
+            starter.interpreters.prepare(&version);
+            starter.interpreters.start(&version, &code)
+        };
+        tokio::task::spawn_blocking(again).await.ok().and_then(Result::ok).unwrap_or(start)
+    }
+
+    /// Compiles the modules of a Python package and its layers.
+    async fn compile(&self, version: &Version, boot: &Boot, folders: &[PathBuf]) {
+        if matches!(version.runtime, Runtime::Python(_)) {
+            for folder in folders {
+                self.bytecode.make(folder, boot, &self.launcher).await;
+            }
         }
     }
 
-    /// Sees to it that later starts find the modules of a Python package and its layers compiled.
-    fn compile(self: &Arc<Starter>, version: &Version, boot: Boot, folders: Vec<PathBuf>, on: &Handle) {
-        if !matches!(version.runtime, Runtime::Python(_)) {
-            return;
+    /// Boots an interpreter for the next start of this kind.
+    async fn refill(&self, start: &Start) {
+        // Elsewhere the limit on memory is one that a process gets as it starts, and cannot be set later.
+        if self.limits_memory_later {
+            self.prewarm.refill(start, &self.launcher).await;
         }
-        let starter = self.clone();
-        on.spawn(async move {
-            for folder in folders {
-                starter.bytecode.make(&folder, &boot, &starter.launcher).await;
-            }
-        });
     }
 
     pub(crate) fn cold_starts(&self) -> u64 {
@@ -155,12 +172,13 @@ impl Starter {
     }
 
     /// What deploying finds out ahead: whether it can be run here, and with what warning. Blocks.
-    pub(crate) fn prepare(self: &Arc<Starter>, version: &Version) -> Result<Option<String>, String> {
+    pub(crate) fn prepare(self: &Arc<Starter>, version: &Arc<Version>) -> Result<Option<String>, String> {
         let (code, layers) = self.unpack(version)?;
+        self.interpreters.prepare(version);
         let Start { boot, warning, .. } = self.interpreters.start(version, &code)?;
-        if let Ok(runtime) = Handle::try_current() {
-            self.compile(version, boot, [code].into_iter().chain(layers).collect(), &runtime);
-        }
+        let (starter, version) = (self.clone(), version.clone());
+        let folders: Vec<PathBuf> = [code].into_iter().chain(layers).collect();
+        tokio::spawn(async move { starter.compile(&version, &boot, &folders).await });
         Ok(warning)
     }
 

@@ -72,7 +72,7 @@ function isFile(candidate) {
 }
 
 function importFile(file) {
-  return import(pathToFileURL(file));
+  return require('./import.cjs')(pathToFileURL(file));
 }
 
 /** Whether `.js` files in the folder are ES modules: the nearest package.json says so. */

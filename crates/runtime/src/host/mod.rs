@@ -217,7 +217,7 @@ impl Host {
     }
 
     /// Does ahead of time what the first invocation would otherwise wait for. Blocks.
-    pub fn prepare(&self, version: &Version) -> Result<Prepared, PrepareError> {
+    pub fn prepare(&self, version: &Arc<Version>) -> Result<Prepared, PrepareError> {
         let inner = &self.inner;
         if version.runtime == Runtime::Wasm {
             let (code, _) = inner.starter.unpack(version).map_err(PrepareError)?;
