@@ -120,7 +120,12 @@ impl Starter {
     }
 
     /// How versions like this one start once there is a snapshot of the Node.js client, which this makes.
-    async fn with_snapshot(self: &Arc<Starter>, version: &Version, start: Start, folders: &[PathBuf]) -> Start {
+    async fn with_snapshot(
+        self: &Arc<Starter>,
+        version: &Version,
+        start: Start,
+        folders: &[PathBuf],
+    ) -> Start {
         let (Runtime::Node(_), false, Some(code)) =
             (&version.runtime, Interpreters::is_prepared(&start.boot), folders.first())
         else {
