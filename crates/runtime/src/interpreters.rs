@@ -168,7 +168,7 @@ impl Interpreters {
         }
     }
 
-    /// Whether there is nothing for [`prepare`](Interpreters::prepare) to do for a version that boots like this.
+    /// Whether [`prepare`](Interpreters::prepare) has nothing to do for a version that boots like this.
     pub(crate) fn is_prepared(boot: &Boot) -> bool {
         boot.command.iter().any(|part| part == SNAPSHOT_FLAG)
     }
