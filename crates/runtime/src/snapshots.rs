@@ -1,7 +1,7 @@
 //! Start-up snapshots of the Node.js client, one for each interpreter and heap size.
 //!
-//! With a heap size among its flags Node.js does not use the compiled code that it carries for its own modules;
-//! a snapshot that was made under the same flags brings its own. It fits one build of one interpreter on one
+//! With a heap size among its flags Node.js does not use the compiled code that it carries for its own parts.
+//! A snapshot that was made under the same flags brings its own. It fits one build of one interpreter on one
 //! processor alone, and whoever starts from another ends at once. So it is named by all that, and tried out
 //! before it is used.
 
