@@ -1,17 +1,19 @@
-//! Deletes what nothing names any more: bodies and packages beside the store, and log events past their retention.
+//! Deletes what nothing names any more: bodies and packages beside the store, and log events past their
+//! retention.
 //!
-//! A body that lost its last holder has a row saying so; those are deleted as soon as they appear. A body that a
-//! crash left before any row named it is found by a slow walk over the directory.
+//! A body that lost its last holder has a row saying so; those are deleted as soon as they appear. A body
+//! that a crash left before any row named it is found by a slow walk over the directory.
 
 use crate::cloud::Cloud;
 use mayfly_kernel::{Caller, Fault};
-use mayfly_services::{blobs, logs, sqs};
+use mayfly_services::{blobs, ecr, logs, sqs};
 use std::sync::Arc;
 use std::time::Duration;
 use tracing::{info, warn};
 
 const PAGE: usize = 256;
-/// How long a body may lie without a name before it counts as left behind. Longer than any upload's last step.
+/// How long a body may lie without a name before it counts as left behind. Longer than any upload's last
+/// step.
 const ORPHAN_AGE: Duration = Duration::from_secs(24 * 3600);
 /// How long messages may outlive their queue's retention.
 const EXPIRE_EVERY: Duration = Duration::from_secs(60);
@@ -30,11 +32,11 @@ pub(crate) async fn drive(cloud: Arc<Cloud>) {
     loop {
         let swept = tokio::select! {
             () = cloud.garbage.notified() => match sweep(&cloud, &caller).await {
-                Ok(()) => expire_messages(&cloud, &caller).await,
+                Ok(()) => expire_rows(&cloud, &caller).await,
                 failed => failed,
             },
             _ = walk.tick() => patrol(&cloud, &caller).await,
-            _ = minute.tick() => expire_messages(&cloud, &caller).await,
+            _ = minute.tick() => expire_rows(&cloud, &caller).await,
         };
         if let Err(fault) = swept {
             warn!(%fault, "cannot collect garbage");
@@ -42,9 +44,11 @@ pub(crate) async fn drive(cloud: Arc<Cloud>) {
     }
 }
 
-/// Deletes messages past their queue's retention, and what deleted and purged queues have left behind.
-async fn expire_messages(cloud: &Cloud, caller: &Caller) -> Result<(), Fault> {
+/// Deletes messages past their queue's retention, what deleted and purged queues have left behind, and layers
+/// that no image names.
+async fn expire_rows(cloud: &Cloud, caller: &Caller) -> Result<(), Fault> {
     while cloud.transact_relaxed(caller, |cx| sqs::expire(cx, PAGE)).await? > 0 {}
+    while cloud.transact_relaxed(caller, |cx| ecr::expire(cx, PAGE)).await? > 0 {}
     Ok(())
 }
 

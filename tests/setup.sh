@@ -1,6 +1,7 @@
 #!/bin/sh
 # What the tests need of the machine itself; everything else they install into .cache/. Does nothing where all is there.
-# Missing packages are installed with apt, as root only. Without Go or a JDK the tests of those languages are skipped.
+# Missing packages are installed with apt, as root only. Without Go or a JDK the tests of those languages are skipped,
+# without skopeo and docker-registry those of container images with other software.
 set -eu
 missing=""
 want() { command -v "$1" >/dev/null 2>&1 || missing="$missing $2"; }
@@ -11,6 +12,8 @@ want npm npm
 want unshare util-linux
 want javac default-jdk-headless
 want go golang-go
+want skopeo skopeo
+want docker-registry docker-registry
 python3 -c "import ensurepip, venv" >/dev/null 2>&1 || missing="$missing python3-venv"
 [ -n "$missing" ] || exit 0
 if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null 2>&1; then

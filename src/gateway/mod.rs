@@ -2,7 +2,7 @@
 //!
 //! A connection is served on the worker that accepted it. Which door a request takes is decided from its head
 //! alone: by host name (function URLs, APIs, virtual-hosted buckets), by a reserved path (`/_mayfly`, `/_api`,
-//! `/_url`), otherwise it is a call of an AWS API.
+//! `/_url`, `/v2` of the image registry), otherwise it is a call of an AWS API.
 //!
 //! Not here: TLS, and anything that knows what an operation does.
 
@@ -15,6 +15,7 @@ mod functions;
 mod idle;
 mod metrics;
 mod packages;
+mod registry;
 mod respond;
 mod source;
 mod stage;
@@ -142,6 +143,8 @@ enum Door {
     Metrics,
     /// A deployment package, by a link that Mayfly made.
     Package,
+    /// The registry of container images.
+    Registry,
     /// A function's or an API's HTTP, by its id and the path that is left.
     Functions(functions::Address),
     /// An AWS API; with the bucket if the host name carries one.
@@ -155,6 +158,7 @@ async fn answer(cloud: &Arc<Cloud>, peer: &Peer, request: Request) -> Response {
         Door::Health => health(),
         Door::Metrics => metrics::answer(cloud, peer),
         Door::Package => packages::answer(cloud, request).await,
+        Door::Registry => registry::answer(cloud, peer, request).await,
         Door::Functions(address) => functions::answer(cloud, peer.address(), address, request).await,
         Door::Aws { bucket } => aws::answer(cloud, peer, bucket, request).await,
     }
@@ -177,7 +181,10 @@ fn door(request: &Request) -> Door {
     if let Some(address) = functions::address(name, path) {
         return Door::Functions(address);
     }
-    Door::Aws { bucket: virtual_bucket(name) }
+    match virtual_bucket(name) {
+        None if registry::is_registry(request) => Door::Registry,
+        bucket => Door::Aws { bucket },
+    }
 }
 
 /// The bucket of `BUCKET.s3.localhost`, `BUCKET.s3.REGION.localhost` and their `amazonaws.com` forms.

@@ -33,8 +33,8 @@ pub(super) async fn stage(cloud: &Arc<Cloud>, source: PackageSource) -> Result<P
     if size > limit {
         return Err(too_large(limit));
     }
-    let sha256 = keep(cloud, pieces).await?;
-    let digest = package_digest(&sha256);
+    let sha256 = keep(cloud, pieces, |hex| Ok(blob_id(&PackageDigest(hex.to_owned())))).await?;
+    let digest = PackageDigest(hex(&sha256));
     let path = cloud
         .blobs
         .path(&blob_id(&digest))
@@ -46,8 +46,8 @@ pub(super) async fn stage(cloud: &Arc<Cloud>, source: PackageSource) -> Result<P
     Ok(Package { digest, sha256_base64, size, unpacked_bytes: info.unpacked_bytes })
 }
 
-fn package_digest(sha256: &[u8]) -> PackageDigest {
-    PackageDigest(sha256.iter().map(|byte| format!("{byte:02x}")).collect())
+fn hex(sha256: &[u8]) -> String {
+    sha256.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn too_large(limit: u64) -> Fault {
@@ -59,8 +59,13 @@ fn refused(error: &PackageError) -> Fault {
     Fault::new(400, "InvalidParameterValueException", error.to_string()).with_field("Type", "User")
 }
 
-/// Writes the archive to the disk piece by piece, so that its size costs no memory; its digest.
-async fn keep(cloud: &Cloud, pieces: Vec<Piece>) -> Result<[u8; 32], Fault> {
+/// Writes the pieces to the disk one by one, so that their size costs no memory, as the blob that `name`
+/// makes of the hexadecimal digest of the whole; the digest.
+pub(super) async fn keep(
+    cloud: &Cloud,
+    pieces: Vec<Piece>,
+    name: impl FnOnce(&str) -> Result<String, Fault>,
+) -> Result<[u8; 32], Fault> {
     let failed = |error: mayfly_store::Error| Fault::unavailable("keep a package", error);
     let mut sha256 = Sha256::new();
     let mut writer = cloud.blobs.create(UNNAMED).await;
@@ -84,6 +89,6 @@ async fn keep(cloud: &Cloud, pieces: Vec<Piece>) -> Result<[u8; 32], Fault> {
         }
     }
     let sha256: [u8; 32] = sha256.finalize().into();
-    writer.named(&blob_id(&package_digest(&sha256))).finish().await.map_err(failed)?;
+    writer.named(&name(&hex(&sha256))?).finish().await.map_err(failed)?;
     Ok(sha256)
 }

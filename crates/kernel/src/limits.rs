@@ -44,6 +44,17 @@ pub struct Limits {
     /// A package and its layers, unpacked.
     pub package_unpacked_bytes: u64,
     pub package_files: u64,
+    /// Layers of a container image, and what they hold together once they are unpacked.
+    pub image_layers: usize,
+    pub image_unpacked_bytes: u64,
+    pub image_files: u64,
+    /// How long the layers of an image may take to come from another registry.
+    pub image_pull_seconds: u64,
+    /// One layer, as it is pushed or pulled.
+    pub registry_layer_bytes: u64,
+    pub registry_manifest_bytes: u64,
+    /// How long an unfinished upload, or a layer that no image names, is kept.
+    pub registry_unused_seconds: u64,
     pub function_timeout_seconds: u32,
     pub init_timeout_seconds: u32,
     pub function_memory_mib_min: u32,
@@ -111,6 +122,13 @@ impl Default for Limits {
             package_zip_bytes: 50 * MIB,
             package_unpacked_bytes: 250 * MIB,
             package_files: 100_000,
+            image_layers: 127,
+            image_unpacked_bytes: 10 * 1024 * MIB,
+            image_files: 500_000,
+            image_pull_seconds: 600,
+            registry_layer_bytes: 10 * 1024 * MIB,
+            registry_manifest_bytes: 4 * MIB,
+            registry_unused_seconds: 24 * 3600,
             function_timeout_seconds: 900,
             init_timeout_seconds: 10,
             function_memory_mib_min: 128,

@@ -11,6 +11,7 @@ pub mod apigateway;
 pub mod blobs;
 mod claims;
 pub mod cx;
+pub mod ecr;
 pub mod events;
 pub mod fabric;
 pub mod identity;
@@ -36,6 +37,7 @@ pub fn catalogue() -> Catalogue {
         lambda::service(),
         s3::service(),
         sqs::service(),
+        ecr::service(),
         apigateway::service(),
         events::service(),
         logs::service(),

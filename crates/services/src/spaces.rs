@@ -74,3 +74,9 @@ pub(crate) const SQS_ATTEMPTS: Space = Space(132);
 pub(crate) const SQS_FORGET: Space = Space(133);
 pub(crate) const SQS_SWEEPS: Space = Space(134);
 pub(crate) const SQS_MOVES: Space = Space(135);
+
+pub(crate) const ECR_REPOSITORIES: Space = Space(240);
+pub(crate) const ECR_MANIFESTS: Space = Space(241);
+pub(crate) const ECR_TAGS: Space = Space(242);
+pub(crate) const ECR_LAYERS: Space = Space(243);
+pub(crate) const ECR_UPLOADS: Space = Space(244);

@@ -108,6 +108,11 @@ impl Bench {
         done.expect("the transaction commits").0
     }
 
+    /// The same for what may be refused.
+    pub(crate) fn attempt<T>(&self, mut f: impl FnMut(&mut Cx<'_>) -> Result<T, Fault>) -> Result<T, Fault> {
+        self.runner.run_blocking(&self.caller, "request", |cx| f(cx)).map(|(done, _)| done)
+    }
+
     /// Calls an operation by its name, as JSON and query clients do.
     pub(crate) fn call(&self, service: &str, operation: &str, input: &Value) -> Result<Answer, Fault> {
         let body = Bytes::from(serde_json::to_vec(input).expect("JSON"));

@@ -1,13 +1,13 @@
 //! Bytes too large for a row: immutable files, written whole before the transaction that names them.
 //!
-//! A blob is written under `tmp/`, synced, renamed into its shard directory, and the directory is synced: it is
-//! there whole or not at all, and once [`BlobWriter::finish`] has returned, a power cut does not take it. Which
-//! blobs are still named is the store's knowledge; the collector asks for old ones shard by shard and deletes
-//! what nothing names.
+//! A blob is written under `tmp/`, synced, renamed into its shard directory, and the directory is synced: it
+//! is there whole or not at all, and once [`BlobWriter::finish`] has returned, a power cut does not take it.
+//! Which blobs are still named is the store's knowledge; the collector asks for old ones shard by shard and
+//! deletes what nothing names.
 //!
-//! Our own code rather than `object_store`'s local file system, for what the collector and recovery need: that one
-//! stages uploads beside the objects and has no step that clears what a killed process left there, and it lists a
-//! prefix only as a whole. The choice is about behaviour; neither was measured to be faster.
+//! Our own code rather than `object_store`'s local file system, for what the collector and recovery need:
+//! that one stages uploads beside the objects and has no step that clears what a killed process left there,
+//! and it lists a prefix only as a whole. The choice is about behaviour; neither was measured to be faster.
 //!
 //! Not here: deduplication, encryption, and the choice of ids.
 
@@ -66,8 +66,8 @@ impl Blobs {
         Ok(Blobs(Arc::new(Directory { root: dir.to_path_buf(), next_temp: AtomicU64::new(0) })))
     }
 
-    /// Begins a blob. Nothing touches the disk before the first full piece, or [`BlobWriter::finish`]; a bad id
-    /// is reported there too.
+    /// Begins a blob. Nothing touches the disk before the first full piece, or [`BlobWriter::finish`]; a bad
+    /// id is reported there too.
     pub async fn create(&self, id: &str) -> BlobWriter {
         BlobWriter {
             blobs: self.clone(),
@@ -122,6 +122,21 @@ impl Blobs {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             other => Ok(other?),
         }
+    }
+
+    /// Makes a blob appear under a second id, durably and without a copy; nothing happens if that id is
+    /// taken.
+    pub async fn link(&self, from: &str, to: &str) -> Result<(), Error> {
+        let (source, target) = (self.checked_path(from)?, self.checked_path(to)?);
+        let id = from.to_owned();
+        let linked = blocking(move || {
+            match fs::hard_link(source, &target) {
+                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+                Ok(()) | Err(_) => {}
+            }
+            sync_dir(target.parent().expect("a blob lies in a shard directory"))
+        });
+        linked.await.map_err(|error| missing_or(error, &id))
     }
 
     /// The file of a blob, for those who can use a file as such; `None` if there is no such blob.
@@ -247,7 +262,8 @@ impl Temp {
 
 impl Drop for Temp {
     fn drop(&mut self) {
-        // Once published there is nothing at this path; otherwise, what cannot be removed now goes at the next open.
+        // Once published there is nothing at this path; otherwise, what cannot be removed now goes at the
+        // next open.
         let _ = fs::remove_file(&self.path);
     }
 }

@@ -41,6 +41,8 @@ mod tagging;
 mod tests;
 mod versioning;
 
+pub use ranges::parse as parse_range;
+
 use crate::operation::Piece;
 use crate::{Cx, Service};
 use mayfly_kernel::Fault;

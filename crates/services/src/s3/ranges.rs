@@ -6,7 +6,7 @@ use std::ops::Range;
 
 /// The stretch that is asked for; `None` for the whole. What is not a single range of bytes is ignored, as
 /// S3 does.
-pub(super) fn parse(header: &str, size: u64) -> Result<Option<Range<u64>>, Fault> {
+pub fn parse(header: &str, size: u64) -> Result<Option<Range<u64>>, Fault> {
     let unsatisfiable = || faults::invalid_range(header, size);
     let Some((first, last)) = header.trim().strip_prefix("bytes=").and_then(|text| text.split_once('-'))
     else {

@@ -1,0 +1,143 @@
+"""Builds container images without Docker, as OCI layouts, and pushes them as stock clients do."""
+
+import base64
+import gzip
+import hashlib
+import io
+import json
+import pathlib
+import shutil
+import subprocess
+import tarfile
+import urllib.error
+import urllib.request
+
+import pytest
+
+MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+INDEX = "application/vnd.oci.image.index.v1+json"
+CONFIG = "application/vnd.oci.image.config.v1+json"
+LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
+
+
+def sha256(data):
+    return "sha256:" + hashlib.sha256(data).hexdigest()
+
+
+def entry(name, **more):
+    """A header of a tar archive, with the fields that a test wants to be strange."""
+    info = tarfile.TarInfo(name)
+    info.mode = 0o644
+    for field, value in more.items():
+        setattr(info, field, value)
+    return info
+
+
+def tar(files, entries=()):
+    """An archive of name -> text or bytes (a name that ends in * is executable), then of (header, bytes)."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        for name, content in files.items():
+            data = content.encode() if isinstance(content, str) else content
+            archive.addfile(entry(name.rstrip("*"), size=len(data), mode=0o755 if name.endswith("*") else 0o644), io.BytesIO(data))
+        for info, data in entries:
+            info.size = len(data) if info.isreg() else 0
+            archive.addfile(info, io.BytesIO(data) if info.isreg() else None)
+    return out.getvalue()
+
+
+class Image:
+    """Layers from the lowest, and how the image is started."""
+
+    def __init__(self, *layers, architecture="amd64", diff_ids=None, **config):
+        self.blobs = {}
+        descriptors = []
+        for layer in layers:
+            data = gzip.compress(layer, mtime=0)
+            descriptors.append(self.add(data, LAYER))
+        self.layers = descriptors
+        document = {
+            "architecture": architecture, "os": "linux", "config": config,
+            "rootfs": {"type": "layers", "diff_ids": diff_ids or [sha256(layer) for layer in layers]},
+        }
+        self.config = self.add(json.dumps(document).encode(), CONFIG)
+        self.manifest = json.dumps(
+            {"schemaVersion": 2, "mediaType": MANIFEST, "config": self.config, "layers": descriptors}
+        ).encode()
+        self.digest = sha256(self.manifest)
+
+    def add(self, data, media_type):
+        digest = sha256(data)
+        self.blobs[digest] = data
+        return {"mediaType": media_type, "digest": digest, "size": len(data)}
+
+    def layout(self, folder, tag="v1"):
+        """The image as skopeo reads it."""
+        folder = pathlib.Path(folder)
+        blobs = folder / "blobs" / "sha256"
+        blobs.mkdir(parents=True)
+        for digest, data in [*self.blobs.items(), (self.digest, self.manifest)]:
+            (blobs / digest.removeprefix("sha256:")).write_bytes(data)
+        named = {"mediaType": MANIFEST, "digest": self.digest, "size": len(self.manifest),
+                 "annotations": {"org.opencontainers.image.ref.name": tag}}
+        (folder / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [named]}))
+        (folder / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}')
+        return folder
+
+
+class Registry:
+    """The distribution protocol by hand, for what no stock client would send."""
+
+    def __init__(self, endpoint, token=None):
+        self.endpoint = endpoint
+        self.authorization = f"Basic {token}" if token else None
+
+    @classmethod
+    def of(cls, server):
+        data = server.client("ecr").get_authorization_token()["authorizationData"][0]
+        return cls(server.endpoint, data["authorizationToken"])
+
+    @property
+    def password(self):
+        return base64.b64decode(self.authorization.split()[1]).decode().removeprefix("AWS:")
+
+    def call(self, method, path, body=None, **headers):
+        """Status, headers and body; `path` may be a whole URL, as a location is allowed to be."""
+        url = path if path.startswith("http") else self.endpoint + path
+        request = urllib.request.Request(url, data=body, method=method)
+        if self.authorization:
+            request.add_header("Authorization", self.authorization)
+        for name, value in headers.items():
+            request.add_header(name.replace("_", "-"), value)
+        try:
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                return answer.status, answer.headers, answer.read()
+        except urllib.error.HTTPError as refused:
+            return refused.code, refused.headers, refused.read()
+
+    def code(self, *arguments, **more):
+        """Status and code of a refusal."""
+        status, _, body = self.call(*arguments, **more)
+        return status, json.loads(body)["errors"][0]["code"] if body else None
+
+    def blob(self, name, data, digest=None):
+        """In one request."""
+        digest = digest or sha256(data)
+        return self.call("POST", f"/v2/{name}/blobs/uploads/?digest={digest}", data,
+                         Content_Type="application/octet-stream")
+
+    def push(self, name, image, tag="v1"):
+        for data in image.blobs.values():
+            status, _, body = self.blob(name, data)
+            assert status == 201, body
+        status, _, body = self.call("PUT", f"/v2/{name}/manifests/{tag}", image.manifest, Content_Type=MANIFEST)
+        assert status == 201, body
+        return f"{self.endpoint.removeprefix('http://')}/{name}:{tag}"
+
+
+def skopeo(*arguments):
+    if not shutil.which("skopeo"):
+        pytest.skip("skopeo is not installed: no stock client of registries to test with")
+    done = subprocess.run(["skopeo", *map(str, arguments)], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
