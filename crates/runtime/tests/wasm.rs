@@ -227,6 +227,112 @@ async fn the_example_says_hello() {
     }
 }
 
+/// What a command prints of its memory after it has made these calls. The memory begins with `data`, and at
+/// `TOLD` is a byte for each call: what it was told.
+async fn printed(data: &str, calls: &[(&str, &str)], shown: &[(u32, usize)]) -> Vec<u8> {
+    let (mut imports, mut body) = (String::new(), String::new());
+    let import = |name: &str, number: usize, kinds: &str| {
+        let function = format!("(func $f{number} (param {kinds}) (result i32))");
+        format!("(import \"wasi_snapshot_preview1\" \"{name}\" {function})\n")
+    };
+    for (number, (name, arguments)) in calls.iter().enumerate() {
+        let arguments: Vec<(&str, &str)> = arguments.split(' ').filter_map(|a| a.split_once(':')).collect();
+        let kinds: String = arguments.iter().map(|(kind, _)| format!("{kind} ")).collect();
+        let values: String =
+            arguments.iter().map(|(kind, value)| format!("({kind}.const {value}) ")).collect();
+        imports += &import(name, number, &kinds);
+        body +=
+            &format!("(i32.store8 (i32.const {TOLD}) (call $f{number} {values}))\n", TOLD = TOLD + number);
+    }
+    let write = calls.len();
+    imports += &import("fd_write", write, "i32 i32 i32 i32");
+    for (at, len) in shown {
+        body += &format!(
+            "(i32.store (i32.const 0xe000) (i32.const {at})) (i32.store (i32.const 0xe004) (i32.const {len}))
+             (drop (call $f{write} (i32.const 1) (i32.const 0xe000) (i32.const 1) (i32.const 0xe008)))\n"
+        );
+    }
+    let module = format!(
+        "(module {imports} (memory (export \"memory\") 1) (data (i32.const 0) \"{data}\")
+           (func (export \"_start\") {body}))"
+    );
+    let bench = Bench::new(1, &[("calls.wat", module.as_bytes())]);
+    let reply = bench.fetch(&version(), get("/"), LONG).await.unwrap();
+    reply.response.into_body().collect().await.unwrap().to_bytes().to_vec()
+}
+
+const TOLD: usize = 0xf000;
+const BADF: u8 = 8;
+const FAULT: u8 = 21;
+const INVAL: u8 = 28;
+const SPIPE: u8 = 70;
+
+#[tokio::test]
+async fn system_calls_answer_as_the_interface_says() {
+    let cases = [
+        ("args_sizes_get", "i32:0 i32:4", 0),
+        ("args_get", "i32:0 i32:4", 0),
+        ("environ_sizes_get", "i32:0 i32:65533", FAULT),
+        ("environ_get", "i32:0x1000 i32:0xfff0", FAULT),
+        ("environ_get", "i32:0xffff i32:0x1000", FAULT),
+        ("clock_res_get", "i32:1 i32:0", 0),
+        ("clock_res_get", "i32:9 i32:0", INVAL),
+        ("clock_time_get", "i32:0 i64:1 i32:8", 0),
+        ("clock_time_get", "i32:2 i64:1 i32:8", INVAL),
+        ("clock_time_get", "i32:0 i64:1 i32:-1", FAULT),
+        ("fd_fdstat_get", "i32:0 i32:8", 0),
+        ("fd_fdstat_get", "i32:3 i32:8", BADF),
+        ("fd_filestat_get", "i32:2 i32:8", 0),
+        ("fd_prestat_get", "i32:3 i32:8", BADF),
+        ("fd_seek", "i32:1 i64:0 i32:0 i32:8", SPIPE),
+        ("fd_tell", "i32:4 i32:8", BADF),
+        ("fd_read", "i32:1 i32:0 i32:1 i32:8", BADF),
+        ("fd_write", "i32:0 i32:0 i32:1 i32:8", BADF),
+        ("fd_write", "i32:1 i32:0xfffc i32:1 i32:8", FAULT),
+        ("fd_write", "i32:1 i32:0 i32:5000 i32:8", INVAL),
+        ("path_open", "i32:3 i32:0 i32:0 i32:0 i32:0 i64:0 i64:0 i32:0 i32:8", BADF),
+        ("random_get", "i32:0x100 i32:0x8000", 0),
+        ("random_get", "i32:0x100 i32:0x10000", FAULT),
+        ("sched_yield", "", 0),
+        ("poll_oneoff", "i32:0 i32:0x100 i32:0 i32:8", INVAL),
+        ("sock_accept", "i32:3 i32:0 i32:8", BADF),
+        ("fd_renumber", "i32:2 i32:9", BADF),
+        ("fd_close", "i32:0", 0),
+        ("fd_close", "i32:0", BADF),
+    ];
+    let calls = cases.map(|(name, arguments, _)| (name, arguments));
+    let answers = printed("", &calls, &[(0xf000, calls.len())]).await;
+    for ((name, arguments, expected), answer) in cases.into_iter().zip(answers) {
+        assert_eq!(answer, expected, "{name} {arguments}");
+    }
+}
+
+/// A subscription to what `kind` says of `subject`; `time` is a clock's, from now on.
+fn wanted(userdata: u8, kind: u8, subject: u8, time: u64) -> String {
+    let mut bytes = [0; 48];
+    (bytes[0], bytes[8], bytes[16]) = (userdata, kind, subject);
+    bytes[24..32].copy_from_slice(&time.to_le_bytes());
+    bytes.iter().map(|byte| format!("\\{byte:02x}")).collect()
+}
+
+#[tokio::test]
+async fn a_command_waits_for_whatever_comes_first() {
+    // Of each event: who asked, with what fault, and its kind.
+    let happened = async |wants: &[String]| {
+        let poll = format!("i32:0 i32:0x3000 i32:{} i32:0x4000", wants.len());
+        let shown = [(0x3000, 128), (0x4000, 1)];
+        let bytes = printed(&wants.concat(), &[("poll_oneoff", &poll)], &shown).await;
+        let events = bytes[..32 * usize::from(bytes[128])].chunks(32);
+        events.map(|event| (event[0], event[8], event[10])).collect::<Vec<_>>()
+    };
+    let (soon, late) = (20_000_000, 3_600_000_000_000);
+    assert_eq!(happened(&[wanted(1, 0, 1, late), wanted(2, 0, 1, soon)]).await, [(2, 0, 0)]);
+    assert_eq!(happened(&[wanted(3, 0, 0, u64::MAX), wanted(4, 2, 1, 0)]).await, [(4, 0, 2)]);
+    // The request has no body, so there is its end to be read.
+    assert_eq!(happened(&[wanted(5, 1, 0, 0), wanted(6, 0, 1, late)]).await, [(5, 0, 1)]);
+    assert_eq!(happened(&[wanted(7, 1, 7, 0), wanted(8, 0, 1, late)]).await, [(7, BADF, 1)]);
+}
+
 /// A body of `total` bytes in frames of 64 KiB that counts what has been taken of it.
 fn counted(total: usize, taken: &Arc<AtomicUsize>) -> Body {
     let taken = Arc::clone(taken);

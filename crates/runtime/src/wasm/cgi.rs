@@ -13,72 +13,90 @@
 use super::pipe::Output;
 use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, LOCATION};
+use http::uri::Authority;
 use http::{Response, StatusCode, request};
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 /// A header block longer than this is an error.
 const HEADER_BYTES_MAX: usize = 64 * 1024;
 
+const PROXY: HeaderName = HeaderName::from_static("proxy");
+
 const OPENING_FIELDS: [&str; 3] = ["content-type:", "status:", "location:"];
 
-/// The meta-variables of one request.
-pub(super) fn environment(request: &request::Parts) -> Vec<(String, String)> {
-    let text = |name: HeaderName| {
-        request.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned()
+/// The meta-variables of one request, and before them the function's `own`, which stand in for those of the
+/// same name.
+pub(super) fn environment(
+    request: &request::Parts,
+    own: &BTreeMap<String, String>,
+    mut set: impl FnMut(&str, &str),
+) {
+    for (name, value) in own {
+        set(name, value);
+    }
+    let mut set = |name: &str, value: &str| {
+        if !own.contains_key(name) {
+            set(name, value);
+        }
     };
-    let host = request.uri.authority().map(|a| a.to_string()).unwrap_or_else(|| text(HOST));
+    let header = |name: &HeaderName| request.headers.get(name).and_then(|value| value.to_str().ok());
+    let authority = request.uri.authority().map(Authority::as_str);
+    let host = authority.or_else(|| header(&HOST)).unwrap_or_default();
     let (server, port) = match host.rsplit_once(':') {
         Some((server, port)) if port.bytes().all(|b| b.is_ascii_digit()) => (server, port),
-        _ => (host.as_str(), "80"),
+        _ => (host, "80"),
     };
-    let path = request.uri.path();
-    let query = request.uri.query().unwrap_or_default();
-    let target = request.uri.path_and_query().map_or("/", |target| target.as_str());
-    let fixed: [(&str, String); 11] = [
-        ("GATEWAY_INTERFACE", "CGI/1.1".into()),
-        ("SERVER_SOFTWARE", "Mayfly".into()),
-        ("SERVER_PROTOCOL", "HTTP/1.1".into()),
-        ("SERVER_NAME", server.into()),
-        ("SERVER_PORT", port.into()),
-        ("REQUEST_METHOD", request.method.as_str().into()),
-        ("REQUEST_URI", target.into()),
-        ("SCRIPT_NAME", String::new()),
-        ("PATH_INFO", decode(path)),
-        ("QUERY_STRING", query.into()),
+    let fixed: [(&str, &str); 11] = [
+        ("GATEWAY_INTERFACE", "CGI/1.1"),
+        ("SERVER_SOFTWARE", "Mayfly"),
+        ("SERVER_PROTOCOL", "HTTP/1.1"),
+        ("SERVER_NAME", server),
+        ("SERVER_PORT", port),
+        ("REQUEST_METHOD", request.method.as_str()),
+        ("REQUEST_URI", request.uri.path_and_query().map_or("/", |target| target.as_str())),
+        ("SCRIPT_NAME", ""),
+        ("PATH_INFO", &decode(request.uri.path())),
+        ("QUERY_STRING", request.uri.query().unwrap_or_default()),
         ("REMOTE_ADDR", forwarded_for(&request.headers)),
     ];
-    let mut variables: Vec<(String, String)> =
-        fixed.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+    for (name, value) in fixed {
+        set(name, value);
+    }
     for (name, variable) in [(CONTENT_TYPE, "CONTENT_TYPE"), (CONTENT_LENGTH, "CONTENT_LENGTH")] {
         if request.headers.contains_key(&name) {
-            variables.push((variable.into(), text(name)));
+            set(variable, header(&name).unwrap_or_default());
         }
     }
-    variables.extend(header_variables(&request.headers));
-    variables
+    header_variables(&request.headers, set);
 }
 
 /// `HTTP_*`. A client's `Proxy` field is left out, because libraries take `HTTP_PROXY` for the operator's
 /// word.
-fn header_variables(headers: &HeaderMap) -> impl Iterator<Item = (String, String)> {
-    headers.keys().filter(|name| **name != CONTENT_TYPE && **name != CONTENT_LENGTH && *name != "proxy").map(
-        |name| {
-            let variable = format!("HTTP_{}", name.as_str().to_ascii_uppercase().replace('-', "_"));
-            let values: Vec<_> =
-                headers.get_all(name).iter().map(|value| String::from_utf8_lossy(value.as_bytes())).collect();
-            (variable, values.join(", "))
-        },
-    )
+fn header_variables(headers: &HeaderMap, mut set: impl FnMut(&str, &str)) {
+    let mut variable = String::new();
+    for name in headers.keys().filter(|name| ![CONTENT_TYPE, CONTENT_LENGTH, PROXY].contains(name)) {
+        variable.clear();
+        variable.push_str("HTTP_");
+        variable.extend(name.as_str().chars().map(|c| if c == '-' { '_' } else { c.to_ascii_uppercase() }));
+        let mut values = headers.get_all(name).iter().map(|value| String::from_utf8_lossy(value.as_bytes()));
+        let first = values.next().unwrap_or_default();
+        set(&variable, &values.fold(first, |all, value| all + ", " + value));
+    }
 }
 
-fn forwarded_for(headers: &HeaderMap) -> String {
+fn forwarded_for(headers: &HeaderMap) -> &str {
     let first =
         headers.get("x-forwarded-for").and_then(|v| v.to_str().ok()).and_then(|v| v.split(',').next());
-    first.unwrap_or_default().trim().to_owned()
+    first.unwrap_or_default().trim()
 }
 
 /// Undoes percent-encoding, as RFC 3875 section 4.1.5 wants of `PATH_INFO`. What is no valid code stays as it
 /// is.
-fn decode(path: &str) -> String {
+fn decode(path: &str) -> Cow<'_, str> {
+    if !path.contains('%') {
+        return path.into();
+    }
     let digit = |byte: Option<&u8>| byte.and_then(|b| char::from(*b).to_digit(16));
     let bytes = path.as_bytes();
     let mut plain = Vec::with_capacity(bytes.len());
@@ -92,7 +110,7 @@ fn decode(path: &str) -> String {
         plain.push(code.unwrap_or(bytes[at]));
         at += if code.is_some() { 3 } else { 1 };
     }
-    String::from_utf8_lossy(&plain).into_owned()
+    String::from_utf8_lossy(&plain).into_owned().into()
 }
 
 /// Reads the head of the response off what a command prints. `None` if it ended without a word.

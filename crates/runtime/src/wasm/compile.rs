@@ -1,5 +1,6 @@
-//! From what a package holds to a component: finding the module, assembling text, adapting WASI preview 1.
+//! From what a package holds to what the engine compiles: finding the module, assembling text, adapting.
 
+use super::preview1;
 use std::path::{Component, Path, PathBuf};
 use wasi_preview1_component_adapter_provider as adapters;
 use wasmparser::{Parser, Payload};
@@ -70,9 +71,16 @@ fn list_modules(dir: &Path, found: &mut Vec<PathBuf>) -> Result<(), CompileError
     Ok(())
 }
 
-/// The component in the file `path`, whatever of the accepted forms it has: a component, a core module with
-/// the exports of one (as `wit-bindgen` makes for C), or a WASI preview 1 command; binary or text.
-pub(super) fn component(code_dir: &Path, path: &Path) -> Result<Vec<u8>, CompileError> {
+/// What the engine compiles.
+pub(super) enum Code {
+    Component(Vec<u8>),
+    /// A core module that needs WASI preview 1 and nothing else.
+    Command(Vec<u8>),
+}
+
+/// The code in the file `path`, whatever of the accepted forms it has: a component, a core module with the
+/// exports of one (as `wit-bindgen` makes for C), or a WASI preview 1 command; binary or text.
+pub(super) fn code(code_dir: &Path, path: &Path) -> Result<Code, CompileError> {
     let name = shown(code_dir, path);
     let bytes = std::fs::read(path).map_err(|cause| unreadable(path, cause))?;
     let invalid = |cause: String| CompileError::Invalid { path: name.clone(), cause };
@@ -84,14 +92,17 @@ pub(super) fn component(code_dir: &Path, path: &Path) -> Result<Vec<u8>, Compile
         }
     };
     if Parser::is_component(&binary) {
-        return Ok(binary.into_owned());
+        return Ok(Code::Component(binary.into_owned()));
     }
     let adapter = match entry_point(&binary).map_err(|cause| invalid(cause.to_string()))? {
-        Some(EntryPoint::Start) => adapters::WASI_SNAPSHOT_PREVIEW1_COMMAND_ADAPTER,
+        Some(EntryPoint::Start { by_preview1_alone: true }) => return Ok(Code::Command(binary.into_owned())),
+        Some(EntryPoint::Start { by_preview1_alone: false }) => {
+            adapters::WASI_SNAPSHOT_PREVIEW1_COMMAND_ADAPTER
+        }
         Some(EntryPoint::IncomingHandler) => adapters::WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER,
         None => return Err(CompileError::NotAHandler(name)),
     };
-    adapt(&binary, adapter).map_err(invalid)
+    adapt(&binary, adapter).map(Code::Component).map_err(invalid)
 }
 
 fn adapt(module: &[u8], adapter: &[u8]) -> Result<Vec<u8>, String> {
@@ -106,25 +117,33 @@ fn adapt(module: &[u8], adapter: &[u8]) -> Result<Vec<u8>, String> {
 }
 
 enum EntryPoint {
-    Start,
+    Start { by_preview1_alone: bool },
     IncomingHandler,
 }
 
 /// What a core module can be called by. The handler is preferred: such modules may have a `_start` of their
 /// libc too.
 fn entry_point(module: &[u8]) -> wasmparser::Result<Option<EntryPoint>> {
-    let mut found = None;
+    let (mut starts, mut by_preview1_alone) = (false, true);
     for payload in Parser::new(0).parse_all(module) {
-        let Payload::ExportSection(exports) = payload? else { continue };
-        for export in exports {
-            match export?.name {
-                name if is_incoming_handler(name) => return Ok(Some(EntryPoint::IncomingHandler)),
-                "_start" => found = Some(EntryPoint::Start),
-                _ => {}
+        match payload? {
+            Payload::ImportSection(imports) => {
+                for import in imports.into_imports() {
+                    by_preview1_alone &= import?.module == preview1::MODULE;
+                }
             }
+            Payload::ExportSection(exports) => {
+                for export in exports {
+                    match export?.name {
+                        name if is_incoming_handler(name) => return Ok(Some(EntryPoint::IncomingHandler)),
+                        name => starts |= name == "_start",
+                    }
+                }
+            }
+            _ => {}
         }
     }
-    Ok(found)
+    Ok(starts.then_some(EntryPoint::Start { by_preview1_alone }))
 }
 
 pub(super) fn is_incoming_handler(export: &str) -> bool {

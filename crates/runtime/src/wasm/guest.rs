@@ -24,7 +24,7 @@ const MEMORIES_MAX: usize = 16;
 const HANDLES_MAX: usize = 10_000;
 
 pub(super) struct Guest {
-    pub(super) limits: GuestLimits,
+    limits: GuestLimits,
     table: ResourceTable,
     wasi: WasiCtx,
     http: WasiHttpCtx,
@@ -32,37 +32,42 @@ pub(super) struct Guest {
 }
 
 impl Guest {
-    /// The store of a new guest. `prepare` sets what differs by the kind of program: streams and more
-    /// variables.
-    pub(super) fn store(
-        engine: &wasmtime::Engine,
-        version: &Version,
-        log: LogSink,
-        prepare: impl FnOnce(&mut WasiCtxBuilder),
-    ) -> Store<Guest> {
+    /// A new guest. `prepare` sets what differs by the kind of program: streams and variables.
+    pub(super) fn new(version: &Version, log: LogSink, prepare: impl FnOnce(&mut WasiCtxBuilder)) -> Guest {
         let mut wasi = WasiCtxBuilder::new();
         wasi.allow_tcp(false).allow_udp(false).allow_ip_name_lookup(false);
         wasi.stderr(LogStream::new(log.clone()));
         prepare(&mut wasi);
-        for (name, value) in &version.environment {
-            wasi.env(name, value);
-        }
         let mut table = ResourceTable::new();
         table.set_max_capacity(HANDLES_MAX);
-        let limit = usize::try_from(version.memory_mib).unwrap_or(usize::MAX).saturating_mul(MIB);
-        let guest = Guest {
-            limits: GuestLimits { memory_max: limit, memory: 0, refused: false },
+        Guest {
+            limits: GuestLimits::of(version),
             table,
             wasi: wasi.build(),
             http: WasiHttpCtx::new(),
             egress: Egress { log },
-        };
-        let mut store = Store::new(engine, guest);
-        store.limiter(|guest| &mut guest.limits);
-        store.set_epoch_deadline(1);
-        store.epoch_deadline_async_yield_and_update(1);
-        store
+        }
     }
+}
+
+/// What lives in a store and is bounded.
+pub(super) trait Bounded: Send + 'static {
+    fn limits(&mut self) -> &mut GuestLimits;
+}
+
+impl Bounded for Guest {
+    fn limits(&mut self) -> &mut GuestLimits {
+        &mut self.limits
+    }
+}
+
+/// The store of a new guest: its memory bounded, and its time cut into epochs.
+pub(super) fn store<T: Bounded>(engine: &wasmtime::Engine, guest: T) -> Store<T> {
+    let mut store = Store::new(engine, guest);
+    store.limiter(|guest| guest.limits());
+    store.set_epoch_deadline(1);
+    store.epoch_deadline_async_yield_and_update(1);
+    store
 }
 
 impl WasiView for Guest {
@@ -85,6 +90,13 @@ pub(super) struct GuestLimits {
     /// The guest asked for more than it may have. It was told so in the way of Wasm (`memory.grow` gives -1),
     /// which most programs answer with a trap.
     pub(super) refused: bool,
+}
+
+impl GuestLimits {
+    pub(super) fn of(version: &Version) -> GuestLimits {
+        let memory_max = usize::try_from(version.memory_mib).unwrap_or(usize::MAX).saturating_mul(MIB);
+        GuestLimits { memory_max, memory: 0, refused: false }
+    }
 }
 
 impl ResourceLimiter for GuestLimits {

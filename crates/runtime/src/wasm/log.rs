@@ -27,6 +27,10 @@ impl LogStream {
     pub(super) fn new(sink: LogSink) -> LogStream {
         LogStream(Arc::new(Lines { sink, unfinished: Mutex::new(Vec::new()) }))
     }
+
+    pub(super) fn put(&self, bytes: &[u8]) {
+        self.0.write(bytes);
+    }
 }
 
 impl Lines {

@@ -1,7 +1,7 @@
 //! Functions as WebAssembly: a fresh instance for every request, made in microseconds.
 //!
-//! A function is a `wasi:http` 0.2 component, a core module with that interface, or a WASI command (preview 1
-//! or 0.2) that is run for each request as [`cgi`] says. It may also be WebAssembly text (`.wat`), assembled
+//! A function is a `wasi:http` 0.2 component, a core module with that interface, or a WASI command (0.2, or
+//! [`preview1`]) that is run for each request as [`cgi`] says. It may also be WebAssembly text (`.wat`), assembled
 //! at deploy. It is compiled to machine code at deploy ([`compile`], [`program`]); a request then takes an
 //! instance from a pool whose memories are copy-on-write images, runs it as a future on the server's own
 //! threads ([`run`]), and gives it back. Nothing of one request is left for the next.
@@ -16,7 +16,10 @@ mod compile;
 mod epoch;
 mod guest;
 mod log;
+mod memory;
 mod pipe;
+mod poll;
+mod preview1;
 mod program;
 mod run;
 

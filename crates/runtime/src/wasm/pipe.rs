@@ -1,19 +1,17 @@
 //! A command's standard input and output as HTTP bodies: streamed both ways, with nothing gathered.
 
 use crate::body::{Body, BoxError};
-use bytes::Bytes;
-use http_body::{Body as _, Frame};
-use parking_lot::Mutex;
+use bytes::{Bytes, BytesMut};
+use http_body::{Body as _, Frame, SizeHint};
+use parking_lot::{Mutex, MutexGuard};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
-use tokio::sync::mpsc;
 use wasmtime_wasi::cli::{IsTerminal, StdinStream, StdoutStream};
 use wasmtime_wasi::p2::{InputStream, OutputStream, Pollable, StreamError, StreamResult};
 
-/// How much a guest may write at once, and how many such writes wait for the reader before the guest has to.
-const WRITE_BYTES: usize = 64 * 1024;
-const WAITING_WRITES: usize = 2;
+/// How much waits for the reader before the guest has to.
+const PIPE_BYTES: usize = 64 * 1024;
 
 /// A request's body as standard input. Programs may open the stream several times; all handles read on from
 /// where the last one stopped.
@@ -30,6 +28,16 @@ struct Input {
 impl Stdin {
     pub(super) fn new(body: Body) -> Stdin {
         Stdin(Arc::new(Mutex::new(Input { body: Some(body), read_ahead: Bytes::new(), error: None })))
+    }
+
+    /// Up to `size` bytes, as soon as there are any; nothing at the end.
+    pub(super) async fn next(&self, size: usize) -> Result<Bytes, BoxError> {
+        std::future::poll_fn(|cx| self.poll_ready(cx)).await;
+        self.0.lock().take(size)
+    }
+
+    pub(super) fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.0.lock().poll_fill(cx)
     }
 }
 
@@ -52,17 +60,23 @@ impl Input {
         Poll::Ready(())
     }
 
+    /// What there is, up to `size` bytes; nothing at the end.
+    fn take(&mut self, size: usize) -> Result<Bytes, BoxError> {
+        match self.error.take() {
+            Some(error) => Err(error),
+            None => Ok(self.read_ahead.split_to(size.min(self.read_ahead.len()))),
+        }
+    }
+
     fn read(&mut self, size: usize) -> StreamResult<Bytes> {
         if self.poll_fill(&mut Context::from_waker(Waker::noop())).is_pending() {
             return Ok(Bytes::new());
         }
-        if let Some(error) = self.error.take() {
-            return Err(StreamError::LastOperationFailed(wasmtime::Error::msg(error.to_string())));
+        match self.take(size) {
+            Err(error) => Err(StreamError::LastOperationFailed(wasmtime::Error::msg(error.to_string()))),
+            Ok(bytes) if bytes.is_empty() => Err(StreamError::Closed),
+            Ok(bytes) => Ok(bytes),
         }
-        if self.read_ahead.is_empty() {
-            return Err(StreamError::Closed);
-        }
-        Ok(self.read_ahead.split_to(size.min(self.read_ahead.len())))
     }
 }
 
@@ -96,14 +110,71 @@ impl Pollable for Stdin {
     }
 }
 
-/// Standard output, and the body that reads it. The body ends when the last handle is dropped.
+/// Standard output, and the body that reads it. The body ends when the last handle is dropped. What is written
+/// in pieces before anyone reads is read in one.
 pub(super) fn stdout() -> (Stdout, Output) {
-    let (writes, reads) = mpsc::channel(WAITING_WRITES);
-    (Stdout(writes), Output { read_back: Bytes::new(), reads })
+    let pipe = Arc::new(Mutex::new(Pipe::default()));
+    (Stdout(Arc::new(Writer(pipe.clone()))), Output { read_back: Bytes::new(), pipe })
+}
+
+#[derive(Default)]
+struct Pipe {
+    bytes: BytesMut,
+    /// Nothing more will be written.
+    ended: bool,
+    /// Nobody will read any more.
+    abandoned: bool,
+    reader: Option<Waker>,
+    writer: Option<Waker>,
+}
+
+struct Writer(Arc<Mutex<Pipe>>);
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        let mut pipe = self.0.lock();
+        pipe.ended = true;
+        wake(&mut pipe.reader);
+    }
+}
+
+fn wake(waker: &mut Option<Waker>) {
+    if let Some(waker) = waker.take() {
+        waker.wake();
+    }
 }
 
 #[derive(Clone)]
-pub(super) struct Stdout(mpsc::Sender<Bytes>);
+pub(super) struct Stdout(Arc<Writer>);
+
+impl Stdout {
+    fn pipe(&self) -> MutexGuard<'_, Pipe> {
+        self.0.0.lock()
+    }
+
+    /// How much may be written now. `None`: nobody reads any more.
+    pub(super) fn room(&self) -> Option<usize> {
+        let pipe = self.pipe();
+        (!pipe.abandoned).then(|| PIPE_BYTES.saturating_sub(pipe.bytes.len()))
+    }
+
+    /// Ready when there is room, and when nobody reads any more.
+    pub(super) fn poll_room(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut pipe = self.pipe();
+        if pipe.abandoned || pipe.bytes.len() < PIPE_BYTES {
+            return Poll::Ready(());
+        }
+        pipe.writer = Some(cx.waker().clone());
+        Poll::Pending
+    }
+
+    /// Writes all of it: who writes has asked for room.
+    pub(super) fn put(&self, bytes: &[u8]) {
+        let mut pipe = self.pipe();
+        pipe.bytes.extend_from_slice(bytes);
+        wake(&mut pipe.reader);
+    }
+}
 
 impl IsTerminal for Stdout {
     fn is_terminal(&self) -> bool {
@@ -124,37 +195,36 @@ impl StdoutStream for Stdout {
 
 impl OutputStream for Stdout {
     fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
-        self.0.try_send(bytes).map_err(|error| match error {
-            mpsc::error::TrySendError::Closed(_) => StreamError::Closed,
-            mpsc::error::TrySendError::Full(_) => StreamError::trap("written without asking for room"),
-        })
+        match self.room() {
+            None => Err(StreamError::Closed),
+            Some(room) if room < bytes.len() => Err(StreamError::trap("written without asking for room")),
+            Some(_) => {
+                self.put(&bytes);
+                Ok(())
+            }
+        }
     }
 
     fn flush(&mut self) -> StreamResult<()> {
-        if self.0.is_closed() { Err(StreamError::Closed) } else { Ok(()) }
+        self.check_write().map(drop)
     }
 
     fn check_write(&mut self) -> StreamResult<usize> {
-        match (self.0.is_closed(), self.0.capacity()) {
-            (true, _) => Err(StreamError::Closed),
-            (false, 0) => Ok(0),
-            (false, _) => Ok(WRITE_BYTES),
-        }
+        self.room().ok_or(StreamError::Closed)
     }
 }
 
 #[wasmtime_wasi::async_trait]
 impl Pollable for Stdout {
     async fn ready(&mut self) {
-        // A closed channel is ready too: the next call says so.
-        let _ = self.0.reserve().await;
+        std::future::poll_fn(|cx| self.poll_room(cx)).await;
     }
 }
 
 /// What a command prints, as a body.
 pub(super) struct Output {
     read_back: Bytes,
-    reads: mpsc::Receiver<Bytes>,
+    pipe: Arc<Mutex<Pipe>>,
 }
 
 impl Output {
@@ -168,10 +238,33 @@ impl Output {
     }
 
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
-        if self.read_back.is_empty() {
-            return self.reads.poll_recv(cx);
+        if !self.read_back.is_empty() {
+            return Poll::Ready(Some(std::mem::take(&mut self.read_back)));
         }
-        Poll::Ready(Some(std::mem::take(&mut self.read_back)))
+        let mut pipe = self.pipe.lock();
+        if !pipe.bytes.is_empty() {
+            wake(&mut pipe.writer);
+            return Poll::Ready(Some(pipe.bytes.split().freeze()));
+        }
+        if pipe.ended {
+            return Poll::Ready(None);
+        }
+        pipe.reader = Some(cx.waker().clone());
+        Poll::Pending
+    }
+
+    /// How much is left to read, once all has been written.
+    fn left(&self) -> Option<usize> {
+        let pipe = self.pipe.lock();
+        pipe.ended.then(|| self.read_back.len() + pipe.bytes.len())
+    }
+}
+
+impl Drop for Output {
+    fn drop(&mut self) {
+        let mut pipe = self.pipe.lock();
+        pipe.abandoned = true;
+        wake(&mut pipe.writer);
     }
 }
 
@@ -184,5 +277,13 @@ impl http_body::Body for Output {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         self.poll_next(cx).map(|bytes| bytes.map(|bytes| Ok(Frame::data(bytes))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.left() == Some(0)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.left().map_or_else(SizeHint::default, |left| SizeHint::with_exact(left as u64))
     }
 }

@@ -8,8 +8,9 @@
 //! refuses code of another version or configuration of the engine, or for other processors; the name carries
 //! that too, so that each has its own.
 
-use super::compile::{self, CompileError};
+use super::compile::{self, Code, CompileError};
 use super::guest::Guest;
+use super::preview1::{self, Process};
 use mayfly_kernel::function::PackageDigest;
 use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
@@ -20,7 +21,8 @@ use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use wasmtime::component::{Component, Linker};
+use wasmtime::component::{self, Component};
+use wasmtime::{InstancePre, Linker, Module, Precompiled};
 use wasmtime_wasi::p2::bindings::CommandPre;
 use wasmtime_wasi_http::p2::bindings::ProxyPre;
 
@@ -33,6 +35,14 @@ const LOADED_MAX: usize = 512;
 pub(super) enum Program {
     Handler(ProxyPre<Guest>),
     Command(CommandPre<Guest>),
+    /// A command of WASI preview 1.
+    Module(InstancePre<Process>),
+}
+
+/// Machine code before its imports are resolved.
+enum Machine {
+    Component(Component),
+    Module(Module),
 }
 
 /// Which compiled code: one package may hold several functions, told apart by their handler.
@@ -52,7 +62,8 @@ impl ProgramId {
 
 pub(super) struct Programs {
     engine: wasmtime::Engine,
-    linker: Linker<Guest>,
+    components: component::Linker<Guest>,
+    modules: Linker<Process>,
     dir: PathBuf,
     /// Of the engine: what code it can run.
     compatibility: u64,
@@ -73,14 +84,17 @@ struct Slot {
 
 impl Programs {
     pub(super) fn new(engine: wasmtime::Engine, dir: PathBuf) -> wasmtime::Result<Programs> {
-        let mut linker = Linker::new(&engine);
-        wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
-        wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
+        let mut components = component::Linker::new(&engine);
+        wasmtime_wasi::p2::add_to_linker_async(&mut components)?;
+        wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut components)?;
+        let mut modules = Linker::new(&engine);
+        preview1::add_to_linker(&mut modules)?;
         let mut hasher = DefaultHasher::new();
         engine.precompile_compatibility_hash().hash(&mut hasher);
         let compatibility = hasher.finish();
         let loaded = Mutex::new(Loaded::default());
-        Ok(Programs { engine, linker, dir, compatibility, loaded, files_written: AtomicU64::new(0) })
+        let files_written = AtomicU64::new(0);
+        Ok(Programs { engine, components, modules, dir, compatibility, loaded, files_written })
     }
 
     /// The program, if it is in memory.
@@ -126,13 +140,8 @@ impl Programs {
                 return None;
             }
         }
-        // SAFETY: the file is whole, and only `keep_file` wrote it, with what `precompile_component` gave;
-        // see the module's description. Nothing changes it while it is mapped: a newer one replaces the name,
-        // not the bytes.
-        #[expect(unsafe_code, reason = "mapping machine code is what compiling ahead of time is for")]
-        let component = unsafe { Component::deserialize_file(&self.engine, file) };
         let program =
-            component.map_err(|error| error.to_string()).and_then(|component| self.link(&component));
+            self.map(file).map_err(|error| error.to_string()).and_then(|machine| self.link(&machine));
         program
             .inspect_err(
                 |error| tracing::warn!(file = %file.display(), %error, "compiled code is made again"),
@@ -140,33 +149,64 @@ impl Programs {
             .ok()
     }
 
+    fn map(&self, file: &Path) -> wasmtime::Result<Machine> {
+        let kind = wasmtime::Engine::detect_precompiled_file(file)?;
+        // SAFETY: the file is whole, and only `keep_file` wrote it, with what this engine's compiler gave; see
+        // the module's description. Nothing changes it while it is mapped: a newer one replaces the name, not
+        // the bytes.
+        #[expect(unsafe_code, reason = "mapping machine code is what compiling ahead of time is for")]
+        unsafe {
+            match kind {
+                Some(Precompiled::Module) => {
+                    Module::deserialize_file(&self.engine, file).map(Machine::Module)
+                }
+                // What is neither is refused there.
+                Some(Precompiled::Component) | None => {
+                    Component::deserialize_file(&self.engine, file).map(Machine::Component)
+                }
+            }
+        }
+    }
+
     fn compile(&self, code_dir: &Path, handler: &str, file: &Path) -> Result<Program, CompileError> {
         let module = compile::find_module(code_dir, handler)?;
         let name = compile::shown(code_dir, &module);
-        let component = compile::component(code_dir, &module)?;
-        let code = self
-            .engine
-            .precompile_component(&component)
+        let code = compile::code(code_dir, &module)?;
+        let compiled = match &code {
+            Code::Component(component) => self.engine.precompile_component(component),
+            Code::Command(module) => self.engine.precompile_module(module),
+        };
+        let compiled = compiled
             .map_err(|error| CompileError::Invalid { path: name.clone(), cause: format!("{error:#}") })?;
         // SAFETY: these bytes come straight from this engine's compiler.
         #[expect(unsafe_code, reason = "the compiler's output is loaded as it will be from its file")]
-        let component = unsafe { Component::deserialize(&self.engine, &code) }
-            .map_err(|error| CompileError::Engine(format!("{error:#}")))?;
-        if !is_handler(&self.engine, &component) && !is_command(&self.engine, &component) {
+        let machine = unsafe {
+            match code {
+                Code::Component(_) => Component::deserialize(&self.engine, &compiled).map(Machine::Component),
+                Code::Command(_) => Module::deserialize(&self.engine, &compiled).map(Machine::Module),
+            }
+        };
+        let machine = machine.map_err(|error| CompileError::Engine(format!("{error:#}")))?;
+        if let Machine::Component(component) = &machine
+            && !is_handler(&self.engine, component)
+            && !is_command(&self.engine, component)
+        {
             return Err(CompileError::NotAHandler(name));
         }
-        let program =
-            self.link(&component).map_err(|cause| CompileError::Unlinkable { path: name, cause })?;
-        self.keep_file(file, &code).map_err(|error| CompileError::Cache(error.to_string()))?;
+        let program = self.link(&machine).map_err(|cause| CompileError::Unlinkable { path: name, cause })?;
+        self.keep_file(file, &compiled).map_err(|error| CompileError::Cache(error.to_string()))?;
         Ok(program)
     }
 
-    fn link(&self, component: &Component) -> Result<Program, String> {
-        let link = || {
-            let linked = self.linker.instantiate_pre(component)?;
-            match is_handler(&self.engine, component) {
-                true => ProxyPre::new(linked).map(Program::Handler),
-                false => CommandPre::new(linked).map(Program::Command),
+    fn link(&self, machine: &Machine) -> Result<Program, String> {
+        let link = || match machine {
+            Machine::Module(module) => self.modules.instantiate_pre(module).map(Program::Module),
+            Machine::Component(component) => {
+                let linked = self.components.instantiate_pre(component)?;
+                match is_handler(&self.engine, component) {
+                    true => ProxyPre::new(linked).map(Program::Handler),
+                    false => CommandPre::new(linked).map(Program::Command),
+                }
             }
         };
         link().map_err(|error: wasmtime::Error| format!("{error:#}"))

@@ -5,9 +5,10 @@
 //! one goes on in a task of its own.
 
 use super::epoch::Ticker;
-use super::guest::Guest;
+use super::guest::{self, Bounded, Guest, GuestLimits};
 use super::log::LogStream;
-use super::pipe::{self, Stdin};
+use super::pipe::{self, Output, Stdin};
+use super::preview1::{Environment, Process};
 use super::program::Program;
 use super::{Call, Error, Finished, Reply, cgi};
 use crate::body::{Body, BoxError};
@@ -44,34 +45,67 @@ pub(super) async fn fetch(
 ) -> Result<Reply, Error> {
     let fate = Fate::default();
     let (finish, finished) = oneshot::channel();
-    let run = |store, entry| {
-        let running = Running { program: Arc::clone(&program), store, entry };
-        ticker.watch(running.run_out(call.timeout, Arc::clone(&fate), finish, call.request_id.clone()))
-    };
+    let end = End { timeout: call.timeout, fate: Arc::clone(&fate), finish, request_id: call.request_id };
     let response = match &*program {
-        Program::Handler(_) => {
-            let mut store = Guest::store(engine, version, call.log.clone(), |wasi| {
-                wasi.stdout(LogStream::new(call.log.clone()));
+        Program::Handler(handler) => {
+            let guest = Guest::new(version, call.log.clone(), |wasi| {
+                wasi.stdout(LogStream::new(call.log));
+                for (name, value) in &version.environment {
+                    wasi.env(name, value);
+                }
             });
-            let (entry, head) = handler_entry(&mut store, request).map_err(internal)?;
+            let mut store = guest::store(engine, guest);
+            let (request, outparam, head) = handler_entry(&mut store, request).map_err(internal)?;
+            let handler = handler.clone();
+            let run = async move |store: &mut Store<Guest>| {
+                let instance = handler.instantiate_async(&mut *store).await?;
+                instance.wasi_http_incoming_handler().call_handle(store, request, outparam).await
+            };
             let head = async { handler_head(head.await) };
-            until_head(run(store, entry), head, &fate).await?
+            until_head(ticker.watch(run_out(store, run, end)), head, &fate).await?
         }
-        Program::Command(_) => {
+        Program::Command(command) => {
             let (parts, body) = request.into_parts();
             let (stdout, output) = pipe::stdout();
-            let store = Guest::store(engine, version, call.log.clone(), |wasi| {
-                wasi.envs(&cgi::environment(&parts)).stdin(Stdin::new(body)).stdout(stdout);
+            let guest = Guest::new(version, call.log, |wasi| {
+                wasi.stdin(Stdin::new(body)).stdout(stdout);
+                cgi::environment(&parts, &version.environment, |name, value| {
+                    wasi.env(name, value);
+                });
             });
-            let head = async {
-                let response = cgi::response(output).await.map_err(Error::BadResponse)?;
-                Ok(response.map(|response| response.map(|body| body.boxed_unsync())))
+            let command = command.clone();
+            let run = async move |store: &mut Store<Guest>| {
+                let instance = command.instantiate_async(&mut *store).await?;
+                let status = instance.wasi_cli_run().call_run(store).await?;
+                status.map_err(|()| I32Exit(1).into())
             };
-            until_head(run(store, Entry::Start), head, &fate).await?
+            let running = run_out(guest::store(engine, guest), run, end);
+            until_head(ticker.watch(running), command_head(output), &fate).await?
+        }
+        Program::Module(module) => {
+            let (parts, body) = request.into_parts();
+            let (stdout, output) = pipe::stdout();
+            let mut environment = Environment::default();
+            cgi::environment(&parts, &version.environment, |name, value| environment.set(name, value));
+            let (limits, stderr) = (GuestLimits::of(version), LogStream::new(call.log));
+            let process = Process::new(limits, environment, Stdin::new(body), stdout, stderr);
+            let module = module.clone();
+            let run = async move |store: &mut Store<Process>| {
+                let instance = module.instantiate_async(&mut *store).await?;
+                let start = instance.get_typed_func::<(), ()>(&mut *store, "_start")?;
+                start.call_async(store, ()).await
+            };
+            let running = run_out(guest::store(engine, process), run, end);
+            until_head(ticker.watch(running), command_head(output), &fate).await?
         }
     };
     let response = response.map(|body| Answer { body, fate }.boxed_unsync());
     Ok(Reply { response, finished })
+}
+
+async fn command_head(output: Output) -> Result<Option<Response<Body>>, Error> {
+    let response = cgi::response(output).await.map_err(Error::BadResponse)?;
+    Ok(response.map(|response| response.map(|body| body.boxed_unsync())))
 }
 
 /// Polls the guest until the head is there. If the guest ends first, the head follows from its end.
@@ -99,18 +133,12 @@ async fn until_head(
     }
 }
 
-/// How to call the program.
-enum Entry {
-    Handle(Resource<HostIncomingRequest>, Resource<HostResponseOutparam>),
-    Start,
-}
-
 type HandlerHead = Result<Response<HyperOutgoingBody>, ErrorCode>;
 
-fn handler_entry(
-    store: &mut Store<Guest>,
-    mut request: Request<Body>,
-) -> wasmtime::Result<(Entry, oneshot::Receiver<HandlerHead>)> {
+type HandlerEntry =
+    (Resource<HostIncomingRequest>, Resource<HostResponseOutparam>, oneshot::Receiver<HandlerHead>);
+
+fn handler_entry(store: &mut Store<Guest>, mut request: Request<Body>) -> wasmtime::Result<HandlerEntry> {
     if request.uri().authority().is_none() {
         request.headers_mut().entry(HOST).or_insert(HeaderValue::from_static("localhost"));
     }
@@ -120,7 +148,7 @@ fn handler_entry(
     let mut http = store.data_mut().http();
     let request = http.new_incoming_request(Scheme::Http, request)?;
     let outparam = http.new_response_outparam(answer)?;
-    Ok((Entry::Handle(request, outparam), head))
+    Ok((request, outparam, head))
 }
 
 fn handler_head(
@@ -135,53 +163,34 @@ fn handler_head(
     }
 }
 
-struct Running {
-    program: Arc<Program>,
-    store: Store<Guest>,
-    entry: Entry,
+/// How long a guest may take, and who is told of its end.
+struct End {
+    timeout: Duration,
+    fate: Fate,
+    finish: oneshot::Sender<Finished>,
+    request_id: String,
 }
 
-impl Running {
-    async fn run_out(
-        mut self,
-        timeout: Duration,
-        fate: Fate,
-        finish: oneshot::Sender<Finished>,
-        request_id: String,
-    ) {
-        let ended = tokio::time::timeout(timeout, call(&self.program, &mut self.store, self.entry)).await;
-        let limits = &self.store.data().limits;
-        let failure = match ended {
-            Ok(Ok(())) => None,
-            Ok(Err(error)) => failure(&error, limits.refused),
-            Err(_) => Some(Error::Timeout),
-        };
-        let finished =
-            Finished { memory_bytes: limits.memory as u64, trap: failure.as_ref().map(Error::to_string) };
-        if let Some(failure) = failure {
-            tracing::debug!(request_id, error = %failure, "guest failed");
-            let _ = fate.set(failure);
-        }
-        drop(self.store);
-        let _ = finish.send(finished);
+async fn run_out<T: Bounded>(
+    mut store: Store<T>,
+    run: impl AsyncFnOnce(&mut Store<T>) -> wasmtime::Result<()>,
+    end: End,
+) {
+    let ended = tokio::time::timeout(end.timeout, run(&mut store)).await;
+    let limits = store.data_mut().limits();
+    let failure = match ended {
+        Ok(Ok(())) => None,
+        Ok(Err(error)) => failure(&error, limits.refused),
+        Err(_) => Some(Error::Timeout),
+    };
+    let finished =
+        Finished { memory_bytes: limits.memory as u64, trap: failure.as_ref().map(Error::to_string) };
+    if let Some(failure) = failure {
+        tracing::debug!(request_id = end.request_id, error = %failure, "guest failed");
+        let _ = end.fate.set(failure);
     }
-}
-
-async fn call(program: &Program, store: &mut Store<Guest>, entry: Entry) -> wasmtime::Result<()> {
-    match (program, entry) {
-        (Program::Handler(handler), Entry::Handle(request, outparam)) => {
-            let instance = handler.instantiate_async(&mut *store).await?;
-            instance.wasi_http_incoming_handler().call_handle(store, request, outparam).await
-        }
-        (Program::Command(command), Entry::Start) => {
-            let instance = command.instantiate_async(&mut *store).await?;
-            let status = instance.wasi_cli_run().call_run(store).await?;
-            status.map_err(|()| I32Exit(1).into())
-        }
-        (Program::Handler(_), Entry::Start) | (Program::Command(_), Entry::Handle(..)) => {
-            unreachable!("the entry is made for the program")
-        }
-    }
+    drop(store);
+    let _ = end.finish.send(finished);
 }
 
 fn failure(error: &wasmtime::Error, memory_refused: bool) -> Option<Error> {
@@ -229,7 +238,11 @@ impl http_body::Body for Answer {
         self.body.is_end_stream() && self.fate.get().is_none()
     }
 
+    /// A body that is cut short has no length that would make it pass for whole.
     fn size_hint(&self) -> http_body::SizeHint {
-        self.body.size_hint()
+        match self.fate.get() {
+            None => self.body.size_hint(),
+            Some(_) => http_body::SizeHint::default(),
+        }
     }
 }
