@@ -28,8 +28,8 @@ impl Admission {
             return Err(Refusal::AccountConcurrency);
         }
         self.in_flight += 1;
-        *self.functions.entry(version.function.clone()).or_default() += 1;
-        *self.accounts.entry(version.function.account.clone()).or_default() += 1;
+        count(&mut self.functions, &version.function);
+        count(&mut self.accounts, &version.function.account);
         Ok(())
     }
 
@@ -41,6 +41,14 @@ impl Admission {
 
     pub(super) fn in_flight(&self) -> u32 {
         self.in_flight
+    }
+}
+
+/// Copies the key only for the first.
+fn count<K: std::hash::Hash + Eq + Clone>(counts: &mut HashMap<K, u32>, key: &K) {
+    match counts.get_mut(key) {
+        Some(count) => *count += 1,
+        None => drop(counts.insert(key.clone(), 1)),
     }
 }
 

@@ -3,15 +3,15 @@
 
 use super::budget::Claim;
 use super::{Pool, Pooled};
-use mayfly_kernel::Arn;
-use mayfly_kernel::function::FunctionError;
+
+use mayfly_kernel::function::{FunctionError, Version};
 use std::sync::Arc;
 use tokio::sync::mpsc::UnboundedReceiver;
 
 /// The right to run one invocation.
 pub(crate) struct Permit<T: Pooled> {
     pub(super) pool: Arc<Pool<T>>,
-    pub(super) function: Arn,
+    pub(super) version: Arc<Version>,
 }
 
 /// The place of one instance on this node.
@@ -90,7 +90,7 @@ impl<T: Pooled> Held<T> {
 
 impl<T: Pooled> Drop for Permit<T> {
     fn drop(&mut self) {
-        self.pool.leave(&self.function);
+        self.pool.leave(&self.version.function);
     }
 }
 

@@ -127,9 +127,9 @@ impl<T: Pooled> Pool<T> {
         })
     }
 
-    pub(crate) fn admit(self: &Arc<Self>, version: &Version) -> Result<Permit<T>, Refusal> {
+    pub(crate) fn admit(self: &Arc<Self>, version: &Arc<Version>) -> Result<Permit<T>, Refusal> {
         self.state.lock().admit(version)?;
-        Ok(Permit { pool: self.clone(), function: version.function.clone() })
+        Ok(Permit { pool: self.clone(), version: version.clone() })
     }
 
     /// An instance with this key, or a place in the queue for one.
