@@ -67,6 +67,14 @@ class _Handler(BaseHTTPRequestHandler):
         status = api.refuse.pop(0) if api.refuse else 202
         if api.drop_after_post:
             self.close_connection = True
+        if api.holds and self.headers.get("Mayfly-Next") == "wait":
+            api.outcomes.put(outcome)
+            headers, body = api.events.get()
+            if headers is None:
+                self.close_connection = True
+            else:
+                self.answer(200, body, headers)
+            return
         self.answer(status, b'{"status":"OK"}\n')
         api.outcomes.put(outcome)
 
@@ -113,6 +121,8 @@ class Function:
         self.ready_at = queue.Queue()
         self.refuse = []
         self.drop_after_post = False
+        # Whether a result is answered with the next event, if its sender waits for that.
+        self.holds = False
         self.count = 0
         self.server = _Server(("127.0.0.1", 0), _Handler)
         self.server.api = self

@@ -330,6 +330,12 @@ def handler(event, context):
         f.drop_after_post = True
         self.assertEqual([f.invoke(n).json for n in range(5)], list(range(5)))
 
+    def test_a_result_may_be_answered_with_the_next_event(self):
+        f = self.start("def handler(event, context): return event")
+        f.holds = True
+        self.assertEqual([f.invoke(n).json for n in range(5)], list(range(5)))
+        self.assertEqual(f.ready_at.qsize(), 1, "one request for an event, the first")
+
     def test_a_refused_result_does_not_end_the_process(self):
         f = self.start("def handler(event, context): return event")
         f.refuse = [413, 400]

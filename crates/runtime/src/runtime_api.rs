@@ -4,6 +4,9 @@
 //! [`Call`]s; who may speak, and when, is the driver's to say.
 //! A response that the runtime streams goes on as it comes if the invocation's caller takes it so, and is
 //! gathered like any other if not.
+//!
+//! An addition of our own: a result that comes with the header `mayfly-next: wait` is answered with the next
+//! event, as if it had been asked for. That is one exchange for an invocation where the API has two.
 //! Not here: the extensions API.
 
 use crate::body::{Body, full};
@@ -135,7 +138,13 @@ impl Api {
                         let error = self.function_error(request).await;
                         self.tell(Call::Error(error)).await
                     }
-                    (Some(expected), _) => self.response(expected, request).await,
+                    (Some(expected), _) => {
+                        let waits = request.headers().contains_key("mayfly-next");
+                        match self.response(expected, request).await {
+                            taken if waits && taken.status() == StatusCode::ACCEPTED => self.next().await,
+                            told => told,
+                        }
+                    }
                 }
             }
             _ => refuse(StatusCode::NOT_FOUND, "NotFound", "No such operation of the Runtime API"),

@@ -17,6 +17,8 @@ class Client {
   #address;
   #socket = null;
   #waiting = null;
+  // The event that a result was answered with.
+  #ahead = null;
 
   constructor(address) {
     const colon = address.lastIndexOf(':');
@@ -27,7 +29,9 @@ class Client {
 
   /** Waits for the next event: its headers, names in lower case, and its bytes. */
   async next() {
-    const answer = await this.#exchange('GET', 'invocation/next', '', null);
+    const ahead = this.#ahead;
+    this.#ahead = null;
+    const answer = ahead ?? (await this.#exchange('GET', 'invocation/next', '', null));
     if (answer.status !== 200) {
       throw new Error(`The platform answered ${answer.status} to a request for an event: ${answer.body}`);
     }
@@ -43,8 +47,11 @@ class Client {
     return JSON.parse(answer.body);
   }
 
-  respond(requestId, json) {
-    return this.#post(`invocation/${requestId}/response`, 'Content-Type: application/json\r\n', json);
+  /** Hands a result in; the platform may take its time, and answer with the next event. */
+  async respond(requestId, json) {
+    const headers = 'Content-Type: application/json\r\nMayfly-Next: wait\r\n';
+    const answer = await this.#post(`invocation/${requestId}/response`, headers, json);
+    if (answer.status === 200) this.#ahead = answer;
   }
 
   fail(requestId, document) {
@@ -93,7 +100,9 @@ class Client {
   async #post(path, headers, text) {
     const body = Buffer.from(text);
     const length = `Content-Length: ${body.length}\r\n`;
-    complain(path, await this.#exchange('POST', path, headers + length, body));
+    const answer = await this.#exchange('POST', path, headers + length, body);
+    complain(path, answer);
+    return answer;
   }
 
   #head(method, path, headers) {

@@ -19,10 +19,13 @@ class Client:
             (address,) + sys.version_info[:2]
         )
         self._socket = None
+        # The event that a result was answered with.
+        self._ahead = None
 
     def next(self):
         """Waits for the next event; answers its headers (names in lower case) and its bytes."""
-        status, headers, body = self._exchange("GET", "invocation/next", "", b"")
+        ahead, self._ahead = self._ahead, None
+        status, headers, body = ahead or self._exchange("GET", "invocation/next", "", b"")
         if status != 200:
             raise OSError("the platform answered %d to a request for an event: %r" % (status, bytes(body)))
         return headers, body
@@ -35,7 +38,11 @@ class Client:
         return body
 
     def respond(self, request_id, body, content_type):
-        self._post("invocation/%s/response" % request_id, "Content-Type: %s\r\n" % content_type, body)
+        """Hands a result in; the platform may take its time, and answer with the next event."""
+        headers = "Content-Type: %s\r\nMayfly-Next: wait\r\n" % content_type
+        answer = self._post("invocation/%s/response" % request_id, headers, body)
+        if answer[0] == 200:
+            self._ahead = answer
 
     def fail(self, request_id, kind, document):
         self._post("invocation/%s/error" % request_id, _error_headers(kind), document)
@@ -44,10 +51,11 @@ class Client:
         self._post("init/error", _error_headers(kind), document)
 
     def _post(self, path, headers, body):
-        status, _, answer = self._exchange("POST", path, headers, body)
+        answer = self._exchange("POST", path, headers, body)
         # 413 says that the result is too large, and the platform has already told the caller so.
-        if status >= 300 and status != 413:
-            sys.stderr.write("The platform answered %d to %s: %r\n" % (status, path, bytes(answer)))
+        if answer[0] >= 300 and answer[0] != 413:
+            sys.stderr.write("The platform answered %d to %s: %r\n" % (answer[0], path, bytes(answer[2])))
+        return answer
 
     def _exchange(self, method, path, headers, body):
         head = "%s /2018-06-01/runtime/%s HTTP/1.1\r\n%s%s" % (method, path, self._common, headers)
