@@ -18,7 +18,24 @@ fn from_civil(date: DateTime) -> Option<Time> {
 
 /// `2013-05-24T00:00:00.000Z`: S3's bodies.
 pub fn iso8601(time: Time) -> String {
-    civil(time).strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string()
+    let date = civil(time);
+    let (day, clock) = (date.date(), date.time());
+    let mut text = String::with_capacity(24);
+    let mut digits = |value: i32, count: usize, behind: char| {
+        for place in (0..count).rev() {
+            let digit = value / 10_i32.pow(u32::try_from(place).unwrap_or(0)) % 10;
+            text.push(char::from(b'0' + u8::try_from(digit).unwrap_or(0)));
+        }
+        text.push(behind);
+    };
+    digits(day.year().into(), 4, '-');
+    digits(day.month().into(), 2, '-');
+    digits(day.day().into(), 2, 'T');
+    digits(clock.hour().into(), 2, ':');
+    digits(clock.minute().into(), 2, ':');
+    digits(clock.second().into(), 2, '.');
+    digits(clock.millisecond().into(), 3, 'Z');
+    text
 }
 
 /// Reads RFC 3339 with any offset and any fraction; without an offset the time is UTC.

@@ -5,28 +5,51 @@
 
 use super::model::Checksum;
 use crate::Reply;
-use mayfly_wire::tree::Node;
-use mayfly_wire::xml::{Lists, document};
-use std::fmt::Display;
+use mayfly_wire::xml::{DECLARATION, escape};
+use std::fmt::{self, Display, Write as _};
 
 pub(super) const XMLNS: &str = "http://s3.amazonaws.com/doc/2006-03-01/";
 
-/// The children of an element.
+/// What is in an element, written as it is added: a listing has thousands of members.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Element(Vec<(String, Node)>);
+pub(super) struct Element {
+    attributes: String,
+    content: String,
+}
+
+/// Writes values escaped.
+struct Escaped<'a>(&'a mut String);
+
+impl fmt::Write for Escaped<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        escape(self.0, text);
+        Ok(())
+    }
+}
 
 impl Element {
     pub(super) fn new() -> Element {
         Element::default()
     }
 
-    fn node(mut self, name: &str, node: Node) -> Element {
-        self.0.push((name.to_owned(), node));
+    /// A member named `@name` is an attribute, `$text` is text beside members.
+    pub(super) fn text(mut self, name: &str, value: impl Display) -> Element {
+        match name.strip_prefix('@') {
+            Some(name) => {
+                self.attributes.extend([" ", name, "=\""]);
+                let _ = write!(Escaped(&mut self.attributes), "{value}");
+                self.attributes.push('"');
+            }
+            None if name == "$text" => {
+                let _ = write!(Escaped(&mut self.content), "{value}");
+            }
+            None => {
+                self.content.extend(["<", name, ">"]);
+                let _ = write!(Escaped(&mut self.content), "{value}");
+                self.content.extend(["</", name, ">"]);
+            }
+        }
         self
-    }
-
-    pub(super) fn text(self, name: &str, value: impl Display) -> Element {
-        self.node(name, Node::text(value.to_string()))
     }
 
     pub(super) fn text_opt(self, name: &str, value: Option<impl Display>) -> Element {
@@ -36,8 +59,10 @@ impl Element {
         }
     }
 
-    pub(super) fn child(self, name: &str, child: Element) -> Element {
-        self.node(name, Node::Struct(child.0))
+    pub(super) fn child(mut self, name: &str, child: Element) -> Element {
+        let Element { attributes, content } = child;
+        self.content.extend(["<", name, &attributes, ">", &content, "</", name, ">"]);
+        self
     }
 
     /// Repeats the element.
@@ -59,8 +84,10 @@ impl Element {
 
     /// An answer with this as its document.
     pub(super) fn reply(self, root: &str) -> Reply {
-        let text = document(root, Some(XMLNS), &Node::Struct(self.0), Lists::Flat);
-        Reply::status(200).body("application/xml", text)
+        let Element { attributes, content } = self;
+        let parts =
+            [DECLARATION, "<", root, " xmlns=\"", XMLNS, "\"", &attributes, ">", &content, "</", root, ">"];
+        Reply::status(200).body("application/xml", parts.concat())
     }
 }
 

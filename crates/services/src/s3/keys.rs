@@ -1,7 +1,7 @@
 //! The maps of objects. Nothing else touches these rows.
 
 use super::cors::Cors;
-use super::model::{Body, Bucket, NullVersion, Part, Tags, Upload, Version};
+use super::model::{Body, Brief, Bucket, NullVersion, Part, Tags, Upload, Version};
 use super::notifications::Notifications;
 use crate::spaces;
 use mayfly_store::{Desc, Map};
@@ -22,6 +22,8 @@ pub(super) const CONFIGS: [u8; 3] = [TAGS_CONFIG, CORS_CONFIG, NOTIFICATIONS_CON
 
 /// `(bucket, key)`: the current version, if it is an object.
 pub(super) const OBJECTS: Map<(String, String), Version> = Map::new(spaces::S3_OBJECTS);
+/// The same rows, as far as a listing shows them.
+pub(super) const SHOWN: Map<(String, String), Brief> = Map::new(spaces::S3_OBJECTS);
 /// `(bucket, key, newest first)`: every other version, and all delete markers.
 pub(super) const VERSIONS: Map<(String, String, Desc<u64>), Version> = Map::new(spaces::S3_VERSIONS);
 /// `(bucket, key)`: where in VERSIONS the null version is, if it is there.

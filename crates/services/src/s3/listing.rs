@@ -101,6 +101,9 @@ pub(super) fn list<S: Source>(
         limit = limit.min(READ_MAX);
         let rows = source.read(&from, limit)?;
         let more = rows.len() == limit;
+        if let Some(last) = rows.last() {
+            from = Begin::Behind(S::key(last).to_owned(), S::place(last));
+        }
         let mut skipped: Option<String> = None;
         for item in rows {
             let key = S::key(&item);
@@ -111,7 +114,6 @@ pub(super) fn list<S: Source>(
             if !key.starts_with(&query.prefix) {
                 return Ok(page);
             }
-            from = Begin::Behind(key.to_owned(), S::place(&item));
             let group = query.group(key).map(str::to_owned);
             let shown_before = group.as_ref().is_some_and(|group| group.as_str() <= marker);
             if !shown_before && page.items.len() + page.prefixes.len() == query.max {

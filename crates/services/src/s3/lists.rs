@@ -3,9 +3,9 @@
 use super::buckets::{self, Opened, owner};
 use super::element::{Element, url_encoded};
 use super::faults;
-use super::keys::{OBJECTS, UPLOADS, VERSIONS};
+use super::keys::{OBJECTS, SHOWN, UPLOADS, VERSIONS};
 use super::listing::{self, Begin, Page, Query, Source};
-use super::model::{Checksum, STORAGE_CLASS, Upload, Version};
+use super::model::{Brief, Checksum, STORAGE_CLASS, Upload, Version};
 use crate::{Cx, Reply};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -88,7 +88,7 @@ struct Objects<'a> {
 }
 
 impl Source for Objects<'_> {
-    type Item = (String, Version);
+    type Item = (String, Brief);
     type Place = ();
 
     fn read(&mut self, from: &Begin<()>, limit: usize) -> Result<Vec<Self::Item>, Fault> {
@@ -97,7 +97,7 @@ impl Source for Objects<'_> {
             Begin::Key(key) => scan.from(&(self.bucket, key)),
             Begin::Behind(key, ()) => scan.after(&(self.bucket, key)),
         };
-        Ok(OBJECTS.scan(self.tx, scan)?.into_iter().map(|((_, key), version)| (key, version)).collect())
+        Ok(SHOWN.scan(self.tx, scan)?.into_iter().map(|((_, key), shown)| (key, shown)).collect())
     }
 
     fn key((key, _): &Self::Item) -> &str {
@@ -112,7 +112,7 @@ fn list_objects(
     bucket: &Opened,
     query: &Query,
     marker: &str,
-) -> Result<Page<(String, Version)>, Fault> {
+) -> Result<Page<(String, Brief)>, Fault> {
     let mut source = Objects { tx: cx.tx, bucket: &bucket.name };
     listing::list(&mut source, query, marker, listing::start(&query.prefix, marker))
 }
@@ -123,12 +123,12 @@ fn last_shown<T>(page: &Page<T>, key: impl Fn(&T) -> &str) -> Option<String> {
     page.ends_in_prefix.clone().or(last)
 }
 
-fn content(request: &Request, (key, version): &(String, Version), owner: Option<&str>) -> Element {
+fn content(request: &Request, (key, shown): &(String, Brief), owner: Option<&str>) -> Element {
     let element = Element::new()
         .text("Key", request.text(key))
-        .text("LastModified", time::iso8601(version.modified()))
-        .text("ETag", version.quoted_etag());
-    let element = checksum(element, version).text("Size", version.size);
+        .text("LastModified", time::iso8601(Time::from_ms(shown.modified_ms)))
+        .text("ETag", format_args!("\"{}\"", shown.etag));
+    let element = checksum(element, shown.checksum.as_ref()).text("Size", shown.size);
     let element = match owner {
         Some(account) => element.child("Owner", buckets::owner(account)),
         None => element,
@@ -136,11 +136,11 @@ fn content(request: &Request, (key, version): &(String, Version), owner: Option<
     element.text("StorageClass", STORAGE_CLASS)
 }
 
-fn checksum(element: Element, version: &Version) -> Element {
-    let algorithm = version.checksum.as_ref().and_then(|sum| sum.algorithm().known());
+fn checksum(element: Element, checksum: Option<&Checksum>) -> Element {
+    let algorithm = checksum.and_then(|sum| sum.algorithm().known());
     element
         .text_opt("ChecksumAlgorithm", algorithm.map(|algorithm| algorithm.name()))
-        .text_opt("ChecksumType", version.checksum.as_ref().map(Checksum::kind))
+        .text_opt("ChecksumType", checksum.map(Checksum::kind))
 }
 
 #[derive(Deserialize)]
@@ -227,14 +227,15 @@ struct Versions<'a> {
 
 impl Versions<'_> {
     fn current(&self, from: &Begin<u64>, limit: usize) -> Result<Vec<(String, Version)>, Fault> {
-        let mut objects = Objects { tx: self.tx, bucket: self.bucket };
-        let Begin::Behind(key, seq) = from else {
-            let Begin::Key(key) = from else { return Ok(Vec::new()) };
-            return objects.read(&Begin::Key(key.clone()), limit);
-        };
-        let mut rows = objects.read(&Begin::Key(key.clone()), limit)?;
-        rows.retain(|(found, version)| found != key || version.seq < *seq);
-        Ok(rows)
+        let (Begin::Key(key) | Begin::Behind(key, _)) = from;
+        let scan = Scan::prefix(&(self.bucket,), limit).from(&(self.bucket, key));
+        let rows = OBJECTS.scan(self.tx, scan)?.into_iter().map(|((_, key), version)| (key, version));
+        Ok(match from {
+            Begin::Key(_) => rows.collect(),
+            Begin::Behind(_, seq) => {
+                rows.filter(|(found, version)| found != key || version.seq < *seq).collect()
+            }
+        })
     }
 
     fn others(&self, from: &Begin<u64>, limit: usize) -> Result<Vec<(String, Version)>, Fault> {
@@ -334,9 +335,11 @@ pub(super) fn versions(cx: &mut Cx<'_>, input: OfVersions, call: &Call) -> Resul
             .text("LastModified", time::iso8601(item.version.modified()));
         let element = match item.version.delete_marker {
             true => element,
-            false => checksum(element.text("ETag", item.version.quoted_etag()), &item.version)
-                .text("Size", item.version.size)
-                .text("StorageClass", STORAGE_CLASS),
+            false => {
+                checksum(element.text("ETag", item.version.quoted_etag()), item.version.checksum.as_ref())
+                    .text("Size", item.version.size)
+                    .text("StorageClass", STORAGE_CLASS)
+            }
         };
         element.child("Owner", owner(&bucket.record.account))
     };

@@ -87,6 +87,19 @@ impl Version {
     }
 }
 
+/// What a listing shows of a [`Version`]: fields of the same record, which is ten times as large.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub(super) struct Brief {
+    #[prost(uint64, tag = "4")]
+    pub(super) size: u64,
+    #[prost(string, tag = "5")]
+    pub(super) etag: String,
+    #[prost(uint64, tag = "6")]
+    pub(super) modified_ms: u64,
+    #[prost(message, optional, tag = "9")]
+    pub(super) checksum: Option<Checksum>,
+}
+
 /// What a client says about an object and gets back with it.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 pub(super) struct Metadata {

@@ -7,7 +7,7 @@ mod read;
 mod write;
 
 pub use read::{BYTES_MAX, DEPTH_MAX};
-pub use write::{Lists, document};
+pub use write::{DECLARATION, Lists, document, escape};
 
 use crate::tree;
 use mayfly_kernel::Fault;

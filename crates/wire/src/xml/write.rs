@@ -12,10 +12,13 @@ pub enum Lists {
     Wrapped,
 }
 
+/// What every document begins with.
+pub const DECLARATION: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n";
+
 /// A whole document. Null members are left out; a member named `@name` is an attribute, `$text` is plain
 /// text.
 pub fn document(root: &str, xmlns: Option<&str>, node: &Node, lists: Lists) -> String {
-    let mut text = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");
+    let mut text = String::from(DECLARATION);
     Writer { text: &mut text, lists }.element(root, xmlns, node);
     text
 }
@@ -27,7 +30,7 @@ struct Writer<'a> {
 
 impl Writer<'_> {
     fn element(&mut self, name: &str, xmlns: Option<&str>, node: &Node) {
-        let _ = write!(self.text, "<{name}");
+        self.text.extend(["<", name]);
         if let Some(xmlns) = xmlns {
             self.attribute("xmlns", xmlns);
         }
@@ -40,11 +43,11 @@ impl Writer<'_> {
         }
         self.text.push('>');
         self.content(node);
-        let _ = write!(self.text, "</{name}>");
+        self.text.extend(["</", name, ">"]);
     }
 
     fn attribute(&mut self, name: &str, value: &str) {
-        let _ = write!(self.text, " {name}=\"");
+        self.text.extend([" ", name, "=\""]);
         escape(self.text, value);
         self.text.push('"');
     }
@@ -90,18 +93,27 @@ impl Writer<'_> {
 ///
 /// Control characters have no form at all in XML 1.0, but object keys may hold them; S3 writes them as
 /// references, which its clients read (or avoid with `encoding-type=url`), and so does this.
-fn escape(out: &mut String, text: &str) {
-    for character in text.chars() {
-        match character {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\n' => out.push('\n'),
-            control if control.is_control() || matches!(control, '\u{fffe}' | '\u{ffff}' | '\u{2028}') => {
+pub fn escape(out: &mut String, text: &str) {
+    let special = |c: char| {
+        matches!(c, '&' | '<' | '>' | '"' | '\u{fffe}' | '\u{ffff}' | '\u{2028}')
+            || c.is_control() && c != '\n'
+    };
+    let mut rest = text;
+    while let Some(place) = rest.find(special) {
+        let (plain, found) = rest.split_at(place);
+        out.push_str(plain);
+        let mut following = found.chars();
+        match following.next() {
+            Some('&') => out.push_str("&amp;"),
+            Some('<') => out.push_str("&lt;"),
+            Some('>') => out.push_str("&gt;"),
+            Some('"') => out.push_str("&quot;"),
+            Some(control) => {
                 let _ = write!(out, "&#x{:x};", u32::from(control));
             }
-            plain => out.push(plain),
+            None => {}
         }
+        rest = following.as_str();
     }
+    out.push_str(rest);
 }
