@@ -205,7 +205,7 @@ async fn document(
 ) -> Result<Answer, Fault> {
     let body = gather(exchange, incoming).await?;
     let (caller, body) = authenticate(exchange, body)?;
-    let call = call(exchange, operation.name, labels, body);
+    let call = call(exchange, operation, labels, body);
     run(exchange, operation, &caller, &call).await
 }
 
@@ -229,15 +229,15 @@ async fn query(exchange: &Exchange<'_>, incoming: Incoming) -> Result<Answer, Fa
             return Err(Fault::new(400, "MissingAction", "The request must contain the parameter Action"));
         }
     };
-    let call = call(exchange, operation.name, Vec::new(), body);
+    let call = call(exchange, operation, Vec::new(), body);
     run(exchange, operation, &caller, &call).await
 }
 
-fn call(exchange: &Exchange<'_>, operation: &str, labels: Labels, body: Bytes) -> Call {
+fn call(exchange: &Exchange<'_>, operation: &Operation, labels: Labels, body: Bytes) -> Call {
     Call {
-        operation: operation.into(),
+        operation: operation.name.into(),
         labels,
-        query: parse_query(exchange.parts.uri.query().unwrap_or_default()),
+        query: operation.query(exchange.parts.uri.query().unwrap_or_default()),
         headers: match &exchange.credential {
             Some(credential) => credential.headers(exchange.parts),
             None => exchange.parts.headers.clone(),
@@ -384,7 +384,7 @@ async fn upload(
             (caller, payload)
         }
     };
-    let mut call = call(exchange, operation.name, labels, Bytes::new());
+    let mut call = call(exchange, operation, labels, Bytes::new());
     cloud.runner.view(&caller, id, |cx| admit(cx, &call))?;
     let intake = Intake {
         payload,

@@ -10,8 +10,8 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use hyper::body::Incoming;
 use mayfly_kernel::{Caller, Fault, Limits};
-use mayfly_services::Reply;
 use mayfly_services::operation::Handler;
+use mayfly_services::{Reply, s3};
 use mayfly_wire::form_data::{Malformed, Piece, Reader};
 use mayfly_wire::post_policy::{self, Fields, Policy, field, lacks};
 use mayfly_wire::{Call, Protocol, xml};
@@ -148,7 +148,10 @@ fn headers(fields: &Fields) -> Result<HeaderMap, Fault> {
     for (name, value) in fields {
         let header = match name.as_str() {
             "acl" => "x-amz-acl",
-            "tagging" => return Err(Fault::not_implemented("the field tagging of form uploads")),
+            "tagging" => {
+                headers.append("x-amz-tagging", tagging(value)?);
+                continue;
+            }
             "cache-control" | "content-disposition" | "content-encoding" | "content-type" | "expires" => name,
             "x-amz-security-token" | "x-amz-signature" | "x-amz-algorithm" | "x-amz-credential" => continue,
             "x-amz-date" => continue,
@@ -159,6 +162,13 @@ fn headers(fields: &Fields) -> Result<HeaderMap, Fault> {
         headers.append(HeaderName::try_from(header).map_err(|_| malformed())?, value);
     }
     Ok(headers)
+}
+
+/// The document of tags that a form carries, as the header of a put has them.
+fn tagging(document: &str) -> Result<HeaderValue, Fault> {
+    let pairs = s3::tags_of_document(document)?;
+    let pairs = pairs.iter().map(|(name, value)| format!("{}={}", encode(name), encode(value)));
+    HeaderValue::try_from(pairs.collect::<Vec<_>>().join("&")).map_err(|_| malformed())
 }
 
 #[derive(Serialize)]

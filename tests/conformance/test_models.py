@@ -13,6 +13,7 @@ from botocore.serialize import create_serializer
 
 import coverage
 import mayfly
+import members
 
 TABLE = coverage.table()
 
@@ -58,7 +59,7 @@ def sample(shape, depth=0):
     match shape.type_name:
         case "string":
             if shape.enum:
-                return shape.enum[0]
+                return "HTTP" if "HTTP" in shape.enum else shape.enum[0]
             text = {"timestamp": "0"}.get(shape.name, "a" * max(3, shape.metadata.get("min", 3)))
             return text[: shape.metadata.get("max", len(text))]
         case "integer" | "long":
@@ -236,3 +237,14 @@ def test_a_value_against_the_model_is_refused(caller):
                     found[f"{service}.{operation.name}.{name}.{kind}"] = why
     assert calls > 30, "the models were not walked"
     against(VALUE_GAPS, found)
+
+
+def test_what_an_operation_does_not_read_it_refuses(caller):
+    found = members.refused(caller.cloud, caller, operations(), sample)
+    assert found == members.listed(), "run: python tests/conformance/members.py, and see what changed"
+    for service, kept in members.KEPT.items():
+        of_service = [operation for name, operation in operations() if name == service]
+        cases = members.acted_on_or_kept(service, of_service)
+        assert len(cases) >= len(kept), f"{service}: what is kept is not in the models"
+        for operation, member in cases:
+            assert member not in found.get(service, {}).get(operation, []), f"{operation}.{member} is refused"

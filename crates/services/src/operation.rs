@@ -165,6 +165,15 @@ pub struct Operation {
     pub handler: Handler,
 }
 
+impl Operation {
+    /// A raw query without what only chose the operation.
+    pub fn query(&self, raw: &str) -> Vec<(String, String)> {
+        let mut query = mayfly_wire::parse_query(raw);
+        query.retain(|(name, _)| self.route.as_ref().is_none_or(|route| !route.is_selector(name)));
+        query
+    }
+}
+
 /// One AWS service.
 pub struct Service {
     /// Botocore's name of the service.

@@ -153,9 +153,10 @@ impl Bench {
         let mayfly_wire::Found::Match { value, labels } = found.router.find(method, path, query, &map) else {
             panic!("no route for {request}");
         };
-        let operation = found.service.operations[*value].name;
+        let operation = &found.service.operations[*value];
         let body = body.into();
-        let query = mayfly_wire::parse_query(query);
+        let query = operation.query(query);
+        let operation = operation.name;
         let call = Call {
             operation: operation.into(),
             labels,

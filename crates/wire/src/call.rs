@@ -77,13 +77,13 @@ pub fn parse_query(raw: &str) -> Vec<(String, String)> {
 ///
 /// S3's bodies are not part of the input: a handler that takes one reads it with [`xml::from_bytes`].
 pub fn decode<I: DeserializeOwned>(protocol: Protocol, call: &Call) -> Result<I, Fault> {
-    let node = match protocol {
-        Protocol::Json10 | Protocol::Json11 => Node::Struct(json_body(&call.body)?),
-        Protocol::RestJson => overlay(json_body(&call.body)?, call),
-        Protocol::RestXml => overlay(Vec::new(), call),
-        Protocol::Query => form::parse(&call.body, &call.query)?,
+    let read = match protocol {
+        Protocol::Json10 | Protocol::Json11 => tree::from_node(Node::Struct(json_body(&call.body)?)),
+        Protocol::RestJson => tree::from_node(Node::Struct(overlay(json_body(&call.body)?, call, is_member))),
+        Protocol::RestXml => return decode_head(protocol, call),
+        Protocol::Query => tree::from_node(form(call)?),
     };
-    tree::from_node(node).map_err(|error| refuse(protocol, &error))
+    read.map_err(|error| refuse(protocol, &error))
 }
 
 /// Reads a call to a JSON service that speaks the query protocol too, and complains in the words of that one.
@@ -97,7 +97,7 @@ pub fn decode_json_or_form<I: DeserializeOwned>(dialect: &Dialect, call: &Call) 
 
 /// A form that was sent to a service whose own protocol is JSON, as JSON would have it.
 fn form_node(dialect: &Dialect, call: &Call, path: &str) -> Result<Node, Fault> {
-    let mut node = dialect.read(form::parse(&call.body, &call.query)?);
+    let mut node = dialect.read(form(call)?);
     if let Node::Struct(members) = &mut node
         && path.len() > 1
         && !members.iter().any(|(name, _)| name == dialect.url_member)
@@ -109,7 +109,35 @@ fn form_node(dialect: &Dialect, call: &Call, path: &str) -> Result<Node, Fault> 
 
 /// Reads a REST call whose body is not members but a payload, such as the event of an invocation.
 pub fn decode_head<I: DeserializeOwned>(protocol: Protocol, call: &Call) -> Result<I, Fault> {
-    tree::from_node(overlay(Vec::new(), call)).map_err(|error| refuse(protocol, &error))
+    let read = match protocol {
+        // S3 takes a part of its input from the call itself, and says what it refuses.
+        Protocol::RestXml => tree::from_head(overlay(Vec::new(), call, |_| true)),
+        Protocol::Json10 | Protocol::Json11 | Protocol::RestJson | Protocol::Query => {
+            tree::from_node(Node::Struct(overlay(Vec::new(), call, is_member)))
+        }
+    };
+    read.map_err(|error| refuse(protocol, &error))
+}
+
+/// A form's parameters without those that say which operation is meant and who signed.
+fn form(call: &Call) -> Result<Node, Fault> {
+    let mut node = form::parse(&call.body, &call.query)?;
+    if let Node::Struct(members) = &mut node {
+        members.retain(|(name, _)| !matches!(name.as_str(), "Action" | "Version") && !is_signing(name));
+    }
+    Ok(node)
+}
+
+/// Headers and parameters of a signature and its client, which come with every request.
+fn is_signing(name: &str) -> bool {
+    const SIGNING: [&str; 5] =
+        ["x-amz-content-sha256", "x-amz-date", "x-amz-security-token", "x-amz-target", "x-amz-user-agent"];
+    name.starts_with("X-Amz-") || SIGNING.contains(&name)
+}
+
+/// Whether a parameter or header may be a member of an input, rather than a matter of HTTP or of the signature.
+fn is_member(name: &str) -> bool {
+    name.starts_with("x-amz") && !is_signing(name)
 }
 
 fn json_body(body: &[u8]) -> Result<Vec<(String, Node)>, Fault> {
@@ -127,7 +155,7 @@ fn json_body(body: &[u8]) -> Result<Vec<(String, Node)>, Fault> {
 ///
 /// A member has one place in the model, so names meet only by accident; then what the route and the caller
 /// wrote for the operation goes before headers that every HTTP client adds.
-fn overlay(body: Vec<(String, Node)>, call: &Call) -> Node {
+fn overlay(body: Vec<(String, Node)>, call: &Call, header: fn(&str) -> bool) -> Vec<(String, Node)> {
     let mut members: Vec<(String, Node)> = Vec::new();
     let mut seen = std::collections::HashMap::new();
     for (name, value) in &call.labels {
@@ -135,7 +163,7 @@ fn overlay(body: Vec<(String, Node)>, call: &Call) -> Node {
         members.push((name.clone(), Node::untyped(value)));
     }
     let labels = members.len();
-    for (name, value) in &call.query {
+    for (name, value) in call.query.iter().filter(|(name, _)| !is_signing(name)) {
         match seen.get(name) {
             None => {
                 seen.insert(name.clone(), members.len());
@@ -145,7 +173,7 @@ fn overlay(body: Vec<(String, Node)>, call: &Call) -> Node {
             Some(_) => {}
         }
     }
-    let headers = call.headers.keys().map(|name| {
+    let headers = call.headers.keys().filter(|name| header(name.as_str())).map(|name| {
         let value = joined(&call.headers, name);
         (name.as_str().to_owned(), Node::untyped(value))
     });
@@ -155,7 +183,7 @@ fn overlay(body: Vec<(String, Node)>, call: &Call) -> Node {
             members.push((name, value));
         }
     }
-    Node::Struct(members)
+    members
 }
 
 /// A parameter that comes again makes a list.
@@ -178,6 +206,7 @@ fn refuse(protocol: Protocol, error: &tree::Error) -> Fault {
     let name = error.path.last().map_or("", String::as_str);
     match &error.reason {
         Reason::Missing => missing(protocol, &error.path),
+        Reason::Unread => Fault::not_implemented(&format!("the member {}", error.path.join("."))),
         Reason::Mistyped { expected, .. } if protocol == Protocol::RestXml => {
             let number = expected.starts_with(['i', 'u']) && expected.len() <= 5;
             let what = if number { "an integer or within integer range" } else { "valid" };

@@ -100,6 +100,11 @@ impl Route {
         if path.is_empty() { "/".into() } else { path }
     }
 
+    /// Whether a query parameter only tells this route from others.
+    pub fn is_selector(&self, name: &str) -> bool {
+        self.query.iter().any(|(selector, value)| selector == name && value.is_some())
+    }
+
     /// The names that the query must have, with the values that they must have.
     pub fn query(&self) -> &[(String, Option<String>)] {
         &self.query

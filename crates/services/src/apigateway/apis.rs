@@ -1,9 +1,8 @@
 //! APIs.
 
 use super::keys::{APIS, DEPLOYMENTS, INTEGRATIONS, OWNED, ROUTES, STAGES};
-use super::model::{
-    Api, Cors, DEPLOYMENTS_PER_API, INTEGRATIONS_PER_API, Page, ROUTES_PER_API, STAGES_PER_API,
-};
+use super::model::{Api, Cors, DEPLOYMENTS_PER_API, INTEGRATIONS_PER_API, ROUTES_PER_API, STAGES_PER_API};
+use super::paging::{self, Page};
 use super::{faults, integrations, routes, stages};
 use crate::Cx;
 use mayfly_kernel::{Fault, Time};
@@ -11,6 +10,9 @@ use mayfly_store::{Raw, Scan};
 use mayfly_wire::time::iso8601;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
+
+const ROUTE_SELECTION: &str = "$request.method $request.path";
+const API_KEY_SELECTION: &str = "$request.header.x-api-key";
 
 /// The API of this id, if the caller may use it.
 pub(super) fn find(cx: &mut Cx<'_>, id: &str) -> Result<Api, Fault> {
@@ -34,6 +36,7 @@ pub(super) struct ApiView {
     created_date: String,
     route_selection_expression: &'static str,
     api_key_selection_expression: &'static str,
+    ip_address_type: &'static str,
     #[serde(skip_serializing_if = "String::is_empty")]
     description: String,
     #[serde(skip_serializing_if = "String::is_empty")]
@@ -52,8 +55,9 @@ fn view(cx: &Cx<'_>, api: Api) -> ApiView {
         name: api.name,
         protocol_type: "HTTP",
         created_date: iso8601(Time::from_ms(api.created_ms)),
-        route_selection_expression: "$request.method $request.path",
-        api_key_selection_expression: "$request.header.x-api-key",
+        route_selection_expression: ROUTE_SELECTION,
+        api_key_selection_expression: API_KEY_SELECTION,
+        ip_address_type: "ipv4",
         description: api.description,
         version: api.version,
         cors_configuration: api.cors,
@@ -79,6 +83,29 @@ pub(super) struct Create {
     /// Quick create: one function behind everything.
     target: Option<String>,
     route_key: Option<String>,
+    route_selection_expression: Option<String>,
+    api_key_selection_expression: Option<String>,
+    ip_address_type: Option<String>,
+}
+
+/// HTTP APIs choose a route in one way only, and are reached by one kind of address.
+fn check_fixed(
+    selection: Option<&String>,
+    api_key: Option<&String>,
+    address: Option<&String>,
+) -> Result<(), Fault> {
+    if selection.is_some_and(|expression| expression.trim() != ROUTE_SELECTION) {
+        return Err(faults::bad(format!(
+            "RouteSelectionExpression is fixed for HTTP APIs; must be {ROUTE_SELECTION}"
+        )));
+    }
+    if api_key.is_some_and(|expression| expression != API_KEY_SELECTION) {
+        return Err(Fault::not_implemented("other values of the member ApiKeySelectionExpression"));
+    }
+    match address.map(String::as_str) {
+        None | Some("ipv4") => Ok(()),
+        Some(_) => Err(Fault::not_implemented("other values of the member IpAddressType than ipv4")),
+    }
 }
 
 pub(super) fn create(cx: &mut Cx<'_>, input: Create) -> Result<ApiView, Fault> {
@@ -90,6 +117,11 @@ pub(super) fn create(cx: &mut Cx<'_>, input: Create) -> Result<ApiView, Fault> {
         _ => return Err(faults::bad("Invalid protocol specified. Must be one of [HTTP, WEBSOCKET]")),
     }
     check_name(&input.name)?;
+    check_fixed(
+        input.route_selection_expression.as_ref(),
+        input.api_key_selection_expression.as_ref(),
+        input.ip_address_type.as_ref(),
+    )?;
     check_tags(cx, &input.tags)?;
     let api = Api {
         id: cx.ids.lower(10),
@@ -133,7 +165,7 @@ pub(super) fn check_tags(cx: &Cx<'_>, tags: &HashMap<String, String>) -> Result<
 #[serde(rename_all = "camelCase")]
 pub(super) struct List {
     #[serde(rename = "maxResults")]
-    max_results: Option<usize>,
+    max_results: Option<String>,
     #[serde(rename = "nextToken")]
     next_token: Option<String>,
 }
@@ -141,7 +173,7 @@ pub(super) struct List {
 pub(super) fn list(cx: &mut Cx<'_>, input: List) -> Result<Page<ApiView>, Fault> {
     let resource = cx.arn("apigateway", "/apis");
     cx.allow(&resource)?;
-    let limit = input.max_results.unwrap_or(100).clamp(1, 500);
+    let limit = paging::size(input.max_results.as_ref())?.unwrap_or(100).min(500);
     let (account, region) = (cx.caller.account.as_str(), cx.caller.region.as_str());
     let mut scan = Scan::prefix(&(account, region), limit + 1);
     if let Some(token) = &input.next_token {
@@ -180,10 +212,18 @@ pub(super) struct Update {
     version: Option<String>,
     cors_configuration: Option<Cors>,
     disable_execute_api_endpoint: Option<bool>,
+    route_selection_expression: Option<String>,
+    api_key_selection_expression: Option<String>,
+    ip_address_type: Option<String>,
 }
 
 pub(super) fn update(cx: &mut Cx<'_>, input: Update) -> Result<ApiView, Fault> {
     let mut api = find(cx, &input.api_id)?;
+    check_fixed(
+        input.route_selection_expression.as_ref(),
+        input.api_key_selection_expression.as_ref(),
+        input.ip_address_type.as_ref(),
+    )?;
     if let Some(name) = input.name {
         check_name(&name)?;
         api.name = name;

@@ -1,7 +1,8 @@
 //! Deployments: snapshots of an API for stages that do not deploy by themselves.
 
 use super::keys::{DEPLOYMENTS, STAGES};
-use super::model::{DEPLOYMENTS_PER_API, Deployment, Page, STAGES_PER_API};
+use super::model::{DEPLOYMENTS_PER_API, Deployment, STAGES_PER_API};
+use super::paging::{List, Page};
 use super::{apis, faults, integrations, routes};
 use crate::Cx;
 use mayfly_kernel::{Fault, Time};
@@ -69,16 +70,14 @@ pub(super) fn create(cx: &mut Cx<'_>, input: Create) -> Result<DeploymentView, F
     Ok(view(deployment))
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct List {
-    api_id: String,
-}
-
 pub(super) fn list(cx: &mut Cx<'_>, input: List) -> Result<Page<DeploymentView>, Fault> {
     let api = apis::find(cx, &input.api_id)?.id;
     let rows = DEPLOYMENTS.scan(cx.tx, Scan::prefix(&(api,), DEPLOYMENTS_PER_API))?;
-    Ok(Page { items: rows.into_iter().map(|(_, deployment)| view(deployment)).collect(), next_token: None })
+    input.page(
+        rows.into_iter().map(|(_, deployment)| deployment).collect(),
+        |deployment| &deployment.id,
+        view,
+    )
 }
 
 #[derive(Deserialize)]

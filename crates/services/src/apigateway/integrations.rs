@@ -1,12 +1,18 @@
 //! Integrations: the functions behind routes.
 
 use super::keys::{INTEGRATIONS, ROUTES};
-use super::model::{INTEGRATIONS_PER_API, Integration, Page, ROUTES_PER_API};
+use super::model::{INTEGRATIONS_PER_API, Integration, ROUTES_PER_API};
+use super::paging::{List, Page};
 use super::{apis, faults};
 use crate::Cx;
 use mayfly_kernel::{Arn, Fault};
 use mayfly_store::Scan;
+use mayfly_wire::tree::Unread;
 use serde::{Deserialize, Serialize};
+
+const TYPE: &str = "AWS_PROXY";
+const METHOD: &str = "POST";
+const CONNECTION: &str = "INTERNET";
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -21,9 +27,9 @@ pub(super) struct IntegrationView {
 fn view(integration: Integration) -> IntegrationView {
     IntegrationView {
         integration,
-        integration_type: "AWS_PROXY",
-        integration_method: "POST",
-        connection_type: "INTERNET",
+        integration_type: TYPE,
+        integration_method: METHOD,
+        connection_type: CONNECTION,
     }
 }
 
@@ -41,11 +47,40 @@ fn function_arn(uri: &str) -> Result<String, Fault> {
 #[serde(rename_all = "camelCase")]
 pub(super) struct Create {
     api_id: String,
-    integration_type: String,
     integration_uri: Option<String>,
     payload_format_version: Option<String>,
     timeout_in_millis: Option<u64>,
     description: Option<String>,
+    #[serde(flatten)]
+    fixed: Fixed,
+    #[serde(flatten)]
+    _rest: Unread,
+}
+
+/// What has one value only for an integration that calls a function.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Fixed {
+    integration_type: Option<String>,
+    integration_method: Option<String>,
+    connection_type: Option<String>,
+}
+
+impl Fixed {
+    fn check(&self) -> Result<(), Fault> {
+        let kind = self.integration_type.as_deref().unwrap_or(TYPE);
+        if kind != TYPE {
+            return Err(Fault::not_implemented(&format!("integrations of type {kind}")));
+        }
+        if self.integration_method.as_ref().is_some_and(|method| method != METHOD) {
+            return Err(faults::bad("HttpMethod must be POST for AWS_PROXY IntegrationType."));
+        }
+        let connection = self.connection_type.as_deref().unwrap_or(CONNECTION);
+        match connection == CONNECTION {
+            true => Ok(()),
+            false => Err(Fault::not_implemented(&format!("integrations with connection type {connection}"))),
+        }
+    }
 }
 
 fn check_timeout(cx: &Cx<'_>, timeout_ms: Option<u64>) -> Result<u64, Fault> {
@@ -66,9 +101,9 @@ fn check_version(version: Option<String>) -> Result<String, Fault> {
 
 pub(super) fn create(cx: &mut Cx<'_>, input: Create) -> Result<IntegrationView, Fault> {
     let api = apis::find(cx, &input.api_id)?.id;
-    if input.integration_type != "AWS_PROXY" {
-        let what = format!("integrations of type {}", input.integration_type);
-        return Err(Fault::not_implemented(&what));
+    input.fixed.check()?;
+    if input.fixed.integration_type.is_none() {
+        return Err(faults::bad("IntegrationType is a required parameter for integration"));
     }
     let uri = input.integration_uri.ok_or_else(|| faults::bad("IntegrationUri is required"))?;
     let integration = Integration {
@@ -104,15 +139,9 @@ pub(super) fn all(cx: &Cx<'_>, api: &str) -> Result<Vec<Integration>, Fault> {
     Ok(rows.into_iter().map(|(_, integration)| integration).collect())
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct List {
-    api_id: String,
-}
-
 pub(super) fn list(cx: &mut Cx<'_>, input: List) -> Result<Page<IntegrationView>, Fault> {
     let api = apis::find(cx, &input.api_id)?.id;
-    Ok(Page { items: all(cx, &api)?.into_iter().map(view).collect(), next_token: None })
+    input.page(all(cx, &api)?, |integration| &integration.id, view)
 }
 
 #[derive(Deserialize)]
@@ -141,10 +170,15 @@ pub(super) struct Update {
     payload_format_version: Option<String>,
     timeout_in_millis: Option<u64>,
     description: Option<String>,
+    #[serde(flatten)]
+    fixed: Fixed,
+    #[serde(flatten)]
+    _rest: Unread,
 }
 
 pub(super) fn update(cx: &mut Cx<'_>, input: Update) -> Result<IntegrationView, Fault> {
     let mut integration = find(cx, &input.api_id, &input.integration_id)?;
+    input.fixed.check()?;
     if let Some(uri) = input.integration_uri {
         integration.uri = function_arn(&uri)?;
     }

@@ -16,6 +16,7 @@ mod faults;
 mod integrations;
 mod keys;
 mod model;
+mod paging;
 pub mod payload;
 mod routes;
 mod routing;

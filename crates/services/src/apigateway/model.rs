@@ -131,12 +131,3 @@ pub(super) struct Deployment {
     #[prost(message, repeated, tag = "5")]
     pub(super) integrations: Vec<Integration>,
 }
-
-/// One page of a listing, in the shape of all of API Gateway's.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct Page<T> {
-    pub(super) items: Vec<T>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) next_token: Option<String>,
-}

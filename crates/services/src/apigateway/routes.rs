@@ -1,7 +1,8 @@
 //! Routes: which integration answers which method and path.
 
 use super::keys::{INTEGRATIONS, ROUTES};
-use super::model::{Page, ROUTES_PER_API, Route};
+use super::model::{ROUTES_PER_API, Route};
+use super::paging::{List, Page};
 use super::{apis, faults};
 use crate::Cx;
 use mayfly_kernel::Fault;
@@ -100,15 +101,9 @@ pub(super) fn all(cx: &Cx<'_>, api: &str) -> Result<Vec<Route>, Fault> {
     Ok(rows.into_iter().map(|(_, route)| route).collect())
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct List {
-    api_id: String,
-}
-
 pub(super) fn list(cx: &mut Cx<'_>, input: List) -> Result<Page<Route>, Fault> {
     let api = apis::find(cx, &input.api_id)?.id;
-    Ok(Page { items: all(cx, &api)?, next_token: None })
+    input.page(all(cx, &api)?, |route| &route.id, |route| route)
 }
 
 #[derive(Deserialize)]

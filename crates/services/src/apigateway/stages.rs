@@ -1,7 +1,8 @@
 //! Stages: under which name which state of an API is served.
 
 use super::keys::{DEPLOYMENTS, STAGES};
-use super::model::{Page, STAGES_PER_API, Stage};
+use super::model::{STAGES_PER_API, Stage};
+use super::paging::{List, Page};
 use super::{apis, faults};
 use crate::Cx;
 use mayfly_kernel::{Fault, Time};
@@ -109,16 +110,10 @@ pub(super) fn add_default(cx: &mut Cx<'_>, api: &str) {
     STAGES.put(cx.tx, &(api.to_owned(), stage.name.clone()), &stage);
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct List {
-    api_id: String,
-}
-
 pub(super) fn list(cx: &mut Cx<'_>, input: List) -> Result<Page<StageView>, Fault> {
     let api = apis::find(cx, &input.api_id)?.id;
     let rows = STAGES.scan(cx.tx, Scan::prefix(&(api,), STAGES_PER_API))?;
-    Ok(Page { items: rows.into_iter().map(|(_, stage)| view(stage)).collect(), next_token: None })
+    input.page(rows.into_iter().map(|(_, stage)| stage).collect(), |stage| &stage.name, view)
 }
 
 #[derive(Deserialize)]

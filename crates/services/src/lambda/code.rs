@@ -7,6 +7,7 @@ use crate::Cx;
 use crate::operation::{Package, PackageSource};
 use base64::Engine as _;
 use mayfly_kernel::Fault;
+use mayfly_wire::tree::Unread;
 use serde::Deserialize;
 use std::time::Duration;
 
@@ -121,7 +122,8 @@ pub(super) struct UpdateCode {
     dry_run: bool,
     revision_id: Option<String>,
     architectures: Option<Vec<String>>,
-    publish_to: Option<String>,
+    #[serde(flatten)]
+    _rest: Unread,
 }
 
 pub(super) fn update_source(cx: &mut Cx<'_>, input: UpdateCode) -> Result<Option<PackageSource>, Fault> {
@@ -132,9 +134,6 @@ pub(super) fn update_source(cx: &mut Cx<'_>, input: UpdateCode) -> Result<Option
         return Err(faults::parameter(
             "Please don't provide ImageUri when updating a function with packageType Zip.",
         ));
-    }
-    if input.publish_to.is_some() {
-        return Err(Fault::not_implemented("PublishTo"));
     }
     input.code.source(cx).map(Some)
 }

@@ -6,6 +6,7 @@ use super::settings::Settings;
 use super::{faults, lifecycle, lookup, names};
 use crate::Cx;
 use mayfly_kernel::Fault;
+use mayfly_wire::tree::Unread;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -181,6 +182,8 @@ pub(super) struct UpdateConfiguration {
     revision_id: Option<String>,
     #[serde(flatten)]
     settings: Settings,
+    #[serde(flatten)]
+    _rest: Unread,
 }
 
 pub(super) fn update(cx: &mut Cx<'_>, input: UpdateConfiguration) -> Result<Configuration, Fault> {

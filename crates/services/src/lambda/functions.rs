@@ -12,7 +12,7 @@ use crate::Cx;
 use crate::operation::{Package, PackageSource};
 use mayfly_kernel::Fault;
 use mayfly_store::Scan;
-use serde::de::IgnoredAny;
+use mayfly_wire::tree::Unread;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -30,11 +30,10 @@ pub(super) struct Create {
     package_type: Option<String>,
     tags: Option<BTreeMap<String, String>>,
     architectures: Option<Vec<String>>,
-    code_signing_config_arn: Option<String>,
-    tenancy_config: Option<IgnoredAny>,
-    publish_to: Option<String>,
     #[serde(flatten)]
     settings: Settings,
+    #[serde(flatten)]
+    _rest: Unread,
 }
 
 pub(super) fn create_source(cx: &mut Cx<'_>, input: Create) -> Result<Option<PackageSource>, Fault> {
@@ -68,14 +67,8 @@ fn new_version(cx: &mut Cx<'_>, input: &Create) -> Result<(Function, VersionRow)
     let function = names::unqualified(cx, &input.function_name)?;
     let package_type = input.package_type.as_deref().unwrap_or("Zip");
     check::one_of(package_type, "packageType", &["Zip", "Image"])?;
-    let absent = [
-        ("functions of package type Image", package_type == "Image"),
-        ("code signing", input.code_signing_config_arn.as_ref().is_some_and(|arn| !arn.is_empty())),
-        ("the TenancyConfig of functions", input.tenancy_config.is_some()),
-        ("PublishTo", input.publish_to.is_some()),
-    ];
-    if let Some((what, _)) = absent.iter().find(|(_, asked)| *asked) {
-        return Err(Fault::not_implemented(what));
+    if package_type == "Image" {
+        return Err(Fault::not_implemented("functions of package type Image"));
     }
     let mut row = VersionRow {
         uid: cx.ids.lower(12),

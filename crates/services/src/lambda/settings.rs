@@ -7,7 +7,6 @@ use crate::Cx;
 use mayfly_kernel::function::Runtime;
 use mayfly_kernel::{Arn, Fault};
 use serde::Deserialize;
-use serde::de::IgnoredAny;
 use std::collections::BTreeMap;
 
 const ROLE_PATTERN: &str = r"arn:(aws[a-zA-Z-]*)?:iam::\d{12}:role/?[a-zA-Z_0-9+=,.@\-_/]+";
@@ -52,30 +51,6 @@ pub(super) struct Settings {
     tracing_config: Option<TracingConfig>,
     logging_config: Option<LoggingConfig>,
     snap_start: Option<SnapStart>,
-    #[serde(flatten)]
-    absent: Absent,
-}
-
-/// Members of AWS's model that Mayfly cannot honour. Empty ones, which tools send, ask for nothing.
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Absent {
-    vpc_config: Option<VpcConfig>,
-    file_system_configs: Option<Vec<IgnoredAny>>,
-    image_config: Option<IgnoredAny>,
-    #[serde(rename = "KMSKeyArn")]
-    kms_key_arn: Option<String>,
-    capacity_provider_config: Option<IgnoredAny>,
-    durable_config: Option<IgnoredAny>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct VpcConfig {
-    #[serde(default)]
-    subnet_ids: Vec<IgnoredAny>,
-    #[serde(default)]
-    security_group_ids: Vec<IgnoredAny>,
 }
 
 #[derive(Deserialize)]
@@ -118,31 +93,9 @@ struct LoggingConfig {
     log_group: Option<String>,
 }
 
-impl Absent {
-    fn refuse(&self) -> Result<(), Fault> {
-        let vpc = self.vpc_config.as_ref();
-        let asked = [
-            (
-                "VpcConfig",
-                vpc.is_some_and(|vpc| !vpc.subnet_ids.is_empty() || !vpc.security_group_ids.is_empty()),
-            ),
-            ("FileSystemConfigs", self.file_system_configs.as_ref().is_some_and(|list| !list.is_empty())),
-            ("ImageConfig", self.image_config.is_some()),
-            ("KMSKeyArn", self.kms_key_arn.as_ref().is_some_and(|arn| !arn.is_empty())),
-            ("CapacityProviderConfig", self.capacity_provider_config.is_some()),
-            ("DurableConfig", self.durable_config.is_some()),
-        ];
-        match asked.into_iter().find(|(_, asked)| *asked) {
-            Some((member, _)) => Err(Fault::not_implemented(&format!("the {member} of functions"))),
-            None => Ok(()),
-        }
-    }
-}
-
 impl Settings {
     /// Checks every member that is present and lays it over the record.
     pub(super) fn apply(&self, cx: &mut Cx<'_>, row: &mut VersionRow) -> Result<(), Fault> {
-        self.absent.refuse()?;
         let limits = cx.limits;
         if let Some(runtime) = &self.runtime {
             row.runtime = checked_runtime(runtime)?;

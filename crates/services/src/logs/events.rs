@@ -7,6 +7,7 @@ use super::{faults, groups};
 use crate::Cx;
 use mayfly_kernel::{Fault, Time};
 use mayfly_store::{Raw, Scan, Tx};
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::time::Duration;
@@ -68,6 +69,9 @@ pub(super) struct Put {
     log_group_name: String,
     log_stream_name: String,
     log_events: Vec<InputEvent>,
+    /// AWS ignores it since streams have no sequence any more.
+    #[serde(rename = "sequenceToken", default)]
+    _sequence_token: IgnoredAny,
 }
 
 #[derive(Serialize)]
@@ -144,6 +148,9 @@ pub(super) struct Get {
     limit: Option<usize>,
     #[serde(default)]
     start_from_head: bool,
+    /// Nothing is masked.
+    #[serde(rename = "unmask", default)]
+    _unmask: IgnoredAny,
 }
 
 #[derive(Serialize)]

@@ -8,6 +8,7 @@ use super::{faults, groups};
 use crate::Cx;
 use mayfly_kernel::{Fault, Time};
 use mayfly_store::{Raw, Scan, Tx};
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -31,6 +32,12 @@ pub(super) struct Filter {
     filter_pattern: Option<String>,
     next_token: Option<String>,
     limit: Option<usize>,
+    /// Events of all streams always come in the order of their times.
+    #[serde(rename = "interleaved", default)]
+    _interleaved: IgnoredAny,
+    /// Nothing is masked.
+    #[serde(rename = "unmask", default)]
+    _unmask: IgnoredAny,
 }
 
 #[derive(Serialize)]

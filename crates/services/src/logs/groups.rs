@@ -50,15 +50,11 @@ pub(super) struct Create {
     log_group_name: String,
     #[serde(default)]
     tags: HashMap<String, String>,
-    kms_key_id: Option<String>,
     log_group_class: Option<String>,
 }
 
 pub(super) fn create(cx: &mut Cx<'_>, input: Create) -> Result<(), Fault> {
     check_group_name(&input.log_group_name)?;
-    if input.kms_key_id.is_some() {
-        return Err(Fault::not_implemented("encryption of log groups with a KMS key"));
-    }
     if input.log_group_class.is_some_and(|class| class != STANDARD) {
         return Err(Fault::not_implemented("log group classes other than STANDARD"));
     }
@@ -99,9 +95,6 @@ pub(super) struct Describe {
     log_group_name_prefix: Option<String>,
     log_group_name_pattern: Option<String>,
     log_group_class: Option<String>,
-    log_group_identifiers: Option<Vec<String>>,
-    #[serde(default)]
-    include_linked_accounts: bool,
     next_token: Option<String>,
     limit: Option<usize>,
 }
@@ -123,11 +116,6 @@ impl Describe {
         {
             let rule = format!("Member must satisfy enum value set: [{}]", CLASSES.join(", "));
             return Err(faults::constraint("logGroupClass", class, &rule));
-        }
-        if self.log_group_identifiers.is_some() || self.include_linked_accounts {
-            return Err(Fault::not_implemented(
-                "logGroupIdentifiers and linked accounts of DescribeLogGroups",
-            ));
         }
         Ok(())
     }

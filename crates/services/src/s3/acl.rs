@@ -39,7 +39,7 @@ pub(super) fn get_object(cx: &mut Cx<'_>, input: Named, call: &Call) -> Result<R
 /// The one list that changes nothing is taken.
 fn change(call: &Call) -> Result<Reply, Fault> {
     match call.header("x-amz-acl") {
-        Some("private" | "bucket-owner-full-control") => Ok(Reply::status(200)),
+        Some("private" | "bucket-owner-full-control") if call.body.is_empty() => Ok(Reply::status(200)),
         _ => Err(faults::acl_not_supported()),
     }
 }

@@ -46,7 +46,7 @@ pub(super) fn arn(bucket: &str) -> Arn {
 
 /// Finds the bucket that a call names and asks whether the caller may.
 pub(super) fn open(cx: &mut Cx<'_>, call: &Call) -> Result<Opened, Fault> {
-    super::refuse_subresources(call)?;
+    super::refusals::check(call)?;
     let name = call.label("Bucket").unwrap_or_default();
     open_as(cx, name, call.header("x-amz-expected-bucket-owner"))
 }
@@ -82,7 +82,7 @@ struct Creation {
 pub(super) fn create(cx: &mut Cx<'_>, _: Nothing, call: &Call) -> Result<Reply, Fault> {
     let name = call.label("Bucket").unwrap_or_default();
     cx.allow(&arn(name)).map_err(|_| faults::access_denied())?;
-    super::refuse_subresources(call)?;
+    super::refusals::check(call)?;
     if !model::valid_bucket_name(name) {
         return Err(faults::invalid_bucket_name(name));
     }

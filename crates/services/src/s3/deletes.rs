@@ -4,10 +4,9 @@ use super::buckets;
 use super::conditions::unquoted;
 use super::element::Element;
 use super::objects::{self, Named};
-use super::{buckets::Nothing, checksums, faults};
+use super::{buckets::Nothing, faults};
 use crate::{Cx, Reply};
 use mayfly_kernel::Fault;
-use mayfly_wire::checksum::{Algorithm, Checksums};
 use mayfly_wire::{Call, xml};
 use serde::Deserialize;
 
@@ -33,9 +32,6 @@ struct Identifier {
 
 pub(super) fn delete_objects(cx: &mut Cx<'_>, _: Nothing, call: &Call) -> Result<Reply, Fault> {
     let bucket = buckets::open(cx, call)?;
-    let mut sums = Checksums::new(&Algorithm::ALL);
-    sums.update(&call.body);
-    checksums::verify(call, &sums.finish())?;
     let input: Delete = xml::from_bytes(&call.body)?;
     if input.object.is_empty() || input.object.len() > KEYS_MAX {
         return Err(faults::malformed_xml());

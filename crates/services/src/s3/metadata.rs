@@ -44,23 +44,8 @@ fn stored_encoding(sent: &str) -> Option<String> {
     (!kept.is_empty()).then_some(kept)
 }
 
-/// Refuses what would be a promise that is not kept: encryption, locks, access lists, other storage classes.
+/// Refuses access lists and storage classes that would be promises without effect.
 pub(super) fn refuse_unsupported(call: &Call) -> Result<(), Fault> {
-    for name in call.headers.keys() {
-        let name = name.as_str();
-        if name.contains("-server-side-encryption") {
-            return Err(Fault::not_implemented("server-side encryption of objects"));
-        }
-        if name.starts_with("x-amz-object-lock-") {
-            return Err(Fault::not_implemented("object lock"));
-        }
-        if name.starts_with("x-amz-grant-") {
-            return Err(faults::acl_not_supported());
-        }
-    }
-    if call.header("x-amz-write-offset-bytes").is_some() {
-        return Err(Fault::not_implemented("appending to objects"));
-    }
     if call.header("x-amz-acl").is_some_and(|acl| acl != "private" && acl != "bucket-owner-full-control") {
         return Err(faults::acl_not_supported());
     }

@@ -7,8 +7,8 @@
 //!
 //! Deliberately absent, and answered with NotImplemented: encryption, object lock, lifecycle, replication,
 //! policies, access lists that say more than "the owner", storage classes, website hosting and
-//! select. A request for one of these never falls through to the operation of the same path
-//! ([`refuse_subresources`]).
+//! select. A request for one of these, or with a header that its operation does not read, never falls through to the operation of the same path
+//! ([`refusals`]).
 //!
 //! Keys, in `keys.rs`: `BUCKETS(bucket)`, `OWNED(account, bucket)`, `CONFIG(bucket, kind)`,
 //! `OBJECTS(bucket, key)`, `VERSIONS(bucket, key, newest first)`, `NULLS(bucket, key)`, `BODIES(bucket,
@@ -36,6 +36,7 @@ mod multipart;
 mod notifications;
 mod objects;
 mod ranges;
+mod refusals;
 mod tagging;
 #[cfg(test)]
 mod tests;
@@ -46,7 +47,6 @@ pub use ranges::parse as parse_range;
 use crate::operation::Piece;
 use crate::{Cx, Service};
 use mayfly_kernel::Fault;
-use mayfly_wire::Call;
 
 const BUCKET_TAGS_MAX: usize = 50;
 
@@ -104,77 +104,6 @@ fn objects_of(service: Service) -> Service {
         .http("ListParts", "GET /{Bucket}/{Key+}?uploadId", multipart::list_parts)
 }
 
-/// Operations whose route asks for nothing in the query, so that every sub-resource would lead to them.
-const PLAIN: [&str; 10] = [
-    "CopyObject",
-    "CreateBucket",
-    "DeleteBucket",
-    "DeleteObject",
-    "GetObject",
-    "HeadBucket",
-    "HeadObject",
-    "ListObjects",
-    "ListObjectsV2",
-    "PutObject",
-];
-
-/// Every sub-resource of S3's API: a query parameter that makes another operation of the same path.
-const SUBRESOURCES: [&str; 42] = [
-    "abac",
-    "accelerate",
-    "acl",
-    "analytics",
-    "annotation",
-    "attributes",
-    "cors",
-    "delete",
-    "encryption",
-    "intelligent-tiering",
-    "inventory",
-    "legal-hold",
-    "lifecycle",
-    "location",
-    "logging",
-    "metadataConfiguration",
-    "metadataInventoryTable",
-    "metadataJournalTable",
-    "metadataTable",
-    "metrics",
-    "notification",
-    "object-lock",
-    "ownershipControls",
-    "policy",
-    "policyStatus",
-    "publicAccessBlock",
-    "renameObject",
-    "replication",
-    "requestPayment",
-    "restore",
-    "retention",
-    "select",
-    "select-type",
-    "session",
-    "tagging",
-    "torrent",
-    "uploadId",
-    "uploads",
-    "versioning",
-    "versions",
-    "website",
-    "append",
-];
-
-/// Deleting a bucket's lifecycle must not delete the bucket.
-fn refuse_subresources(call: &Call) -> Result<(), Fault> {
-    if !PLAIN.contains(&call.operation.as_str()) {
-        return Ok(());
-    }
-    match call.query.iter().find(|(name, _)| SUBRESOURCES.contains(&name.as_str())) {
-        Some((name, _)) => Err(Fault::not_implemented(&format!("this method of the sub-resource ?{name}"))),
-        None => Ok(()),
-    }
-}
-
 /// The bytes of an object, for a deployment package, and their number.
 pub(crate) fn package(
     cx: &mut Cx<'_>,
@@ -188,6 +117,8 @@ pub(crate) fn package(
     let body = bucket.slot(key).body(cx, &version)?;
     Ok((bodies::to_send(body.slice(0..version.size)), version.size))
 }
+
+pub use tagging::of_document as tags_of_document;
 
 /// A bucket's cross-origin rules, which anybody may learn; see [`cors::respond`].
 pub fn cors_for(cx: &mut Cx<'_>, bucket: &str) -> Result<Vec<cors::Rule>, Fault> {

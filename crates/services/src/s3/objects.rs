@@ -220,11 +220,6 @@ fn part_range(version: &Version, body: &Body, number: u32) -> Result<Range<u64>,
 
 pub(super) fn delete(cx: &mut Cx<'_>, input: Named, call: &Call) -> Result<Reply, Fault> {
     let bucket = buckets::open(cx, call)?;
-    for header in ["x-amz-if-match-last-modified-time", "x-amz-if-match-size"] {
-        if call.header(header).is_some() {
-            return Err(faults::condition_not_implemented(header));
-        }
-    }
     let deleted = remove(cx, &bucket, &input, call.header("if-match"))?;
     let marker = deleted.delete_marker.then_some("true");
     let reply = Reply::status(204).header_opt("x-amz-delete-marker", marker);

@@ -53,6 +53,12 @@ fn checked(pairs: impl IntoIterator<Item = (String, String)>, max: usize) -> Res
     if tags.len() > max { Err(faults::too_many_tags(max)) } else { Ok(tags) }
 }
 
+/// The tags of a document, name and value.
+pub fn of_document(document: &str) -> Result<Vec<(String, String)>, Fault> {
+    let tagging: Tagging = xml::from_bytes(document.as_bytes())?;
+    Ok(tagging.tag_set.tag.into_iter().map(|tag| (tag.key, tag.value)).collect())
+}
+
 /// The tags of an `x-amz-tagging` header: a query string.
 pub(super) fn from_header(call: &Call) -> Result<Vec<Pair>, Fault> {
     checked(parse_query(call.header("x-amz-tagging").unwrap_or_default()), OBJECT_TAGS_MAX)

@@ -2,8 +2,12 @@
 //!
 //! Structures skip null members, because AWS reads an explicit null as absent. Faults carry the path of the
 //! member in AWS's spelling (`code.s3Bucket`), which serde's own errors do not know.
+//!
+//! A member that the structure does not have, and that asks for something, is an error: what would be accepted and
+//! then ignored is a promise that nobody keeps.
 
 use super::Node;
+use super::unread::refuse_unread;
 use serde::de::value::StringDeserializer;
 use serde::de::{
     DeserializeOwned, DeserializeSeed, Deserializer, EnumAccess, Expected, IntoDeserializer, MapAccess,
@@ -14,6 +18,11 @@ use std::fmt;
 /// Reads a value of type `T` out of the tree.
 pub fn from_node<T: DeserializeOwned>(node: Node) -> Result<T, Error> {
     T::deserialize(node)
+}
+
+/// Reads a value among members that are somebody else's too, such as the headers of a request.
+pub fn from_head<T: DeserializeOwned>(members: Vec<(String, Node)>) -> Result<T, Error> {
+    T::deserialize(Head(members))
 }
 
 /// Why the tree does not fit the input.
@@ -34,6 +43,8 @@ pub enum Reason {
     NotAllowed { found: String, allowed: Vec<&'static str> },
     /// A newtype refused the value, with its own sentence.
     Refused(String),
+    /// Nobody reads this member; its name ends the path.
+    Unread,
 }
 
 impl Error {
@@ -84,6 +95,10 @@ impl serde::de::Error for Error {
 
     fn unknown_variant(variant: &str, allowed: &'static [&'static str]) -> Error {
         Error::new(Reason::NotAllowed { found: variant.to_owned(), allowed: allowed.to_vec() })
+    }
+
+    fn unknown_field(field: &str, _: &'static [&'static str]) -> Error {
+        Error { path: vec![field.to_owned()], reason: Reason::Unread }
     }
 
     fn missing_field(field: &'static str) -> Error {
@@ -226,9 +241,12 @@ impl<'de> Deserializer<'de> for Node {
     fn deserialize_struct<V: Visitor<'de>>(
         self,
         _: &'static str,
-        _: &'static [&'static str],
+        fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Error> {
+        if let Node::Struct(members) | Node::Map(members) = &self {
+            refuse_unread(members, fields)?;
+        }
         self.visit_members(visitor, true)
     }
 
@@ -287,6 +305,22 @@ impl Node {
             Node::Text { text, .. } => visitor.visit_string(text),
             other => Err(other.mistyped(&visitor)),
         }
+    }
+}
+
+/// A request's head: labels, parameters and headers, of which the input reads what is its own.
+struct Head(Vec<(String, Node)>);
+
+impl<'de> Deserializer<'de> for Head {
+    type Error = Error;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        visitor.visit_map(Members { entries: self.0.into_iter(), skip_null: true, current: None })
+    }
+
+    serde::forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit
+        unit_struct newtype_struct seq tuple tuple_struct map struct enum identifier ignored_any
     }
 }
 
@@ -409,9 +443,9 @@ impl<'de> VariantAccess<'de> for Content {
 
     fn struct_variant<V: Visitor<'de>>(
         self,
-        _: &'static [&'static str],
+        fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Error> {
-        self.0.visit_members(visitor, true)
+        self.0.deserialize_struct("", fields, visitor)
     }
 }

@@ -3,10 +3,12 @@
 mod de;
 mod json;
 mod ser;
+mod unread;
 
-pub use de::{Error, Reason, from_node};
+pub use de::{Error, Reason, from_head, from_node};
 pub use json::{parse as parse_json, print as print_json};
 pub use ser::to_node;
+pub use unread::Unread;
 
 /// A value of any protocol.
 ///

@@ -9,17 +9,21 @@ mod write;
 pub use read::{BYTES_MAX, DEPTH_MAX};
 pub use write::{DECLARATION, Lists, document, escape};
 
-use crate::tree;
+use crate::tree::{self, Reason};
 use mayfly_kernel::Fault;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// Reads the content of a document's root element. Every flaw is S3's MalformedXML.
+/// Reads the content of a document's root element. Every flaw is S3's MalformedXML; an element that nobody reads is
+/// not implemented.
 ///
 /// Repeated elements make a list, an attribute is a member named `@name`, text beside attributes is `$text`.
 pub fn from_bytes<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Fault> {
     let (_, root) = read::parse(bytes).map_err(malformed)?;
-    tree::from_node(root).map_err(malformed)
+    tree::from_node(root).map_err(|error| match error.reason {
+        Reason::Unread => Fault::not_implemented(&format!("the element {}", error.path.join("."))),
+        _ => malformed(error),
+    })
 }
 
 /// Writes `value` as a document in S3's style: a list repeats its element.

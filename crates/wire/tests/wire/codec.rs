@@ -59,7 +59,7 @@ fn json_is_read_strictly() {
     let read = |body: &str| decode::<Create>(Protocol::RestJson, &call("", &[], body));
     let made = read(
         r#"{"FunctionName":"f","Code":{"ZipFile":"aGk=","S3Key":null},"MemorySize":256,"Publish":null,
-            "Layers":["a","b"],"Tags":{"k":"v"},"Unknown":[1,{"x":2}],"PackageType":"Image"}"#,
+            "Layers":["a","b"],"Tags":{"k":"v"},"Unknown":[false,{"x":""}],"PackageType":"Image"}"#,
     )
     .unwrap();
     assert_eq!((made.function_name.as_str(), made.memory_size, made.publish), ("f", Some(256), false));
@@ -68,6 +68,8 @@ fn json_is_read_strictly() {
     assert_eq!((made.layers.len(), made.tags["k"].as_str()), (2, "v"));
     assert!(matches!(made.package_type, PackageType::Image));
 
+    let unread = r#"{"FunctionName":"f","Code":{"Unknown":{"x":2}}}"#;
+    insta::assert_snapshot!(refusal(read(unread)), @"501 NotImplemented: Mayfly does not implement the member Code.Unknown. See docs/coverage.md.");
     insta::assert_snapshot!(refusal(read("{")), @"400 SerializationException: Could not parse request body into json: EOF while parsing an object at line 1 column 1");
     insta::assert_snapshot!(refusal(read("[]")), @"400 SerializationException: Unexpected value: a request's body is a JSON object");
     insta::assert_snapshot!(refusal(read("")), @"400 ValidationException: 1 validation error detected: Value null at 'functionName' failed to satisfy constraint: Member must not be null");

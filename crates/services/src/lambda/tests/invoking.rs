@@ -166,7 +166,13 @@ fn what_mayfly_lacks_is_not_in_the_table() {
     let cloud = Cloud::new();
     assert_eq!(
         cloud
-            .fault("POST /2015-03-31/functions", &super::with(function("f"), json!({ "TenancyConfig": {} })))
+            .fault(
+                "POST /2015-03-31/functions",
+                &super::with(
+                    function("f"),
+                    json!({ "TenancyConfig": { "TenantIsolationMode": "PER_TENANT" } })
+                )
+            )
             .status,
         501
     );

@@ -60,7 +60,8 @@ fn receipts_hold_for_their_message_and_queue_alone() {
     send(&bench, &url, "x");
     let got = receive(&bench, &url, 1).remove(0);
     let at = |url: &str, seconds: u32| json!({ "QueueUrl": url, "ReceiptHandle": handle(&got), "VisibilityTimeout": seconds });
-    assert_eq!(code(&bench, "DeleteMessage", at(&other, 0)), "ReceiptHandleIsInvalid");
+    let elsewhere = json!({ "QueueUrl": other, "ReceiptHandle": handle(&got) });
+    assert_eq!(code(&bench, "DeleteMessage", elsewhere), "ReceiptHandleIsInvalid");
     assert_eq!(code(&bench, "ChangeMessageVisibility", at(&url, 43_201)), "InvalidParameterValue");
     bench.advance(std::time::Duration::from_secs(10));
     assert_eq!(
