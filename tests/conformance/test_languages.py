@@ -1,5 +1,6 @@
 """Functions of every language, compiled by real toolchains, in real sandboxes; and the layers that they share."""
 
+import base64
 import urllib.error
 import urllib.request
 
@@ -87,6 +88,11 @@ def handler(event, context):
     assert invoke(functions, "layered-node")[1] == ["from a layer", "upper"], "a function keeps what it was given"
 
 
+def log_tail(functions, name):
+    answer = functions.invoke(FunctionName=name, Payload=b"{}", LogType="Tail")
+    return base64.b64decode(answer["LogResult"]).decode().splitlines()
+
+
 def test_a_wasm_command_of_a_real_toolchain_answers_through_a_url(cloud, functions, logs):
     create(functions, "wasm-c", guests.wasm("command"), runtime="wasm", handler="command.wasm")
     address = url(cloud, functions, "wasm-c")
@@ -98,12 +104,15 @@ def test_a_wasm_command_of_a_real_toolchain_answers_through_a_url(cloud, functio
         assert said.startswith(f"POST n={number} [a body] host="), said
         assert "host=open" not in said and said.endswith("clock=yes memory=7"), said
     until(lambda: "the guest read 6 bytes" in text(logs, "wasm-c"))
+    tail = log_tail(functions, "wasm-c")
+    assert tail[0].startswith("START") and "the guest read" in "".join(tail) and tail[-1].startswith("REPORT"), tail
 
 
 def test_web_functions_serve_http_in_any_language(cloud, functions):
     node = """
 const http = require("http")
 http.createServer((request, response) => {
+  if (request.headers["ce-id"]) console.log("an event came")
   if (request.url === "/stream") {
     response.writeHead(200, { "content-type": "text/event-stream" })
     response.write("first\\n")
@@ -115,6 +124,8 @@ http.createServer((request, response) => {
 }).listen(process.env.PORT)
 """
     create(functions, "web-node", {"server.js": node}, runtime="web", handler="node server.js", MemorySize=256)
+    tail = log_tail(functions, "web-node")
+    assert tail[0].startswith("START") and "an event came" in tail and "Max Memory Used: 0" not in tail[-1], tail
     address = url(cloud, functions, "web-node")
     asked = urllib.request.Request(address + "a/b%20c?q=1", headers={"x-asked": "yes"}, method="DELETE")
     with urllib.request.urlopen(asked) as response:

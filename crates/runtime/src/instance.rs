@@ -80,6 +80,13 @@ pub(crate) enum Broken {
     InitError(FunctionError),
 }
 
+/// What became of an event.
+pub(crate) enum Handled {
+    Taken(Result<Result<Vec<u8>, FunctionError>, Broken>),
+    /// The instance ended before its runtime asked for it: it is as good as new, and so is where its answer goes.
+    Untaken(Work, Option<Sink>),
+}
+
 impl Instance {
     /// Makes the sandbox and starts the runtime; does not wait for it.
     pub(crate) async fn make(
@@ -193,24 +200,31 @@ impl Instance {
     }
 
     /// One event and its answer, which goes into the sink if there is one.
-    pub(crate) async fn handle(
-        &mut self,
-        work: Work,
-        sink: Option<Sink>,
-        within: Duration,
-    ) -> Result<Result<Vec<u8>, FunctionError>, Broken> {
-        let deadline = Instant::now() + within;
+    pub(crate) async fn handle(&mut self, work: Work, sink: Option<Sink>, within: Duration) -> Handled {
         self.api.expect(&work.request_id, sink);
         self.depth.store(work.depth + 1, Ordering::Relaxed);
         let mut work = Some(work);
+        match (self.converse(&mut work, Instant::now() + within).await, work) {
+            (Err(Broken::Ended(_)), Some(work)) => Handled::Untaken(work, self.api.expects_no_more()),
+            (answered, _) => Handled::Taken(answered),
+        }
+    }
+
+    /// Gives the runtime the event once it asks for one, and waits for its answer. What is left of `work` at the end
+    /// has not been given to anyone.
+    async fn converse(
+        &mut self,
+        work: &mut Option<Work>,
+        deadline: Instant,
+    ) -> Result<Result<Vec<u8>, FunctionError>, Broken> {
         if let Some(sender) = self.waiting.take() {
             // A runtime that gave up waiting has ended, or asks again.
-            work = work.and_then(|work| sender.send(work).err());
+            *work = work.take().and_then(|work| sender.send(work).err());
         }
         loop {
             match self.call(deadline).await? {
                 Call::Next(sender) => match work.take() {
-                    Some(event) => work = sender.send(event).err(),
+                    Some(event) => *work = sender.send(event).err(),
                     None => self.waiting = Some(sender),
                 },
                 Call::Response(bytes) => return Ok(Ok(bytes.to_vec())),
@@ -298,9 +312,18 @@ pub(crate) fn error(kind: &str, text: &str) -> FunctionError {
     FunctionError { error_type: kind.into(), payload: payload.to_string().into_bytes() }
 }
 
+fn stamp(now: Time) -> jiff::Timestamp {
+    jiff::Timestamp::from_millisecond(i64::try_from(now.ms()).unwrap_or(0)).unwrap_or_default()
+}
+
+/// The line of an event that an instance did not live to take.
+pub(crate) fn untaken(id: &str, now: Time) -> String {
+    format!("{:.3} {id} The instance ended before it took the event, which goes to another one", stamp(now))
+}
+
 /// What a broken invocation is told as, and the line that the log gets.
 pub(crate) fn explain(broken: &Broken, id: &str, version: &Version, now: Time) -> (FunctionError, String) {
-    let stamp = jiff::Timestamp::from_millisecond(i64::try_from(now.ms()).unwrap_or(0)).unwrap_or_default();
+    let stamp = stamp(now);
     let line = |what: &str| format!("{stamp:.3} {id} {what}");
     let say = |kind: &str, what: &str| (error(kind, &format!("RequestId: {id} Error: {what}")), line(what));
     let exited = |what: &str| say("Runtime.ExitError", &format!("Runtime exited {what}"));

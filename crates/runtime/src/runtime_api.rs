@@ -91,6 +91,11 @@ impl Api {
         *self.current.lock() = Some(Expected { request_id: request_id.to_owned(), sink });
     }
 
+    /// Takes back what nobody is going to answer.
+    pub(crate) fn expects_no_more(&self) -> Option<Sink> {
+        self.current.lock().take().and_then(|expected| expected.sink)
+    }
+
     /// `first` is a connection that came before it was known whose it would be.
     pub(crate) async fn serve(self, listener: TcpListener, first: Option<TcpStream>) {
         let mut connections = JoinSet::new();

@@ -155,6 +155,11 @@ impl<K: KeyTuple> Tally<K> {
         read_counter(self.0.peek(tx, key)?.map(|Raw(bytes)| bytes))
     }
 
+    /// The same, held to: whoever adds meanwhile conflicts with this transaction.
+    pub fn get(&self, tx: &Tx, key: &impl KeyLike<K>) -> Result<i64, Error> {
+        read_counter(self.0.get(tx, key)?.map(|Raw(bytes)| bytes))
+    }
+
     /// The counters of a scan that are not zero.
     pub fn look_over(&self, tx: &Tx, scan: Scan<K>) -> Result<Vec<(K, i64)>, Error> {
         let rows = self.0.peek_scan(tx, scan)?;

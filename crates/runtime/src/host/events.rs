@@ -4,7 +4,7 @@
 use super::report::{Course, micros, say_end};
 use super::{FetchError, Host, Inner, Permit};
 use crate::body::{self, Body};
-use crate::instance::{error, explain, too_large};
+use crate::instance::{Broken, Handled, error, explain, too_large, untaken};
 use crate::pool::Denied;
 use crate::runtime_api::Work;
 use crate::stream::Sink;
@@ -12,6 +12,14 @@ use http_body_util::BodyExt as _;
 use mayfly_kernel::function::{FunctionError, Invocation, Outcome, Refusal, Report, Version};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio::sync::oneshot;
+
+/// What one instance came to.
+enum Attempt {
+    Done(Outcome),
+    /// A warm instance ended before it took the event, which is for another one now.
+    Untaken(Work, Option<Sink>),
+}
 
 impl Inner {
     pub(super) async fn run(
@@ -22,12 +30,32 @@ impl Inner {
         sink: Option<Sink>,
     ) -> Result<Outcome, Refusal> {
         let asked = Instant::now();
-        let id = invocation.request_id.clone();
-        let made = match self.instance(&version, &id).await {
+        let mut next = (self.work(&version, invocation), sink);
+        loop {
+            match self.attempt(&version, next, asked).await? {
+                Attempt::Done(outcome) => {
+                    drop(permit);
+                    return Ok(outcome);
+                }
+                Attempt::Untaken(work, sink) => next = (work, sink),
+            }
+        }
+    }
+
+    /// Runs an event through one instance.
+    async fn attempt(
+        self: &Arc<Inner>,
+        version: &Arc<Version>,
+        (mut work, sink): (Work, Option<Sink>),
+        asked: Instant,
+    ) -> Result<Attempt, Refusal> {
+        let id = work.request_id.clone();
+        let made = match self.instance(version, &id).await {
             Ok(made) => made,
             Err(Denied::Refused(refusal)) => return Err(refusal),
-            Err(Denied::Failing(error)) => return Ok(self.not_run(asked, error)),
+            Err(Denied::Failing(error)) => return Ok(Attempt::Done(self.not_run(asked, error))),
         };
+        let warm = made.init_us.is_none();
         let mut held = made.held;
         let instance = &mut held.instance;
         instance.log.begin_tail();
@@ -35,9 +63,20 @@ impl Inner {
         instance.catch_up();
         instance.log.say(&format!("START RequestId: {id} Version: {}", version.label));
         let timeout = Duration::from_millis(version.timeout_ms);
+        work.deadline_ms = (self.clock.now() + timeout).ms();
         let answered = match made.initialised {
             Err(broken) => Err(broken),
-            Ok(()) => instance.handle(self.work(&version, invocation, timeout), sink, timeout).await,
+            Ok(()) => match instance.handle(work, sink, timeout).await {
+                Handled::Taken(answered) => answered,
+                // Only what has run an event before: a runtime that never asks for one would be tried for ever.
+                Handled::Untaken(work, sink) if warm => {
+                    let stamp = self.clock.now();
+                    instance.catch_up();
+                    instance.log.say(&untaken(&id, stamp));
+                    return Ok(Attempt::Untaken(work, sink));
+                }
+                Handled::Untaken(..) => Err(Broken::Ended(instance.sandbox.ended().await)),
+            },
         };
         let ran = course.elapsed();
         instance.catch_up();
@@ -45,19 +84,18 @@ impl Inner {
             Ok(result) => (result, true),
             Err(broken) => {
                 instance.sandbox.kill();
-                let (error, line) = explain(&broken, &id, &version, self.clock.now());
+                let (error, line) = explain(&broken, &id, version, self.clock.now());
                 instance.log.say(&line);
                 (Err(error), false)
             }
         };
         let report = course.report(ran, instance.memory_peak());
-        say_end(&instance.log, &id, &version, &report);
+        say_end(&instance.log, &id, version, &report);
         let log_tail = instance.log.tail();
         if reusable {
             self.pool.put(held);
         }
-        drop(permit);
-        Ok(Outcome { result, log_tail, report })
+        Ok(Attempt::Done(Outcome { result, log_tail, report }))
     }
 
     /// The outcome of an event whose version is known not to initialise.
@@ -66,10 +104,11 @@ impl Inner {
         Outcome { result: Err(error), log_tail: Vec::new(), report }
     }
 
-    fn work(&self, version: &Version, invocation: Invocation, timeout: Duration) -> Work {
+    fn work(&self, version: &Version, invocation: Invocation) -> Work {
         Work {
             request_id: invocation.request_id,
-            deadline_ms: (self.clock.now() + timeout).ms(),
+            // Set when it is given to an instance.
+            deadline_ms: 0,
             invoked_arn: if invocation.invoked_arn.is_empty() {
                 version.function.to_string()
             } else {
@@ -102,7 +141,9 @@ impl Host {
             .header("ce-source", &invocation.invoked_arn)
             .body(body::full(invocation.event));
         let request = request.map_err(|error| Refusal::Unrunnable(error.to_string()))?;
-        let result = match self.fetch(version, request, invocation.request_id.clone()).await {
+        let (told, end) = oneshot::channel();
+        let answered = self.fetch_telling(version, request, invocation.request_id.clone(), Some(told)).await;
+        let result = match answered {
             Err(FetchError::Refused(refusal)) => return Err(refusal),
             Err(FetchError::Crashed(error)) => Err(error),
             Err(FetchError::Timeout) => {
@@ -113,8 +154,9 @@ impl Host {
             Ok(response) => self.result_of(response, sink).await,
         };
         let duration_us = micros(began.elapsed());
-        let report = Report { started, duration_us, ..Report::default() };
-        Ok(Outcome { result, log_tail: Vec::new(), report })
+        let (log_tail, report) =
+            end.await.unwrap_or_else(|_| (Vec::new(), Report { started, duration_us, ..Report::default() }));
+        Ok(Outcome { result, log_tail, report })
     }
 
     async fn result_of(

@@ -1,7 +1,7 @@
 //! Requests for Wasm functions: what the host does around a guest, which is to know its log and to report its
 //! end.
 
-use super::report::{Course, say_end};
+use super::report::{Course, Told, say_end};
 use super::{FetchError, Inner, Permit};
 use crate::body::Body;
 use crate::instance::error;
@@ -32,6 +32,7 @@ struct Ending {
     id: String,
     course: Course,
     memory_bytes: u64,
+    told: Option<Told>,
     _permit: Permit,
 }
 
@@ -39,6 +40,9 @@ impl Drop for Ending {
     fn drop(&mut self) {
         let report = self.course.report(self.course.elapsed(), self.memory_bytes);
         say_end(&self.log, &self.id, &self.version, &report);
+        if let Some(told) = self.told.take() {
+            let _ = told.send((self.log.tail(), report));
+        }
     }
 }
 
@@ -70,7 +74,7 @@ impl Inner {
         version: Arc<Version>,
         request: http::Request<Body>,
         id: String,
-        permit: Permit,
+        (permit, told): (Permit, Option<Told>),
     ) -> Result<http::Response<Body>, FetchError> {
         let program = match self.wasm.loaded(&version) {
             Some(program) => program,
@@ -85,7 +89,8 @@ impl Inner {
             log: Arc::new(move |line: &[u8]| sink.say(&String::from_utf8_lossy(line))),
             timeout: Duration::from_millis(version.timeout_ms),
         };
-        let ending = Ending { log, version: version.clone(), id, course, memory_bytes: 0, _permit: permit };
+        let ending =
+            Ending { log, version: version.clone(), id, course, memory_bytes: 0, told, _permit: permit };
         let mut reply = match self.wasm.run(program, &version, request, call).await {
             Ok(reply) => reply,
             Err(failure) => return Err(ending.fail(failure)),

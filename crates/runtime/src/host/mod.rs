@@ -30,6 +30,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::watch;
 
+use report::Told;
 pub(crate) use report::micros;
 
 /// The pool as the host uses it.
@@ -205,11 +206,29 @@ impl Host {
         request: http::Request<Body>,
         request_id: String,
     ) -> Result<http::Response<Body>, FetchError> {
+        self.fetch_telling(version, request, request_id, None).await
+    }
+
+    /// The same, and how it ended, once it has.
+    async fn fetch_telling(
+        &self,
+        version: Arc<Version>,
+        request: http::Request<Body>,
+        request_id: String,
+        told: Option<Told>,
+    ) -> Result<http::Response<Body>, FetchError> {
         let permit = self.inner.pool.admit(&version).map_err(FetchError::Refused)?;
         self.inner.invocations.fetch_add(1, Ordering::Relaxed);
         match version.runtime {
-            Runtime::Wasm => self.inner.clone().fetch_wasm(version, request, request_id, permit).await,
-            Runtime::Web => self.inner.clone().fetch_web(version, request, request_id, permit).await,
+            Runtime::Wasm => {
+                self.inner.clone().fetch_wasm(version, request, request_id, (permit, told)).await
+            }
+            Runtime::Web => {
+                // A client that goes away ends the wait and not the function, which is told of in the log.
+                let run = self.inner.clone().fetch_web(version, request, request_id, (permit, told));
+                let gone = |failed: tokio::task::JoinError| FetchError::BadGateway(failed.to_string());
+                tokio::spawn(run).await.map_err(gone)?
+            }
             Runtime::Python(_) | Runtime::Node(_) | Runtime::Java(_) | Runtime::Provided(_) => {
                 Err(FetchError::BadGateway("the function does not speak HTTP".into()))
             }

@@ -4,6 +4,7 @@ use crate::logs::Log;
 use mayfly_kernel::Time;
 use mayfly_kernel::function::{Report, Version};
 use std::time::{Duration, Instant};
+use tokio::sync::oneshot;
 
 const MIB: u64 = 1024 * 1024;
 /// A shorter wait is not worth a word in the log.
@@ -41,6 +42,9 @@ impl Course {
         }
     }
 }
+
+/// What whoever invokes a function that speaks HTTP is told at its end: the end of its log, and the figures.
+pub(super) type Told = oneshot::Sender<(Vec<u8>, Report)>;
 
 pub(crate) fn micros(span: Duration) -> u64 {
     u64::try_from(span.as_micros()).unwrap_or(u64::MAX)

@@ -1,6 +1,6 @@
 //! HTTP: one request through a function in a sandbox that speaks it. Bodies stream.
 
-use super::report::{Course, say_end};
+use super::report::{Course, Told, say_end};
 use super::{FetchError, Held, Inner, Permit};
 use crate::body::Body;
 use crate::instance::{Broken, error, explain};
@@ -17,7 +17,7 @@ impl Inner {
         version: Arc<Version>,
         request: Request<Body>,
         id: String,
-        permit: Permit,
+        (permit, told): (Permit, Option<Told>),
     ) -> Result<Response<Body>, FetchError> {
         let asked = Instant::now();
         let made = self.instance(&version, &id).await.map_err(|denied| match denied {
@@ -42,7 +42,7 @@ impl Inner {
                 tokio::spawn(async move {
                     let fed = feed.run(&mut held.instance, left).await;
                     let whole = fed.is_ok();
-                    self.finish_web(held, &version, &id, &course, fed);
+                    self.finish_web((held, told), &version, &id, &course, fed);
                     drop(permit);
                     feed.end(whole).await;
                 });
@@ -51,12 +51,12 @@ impl Inner {
             Err(NoAnswer::Broken(broken)) => {
                 let (error, _) = explain(&broken, &id, &version, self.clock.now());
                 let timed_out = matches!(broken, Broken::Timeout);
-                self.finish_web(held, &version, &id, &course, Err(broken));
+                self.finish_web((held, told), &version, &id, &course, Err(broken));
                 Err(if timed_out { FetchError::Timeout } else { FetchError::Crashed(error) })
             }
             Err(NoAnswer::NotHttp(text)) => {
                 let crash = Broken::InitError(error("Runtime.InvalidResponse", &text));
-                self.finish_web(held, &version, &id, &course, Err(crash));
+                self.finish_web((held, told), &version, &id, &course, Err(crash));
                 Err(FetchError::BadGateway(text))
             }
         }
@@ -64,7 +64,7 @@ impl Inner {
 
     fn finish_web(
         &self,
-        held: Held,
+        (held, told): (Held, Option<Told>),
         version: &Version,
         id: &str,
         course: &Course,
@@ -76,7 +76,11 @@ impl Inner {
             held.instance.sandbox.kill();
             held.instance.log.say(&explain(broken, id, version, self.clock.now()).1);
         }
-        say_end(&held.instance.log, id, version, &course.report(ran, held.instance.memory_peak()));
+        let report = course.report(ran, held.instance.memory_peak());
+        say_end(&held.instance.log, id, version, &report);
+        if let Some(told) = told {
+            let _ = told.send((held.instance.log.tail(), report));
+        }
         if matches!(ended, Ok(Fed::Whole)) {
             self.pool.put(held);
         }

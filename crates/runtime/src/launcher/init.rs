@@ -197,13 +197,14 @@ impl Asked<'_> {
         // library has some, for stack overflows. The command's own process starts with none blocked.
         SigSet::all().thread_block()?;
         let signals = SignalFd::new(&super::child_signal())?;
+        // Before the command's own process is there, which may have something to say at once.
+        send(&self.control, &Event::Ready, &[listeners[0].as_fd(), listeners[1].as_fd()])?;
         let main = match fork()? {
             Side::Child => self.execute(),
             Side::Parent(pid) => pid,
         };
         dup2_stdout(&self.launcher.null)?;
         dup2_stderr(&self.launcher.null)?;
-        send(&self.control, &Event::Ready, &[listeners[0].as_fd(), listeners[1].as_fd()])?;
         loop {
             let mut ready = [PollFd::new(&self.control, PollFlags::IN), PollFd::new(&signals, PollFlags::IN)];
             poll(&mut ready, None)?;

@@ -1,6 +1,6 @@
 //! An instance from its first event to its last, and what becomes of an invocation whose instance fails.
 
-use crate::world::{World, control_groups, descendants};
+use crate::world::{World, control_groups, descendants, until};
 use mayfly_kernel::Limits;
 use mayfly_kernel::function::{Refusal, Runtime};
 use serde_json::json;
@@ -76,6 +76,71 @@ def handler(event, context):
     assert_eq!(kind, "Runtime.ExitError");
     assert!(message.ends_with("Error: Runtime exited with error: exit status 3"), "{message}");
     assert_eq!(world.ok(&version, json!({})).await, "fine");
+}
+
+/// Answers one event, and is gone a moment later without asking for another.
+const ONCE: &str = r#"#!/usr/bin/python3
+import json, os, time, urllib.request
+api = "http://" + os.environ["AWS_LAMBDA_RUNTIME_API"] + "/2018-06-01/runtime/invocation/"
+with urllib.request.urlopen(api + "next") as event:
+    id, body = event.headers["Lambda-Runtime-Aws-Request-Id"], json.load(event)
+answer = json.dumps({"pid": time.monotonic_ns(), "n": body["n"]}).encode()
+urllib.request.urlopen(urllib.request.Request(api + id + "/response", answer, method="POST")).read()
+time.sleep(0.5)
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_that_its_instance_did_not_live_to_take_goes_to_another() {
+    let world = World::new().await;
+    let version = world.version("once", Runtime::Provided("al2023".into()), &[("bootstrap*", ONCE)]);
+    let version = Arc::new(version);
+    let mut seen = Vec::new();
+    for n in 0..3 {
+        // The instance of the one before is warm, and about to go.
+        let answer = world.ok(&version, json!({ "n": n })).await;
+        assert_eq!(answer["n"], n);
+        seen.push(answer["pid"].clone());
+    }
+    seen.dedup();
+    assert_eq!((seen.len(), world.host.stats().cold_starts), (3, 3), "each had an instance of its own");
+    let lines = world.lines.lock().unwrap().clone();
+    let said = lines.iter().filter(|line| line.ends_with("which goes to another one")).count();
+    let ends = lines.iter().filter(|line| line.starts_with("REPORT")).count();
+    assert_eq!((said, ends), (2, 3), "{lines:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_its_client_drops_has_its_end_in_the_log() {
+    let world = World::new().await;
+    let server = "
+import http.server, os, time
+class Slow(http.server.BaseHTTPRequestHandler):
+    def do_POST(self):
+        print('took it')
+        time.sleep(float(self.headers['x-sleep']))
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b'\"done\"')
+        self.close_connection = True
+http.server.ThreadingHTTPServer(('127.0.0.1', int(os.environ['PORT'])), Slow).serve_forever()
+";
+    let mut version = world.version("slow", Runtime::Web, &[("app.py", server)]);
+    version.handler = "python3 -u app.py".into();
+    let version = Arc::new(version);
+    let post = |seconds: &str| {
+        let body = mayfly_runtime::body::full("{}");
+        http::Request::post("/").header("x-sleep", seconds).body(body).unwrap()
+    };
+    let (host, dropped) = (world.host.clone(), version.clone());
+    let request = post("1");
+    let waiting = tokio::spawn(async move { host.fetch(dropped, request, "dropped".into()).await });
+    let has = |what: &str| world.lines.lock().unwrap().iter().any(|line| line.starts_with(what));
+    until(|| has("took it")).await;
+    waiting.abort();
+    until(|| has("REPORT RequestId: dropped")).await;
+    assert!(has("END RequestId: dropped"));
+    let answer = world.host.fetch(version.clone(), post("0"), "next".into()).await.unwrap();
+    assert_eq!(answer.status(), 200);
 }
 
 #[tokio::test(flavor = "multi_thread")]

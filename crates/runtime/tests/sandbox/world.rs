@@ -175,6 +175,17 @@ impl World {
     }
 }
 
+/// Waits for something that comes soon.
+pub(crate) async fn until(holds: impl Fn() -> bool) {
+    for _ in 0..2000 {
+        if holds() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("it has not come in twenty seconds");
+}
+
 pub(crate) fn write_zip(path: &Path, files: &[(&str, &str)]) {
     let mut zip = zip::ZipWriter::new(std::fs::File::create(path).unwrap());
     for (name, text) in files {

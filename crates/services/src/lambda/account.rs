@@ -1,6 +1,6 @@
 //! What an account uses, and how much it may.
 
-use super::keys::USAGE;
+use super::keys::{COUNTS, USAGE};
 use super::model::UsageRow;
 use super::{faults, keys::FUNCTIONS, lookup, names, provisioned};
 use crate::Cx;
@@ -11,16 +11,62 @@ fn key(cx: &Cx<'_>) -> (String, String) {
     (cx.caller.account.clone(), cx.caller.region.clone())
 }
 
-/// Changes the account's figures in the transaction of what changes them.
-pub(super) fn count(cx: &mut Cx<'_>, change: impl FnOnce(&mut UsageRow)) -> Result<(), Fault> {
-    let key = key(cx);
-    let mut usage = USAGE.get(cx.tx, &key)?.unwrap_or_default();
-    let before = usage.code_bytes;
-    change(&mut usage);
-    if usage.code_bytes > before && usage.code_bytes > cx.limits.code_storage_bytes {
+#[derive(Clone, Copy)]
+enum Count {
+    Functions = 1,
+    CodeBytes = 2,
+}
+
+fn counter(cx: &Cx<'_>, count: Count) -> (String, String, u8) {
+    (cx.caller.account.clone(), cx.caller.region.clone(), count as u8)
+}
+
+fn signed(amount: u64) -> i64 {
+    i64::try_from(amount).unwrap_or(i64::MAX)
+}
+
+/// Counts a function in, or out. Nobody waits for anybody else who does.
+pub(super) fn count_function(cx: &mut Cx<'_>, change: i64) {
+    COUNTS.add(cx.tx, &counter(cx, Count::Functions), change);
+}
+
+/// Counts the bytes of a package in, as far as the account may have more.
+///
+/// Up to half of what it may have, the sum is only looked at: no number of clients at the same time brings the other
+/// half. Beyond that it is held to, and one client waits for another.
+pub(super) fn add_code(cx: &mut Cx<'_>, bytes: u64) -> Result<(), Fault> {
+    let (counter, limit) = (counter(cx, Count::CodeBytes), cx.limits.code_storage_bytes);
+    let before = USAGE.get(cx.tx, &key(cx))?.unwrap_or_default().code_bytes;
+    let mut used = signed(before) + COUNTS.look(cx.tx, &counter)?;
+    if used + signed(bytes) > signed(limit / 2) {
+        used = signed(before) + COUNTS.get(cx.tx, &counter)?;
+    }
+    if used + signed(bytes) > signed(limit) {
         return Err(faults::code_storage_exceeded());
     }
-    USAGE.put(cx.tx, &key, &usage);
+    COUNTS.add(cx.tx, &counter, signed(bytes));
+    Ok(())
+}
+
+/// Counts the bytes of a package out.
+pub(super) fn drop_code(cx: &mut Cx<'_>, bytes: u64) {
+    COUNTS.add(cx.tx, &counter(cx, Count::CodeBytes), -signed(bytes));
+}
+
+/// What is counted, with what was before there were counters.
+fn counted(cx: &Cx<'_>, count: Count, before: u64) -> Result<u64, Fault> {
+    let now = signed(before) + COUNTS.look(cx.tx, &counter(cx, count))?;
+    Ok(u64::try_from(now).unwrap_or(0))
+}
+
+/// Takes back what a function that is deleted had reserved.
+pub(super) fn unreserve(cx: &mut Cx<'_>, reserved: u64) -> Result<(), Fault> {
+    if reserved == 0 {
+        return Ok(());
+    }
+    let mut usage = USAGE.get(cx.tx, &key(cx))?.unwrap_or_default();
+    usage.reserved_concurrency = usage.reserved_concurrency.saturating_sub(reserved);
+    USAGE.put(cx.tx, &key(cx), &usage);
     Ok(())
 }
 
@@ -64,7 +110,10 @@ pub(super) fn get_settings(cx: &mut Cx<'_>, _input: GetSettings) -> Result<Accou
             concurrent_executions: limits.account_concurrency,
             unreserved_concurrent_executions: unreserved(cx, &usage),
         },
-        account_usage: AccountUsage { total_code_size: usage.code_bytes, function_count: usage.functions },
+        account_usage: AccountUsage {
+            total_code_size: counted(cx, Count::CodeBytes, usage.code_bytes)?,
+            function_count: counted(cx, Count::Functions, usage.functions)?,
+        },
     })
 }
 
@@ -127,7 +176,7 @@ fn reserve(cx: &mut Cx<'_>, name: &str, wanted: Option<u32>) -> Result<(), Fault
              concurrency [{provisioned}]."
         )));
     }
-    let usage = USAGE.get(cx.tx, &key(cx))?.unwrap_or_default();
+    let mut usage = USAGE.get(cx.tx, &key(cx))?.unwrap_or_default();
     let min = cx.limits.unreserved_concurrency_min;
     if after > before && unreserved(cx, &usage) + before < after + u64::from(min) {
         return Err(faults::parameter(format!(
@@ -136,9 +185,8 @@ fn reserve(cx: &mut Cx<'_>, name: &str, wanted: Option<u32>) -> Result<(), Fault
              below its minimum value of [{min}]."
         )));
     }
-    count(cx, |usage| {
-        usage.reserved_concurrency = (usage.reserved_concurrency + after).saturating_sub(before)
-    })?;
+    usage.reserved_concurrency = (usage.reserved_concurrency + after).saturating_sub(before);
+    USAGE.put(cx.tx, &key(cx), &usage);
     row.reserved_concurrency = wanted;
     FUNCTIONS.put(cx.tx, &function.key(), &row);
     Ok(())

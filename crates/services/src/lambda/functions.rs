@@ -51,7 +51,7 @@ pub(super) fn create(
     check_sizes(cx, &row)?;
     let stored = FunctionRow { uid: row.uid.clone(), ..FunctionRow::default() };
     FUNCTIONS.put(cx.tx, &function.key(), &stored);
-    account::count(cx, |usage| usage.functions += 1)?;
+    account::count_function(cx, 1);
     if let Some(tags) = input.tags {
         tags::store(cx, &function, tags)?;
     }
@@ -264,9 +264,6 @@ fn delete_whole(cx: &mut Cx<'_>, function: &Function) -> Result<(), Fault> {
     TAGS.delete(cx.tx, &key);
     FUNCTIONS.delete(cx.tx, &key);
     let reserved = u64::from(stored.reserved_concurrency.unwrap_or(0));
-    account::count(cx, |usage| {
-        usage.functions = usage.functions.saturating_sub(1);
-        usage.reserved_concurrency = usage.reserved_concurrency.saturating_sub(reserved);
-    })?;
-    Ok(())
+    account::count_function(cx, -1);
+    account::unreserve(cx, reserved)
 }

@@ -7,7 +7,7 @@ use super::model::{
     UrlIdRow, UrlRow, UsageRow, VersionRow,
 };
 use crate::spaces;
-use mayfly_store::Map;
+use mayfly_store::{Map, Tally};
 
 /// Account, region, function.
 pub(super) type FunctionKey = (String, String, String);
@@ -30,6 +30,7 @@ pub(super) const LAYERS: Map<NumberedKey, LayerRow> = Map::new(spaces::LAMBDA_LA
 pub(super) const LAYER_POLICIES: Map<NumberedKey, PolicyRow> = Map::new(spaces::LAMBDA_LAYER_POLICIES);
 pub(super) const PROVISIONED: Map<QualifiedKey, ProvisionedRow> = Map::new(spaces::LAMBDA_PROVISIONED);
 pub(super) const STANDING: Map<QualifiedKey, StandingRow> = Map::new(spaces::LAMBDA_STANDING);
+pub(super) const COUNTS: Tally<(String, String, u8)> = Tally::new(spaces::LAMBDA_COUNTS);
 pub(super) const USAGE: Map<(String, String), UsageRow> = Map::new(spaces::LAMBDA_USAGE);
 pub(super) const MAPPINGS: Map<(String, String, String), MappingRow> = Map::new(spaces::LAMBDA_MAPPINGS);
 /// Account, region, function, mapping.

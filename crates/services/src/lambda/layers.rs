@@ -217,7 +217,7 @@ pub(super) fn publish(
     }
     let number = LAYER_HEADS.get(cx.tx, &layer.key)?.unwrap_or_default().last_version + 1;
     LAYER_HEADS.put(cx.tx, &layer.key, &LayerHeadRow { last_version: number, newest: number });
-    account::count(cx, |usage| usage.code_bytes += package.size)?;
+    account::add_code(cx, package.size)?;
     blobs::hold(cx, &package.blob(), package.size)?;
     let row = LayerRow {
         description: input.description.unwrap_or_default(),
@@ -271,7 +271,7 @@ pub(super) fn delete(cx: &mut Cx<'_>, input: Numbered) -> Result<(), Fault> {
     let Some(row) = LAYERS.get(cx.tx, &key)? else { return Ok(()) };
     LAYERS.delete(cx.tx, &key);
     LAYER_POLICIES.delete(cx.tx, &key);
-    account::count(cx, |usage| usage.code_bytes = usage.code_bytes.saturating_sub(row.package.size))?;
+    account::drop_code(cx, row.package.size);
     blobs::release(cx, &row.package.blob())?;
     let mut head = LAYER_HEADS.get(cx.tx, &layer.key)?.unwrap_or_default();
     if head.newest == number {

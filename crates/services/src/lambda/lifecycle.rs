@@ -150,14 +150,14 @@ pub(super) fn delete(cx: &mut Cx<'_>, function: &Function, row: &VersionRow) -> 
 }
 
 fn hold(cx: &mut Cx<'_>, row: &VersionRow) -> Result<(), Fault> {
-    account::count(cx, |usage| usage.code_bytes += row.package.size)?;
+    account::add_code(cx, row.package.size)?;
     row.blobs().into_iter().try_for_each(|(id, size)| blobs::hold(cx, &id, size))
 }
 
 /// Lets go of what a version holds; its instances end when they are done.
 fn release(cx: &mut Cx<'_>, row: &VersionRow) -> Result<(), Fault> {
     cx.signal(Signal::Retire(row.id()));
-    account::count(cx, |usage| usage.code_bytes = usage.code_bytes.saturating_sub(row.package.size))?;
+    account::drop_code(cx, row.package.size);
     row.blobs().into_iter().try_for_each(|(id, _)| blobs::release(cx, &id))
 }
 

@@ -24,7 +24,8 @@
 //! | `LAMBDA_LAYER_POLICIES` | … layer, number | statements |
 //! | `LAMBDA_PROVISIONED` | … function, qualifier | how many instances are to be ready |
 //! | `LAMBDA_STANDING` | … function, qualifier | how many of them are, in this process |
-//! | `LAMBDA_USAGE` | account, region | how much is used |
+//! | `LAMBDA_USAGE` | account, region | how much is reserved |
+//! | `LAMBDA_COUNTS` | account, region, kind | counters: functions, bytes of code |
 //! | `LAMBDA_MAPPINGS` | account, region, id | an event source mapping |
 //! | `LAMBDA_MAPPINGS_OF_FUNCTION` | … function, id | which mappings a function has |
 //! | `LAMBDA_MAPPINGS_OF_SOURCE` | … ARN, id | which mappings a source has |

@@ -285,7 +285,8 @@ pub(super) struct StandingRow {
     pub(super) failure: String,
 }
 
-/// What an account uses in a region. Kept with every change, so that telling it costs one read.
+/// What an account has reserved in a region; and what it used before that was counted in counters, which hold the
+/// changes since.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 pub(super) struct UsageRow {
     #[prost(uint64, tag = "1")]

@@ -34,7 +34,8 @@ const RESERVED: [&str; 16] = [
     "LAMBDA_TASK_ROOT",
 ];
 
-/// Absent members leave the record as it is.
+/// Absent members leave the record as it is. This is a part of the inputs that have it, so what is in its members
+/// refuses by itself what it does not know.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct Settings {
@@ -54,38 +55,38 @@ pub(super) struct Settings {
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
 struct Environment {
     #[serde(default)]
     variables: BTreeMap<String, String>,
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
 struct EphemeralStorage {
     size: i64,
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
 struct DeadLetterConfig {
     target_arn: Option<String>,
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
 struct TracingConfig {
     mode: Option<String>,
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
 struct SnapStart {
     apply_on: Option<String>,
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
 struct LoggingConfig {
     log_format: Option<String>,
     application_log_level: Option<String>,

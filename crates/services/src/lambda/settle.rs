@@ -64,7 +64,8 @@ pub fn settled(cx: &mut Cx<'_>, record: &Record, performed: Result<&Outcome, &No
                 cx.limits.delivery_depth
             ),
         },
-        Err(NotRun::Unrunnable(why) | NotRun::Later(why)) => flight.postponed(cx, why)?,
+        Err(NotRun::Unrunnable(why)) => flight.postponed(cx, &Failure::NotRun { status: 502, why })?,
+        Err(NotRun::Later(why)) => flight.postponed(cx, &Failure::NotRun { status: 429, why })?,
     };
     fabric::settle(cx, record.clone(), verdict)
 }
@@ -73,6 +74,51 @@ struct Flight<'a> {
     record: &'a Record,
     function: Function,
     config: AsyncRow,
+}
+
+/// Why an invocation has not succeeded.
+enum Failure<'a> {
+    Function(&'a FunctionError),
+    /// It has not come to one; with the status that a caller who waits would have got.
+    NotRun {
+        status: u16,
+        why: &'a str,
+    },
+}
+
+impl Failure<'_> {
+    /// For the list of dead deliveries.
+    fn why(&self) -> &str {
+        match self {
+            Failure::Function(error) => &error.error_type,
+            Failure::NotRun { why, .. } => why,
+        }
+    }
+
+    /// The status of the Invoke API: a function that fails has been invoked.
+    fn status(&self) -> u16 {
+        match self {
+            Failure::Function(_) => 200,
+            Failure::NotRun { status, .. } => *status,
+        }
+    }
+
+    /// What the function says is wrong, or what it returned, if that is not an error of the common shape.
+    fn message(&self) -> String {
+        match self {
+            Failure::Function(error) => match serde_json::from_slice::<ErrorShape>(&error.payload) {
+                Ok(shape) => shape.error_message,
+                Err(_) => String::from_utf8_lossy(&error.payload).into_owned(),
+            },
+            Failure::NotRun { why, .. } => (*why).to_owned(),
+        }
+    }
+}
+
+#[derive(serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ErrorShape {
+    error_message: String,
 }
 
 /// What has become of a dead letter.
@@ -99,23 +145,23 @@ impl Flight<'_> {
 
     fn failed(&self, cx: &mut Cx<'_>, error: &FunctionError) -> Result<Verdict, Fault> {
         if self.record.attempt > self.config.retries.unwrap_or(RETRIES) {
-            return self.give_up(cx, Condition::RetriesExhausted, Some(error), &error.error_type);
+            return self.give_up(cx, Condition::RetriesExhausted, &Failure::Function(error));
         }
         let doublings = self.record.attempt.saturating_sub(1).min(16);
         let delay = Duration::from_secs(cx.limits.async_retry_seconds << doublings);
         let at = cx.now + delay;
         if self.too_old(at) {
-            return self.give_up(cx, Condition::EventAgeExceeded, Some(error), &error.error_type);
+            return self.give_up(cx, Condition::EventAgeExceeded, &Failure::Function(error));
         }
         Ok(Verdict::Retry { at })
     }
 
     /// Waits as long again as it has waited already, which doubles the pause from one time to the next.
-    fn postponed(&self, cx: &mut Cx<'_>, why: &str) -> Result<Verdict, Fault> {
+    fn postponed(&self, cx: &mut Cx<'_>, failure: &Failure<'_>) -> Result<Verdict, Fault> {
         let waited = cx.now.since(self.record.enqueued());
         let at = cx.now + waited.clamp(POSTPONE_MIN, POSTPONE_MAX);
         if self.too_old(at) {
-            return self.give_up(cx, Condition::EventAgeExceeded, None, why);
+            return self.give_up(cx, Condition::EventAgeExceeded, failure);
         }
         Ok(Verdict::Postpone { at })
     }
@@ -131,14 +177,17 @@ impl Flight<'_> {
         &self,
         cx: &mut Cx<'_>,
         condition: Condition,
-        error: Option<&FunctionError>,
-        why: &str,
+        failure: &Failure<'_>,
     ) -> Result<Verdict, Fault> {
-        let response = error.map(|error| Err(&error.payload[..]));
+        let response = match failure {
+            Failure::Function(error) => Some(Err(&error.payload[..])),
+            Failure::NotRun { .. } => None,
+        };
+        let why = failure.why();
         let unreached = self.tell(cx, &self.config.on_failure, condition, response)?;
         let dead_letter = lookup::version(cx, &self.function).map(|row| row.dead_letter).unwrap_or_default();
         let told = !self.config.on_failure.is_empty();
-        let dead_letter = self.send_dead_letter(cx, &dead_letter, error)?;
+        let dead_letter = self.send_dead_letter(cx, &dead_letter, failure)?;
         Ok(match (unreached, dead_letter) {
             (None, Letter::None) if told => Verdict::Done,
             (None, Letter::None) => Verdict::Dead { reason: why.to_owned() },
@@ -157,7 +206,7 @@ impl Flight<'_> {
         &self,
         cx: &mut Cx<'_>,
         target: &str,
-        error: Option<&FunctionError>,
+        failure: &Failure<'_>,
     ) -> Result<Letter, Fault> {
         if target.is_empty() {
             return Ok(Letter::None);
@@ -168,8 +217,8 @@ impl Flight<'_> {
                 "Mayfly does not deliver to the dead-letter target {target} yet"
             )));
         }
-        let text = error.map_or(String::new(), |error| String::from_utf8_lossy(&error.payload).into_owned());
-        let mut attributes = vec![("ErrorCode", "Number", "200".to_owned())];
+        let text = failure.message();
+        let mut attributes = vec![("ErrorCode", "Number", failure.status().to_string())];
         if !text.is_empty() {
             let cut = text.floor_char_boundary(ERROR_MESSAGE_BYTES);
             attributes.push(("ErrorMessage", "String", text[..cut].to_owned()));

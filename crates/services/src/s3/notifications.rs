@@ -301,7 +301,7 @@ pub(super) fn notify(
         let target: Arn = config.target.parse().map_err(|e| Fault::internal("read a notification", e))?;
         let payload = events::payload(cx, bucket, key, event, version, &config.id);
         if target.service == "sqs" {
-            let post = Post { body: payload, attributes: Vec::new(), depth: 1 };
+            let post = Post { body: payload, attributes: Vec::new(), depth: cx.caller.depth };
             if let Err(why) = sqs::post(cx, &target, post)? {
                 warn!(bucket = bucket.name, %target, %why, "a notification has nowhere to go");
             }

@@ -116,7 +116,7 @@ fn own(operation: &str) -> &'static [&'static str] {
 }
 
 fn reads(operation: &str, header: &str) -> bool {
-    let creates = matches!(operation, "PutObject" | "CopyObject" | "CreateMultipartUpload");
+    let creates = matches!(operation, "PutObject" | "PostObject" | "CopyObject" | "CreateMultipartUpload");
     let copies = matches!(operation, "CopyObject" | "UploadPartCopy");
     ANYWHERE.contains(&header)
         || Algorithm::of_header(header).is_some()

@@ -8,6 +8,7 @@ use crate::{Cx, sqs};
 use mayfly_kernel::{Arn, Fault};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use std::collections::BTreeMap;
 
 const BATCH_SIZE: u32 = 10;
 const BATCH_SIZE_MAX: u32 = 10_000;
@@ -27,49 +28,41 @@ pub(super) struct Settings {
     scaling_config: Option<Scaling>,
     filter_criteria: Option<Filters>,
     #[serde(flatten)]
-    others: Others,
+    others: BTreeMap<String, Value>,
 }
 
 #[derive(Clone, Default, Deserialize, Serialize)]
-#[serde(rename_all = "PascalCase")]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
 pub(super) struct Scaling {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) maximum_concurrency: Option<i64>,
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
 struct Filters {
     #[serde(default)]
     filters: Vec<Value>,
 }
 
-/// What means something for other sources than queues, and what Mayfly lacks.
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Others {
-    starting_position: Option<Value>,
-    starting_position_timestamp: Option<Value>,
-    parallelization_factor: Option<Value>,
-    destination_config: Option<Value>,
-    maximum_record_age_in_seconds: Option<Value>,
-    bisect_batch_on_function_error: Option<Value>,
-    maximum_retry_attempts: Option<Value>,
-    tumbling_window_in_seconds: Option<Value>,
-    topics: Option<Value>,
-    queues: Option<Value>,
-    source_access_configurations: Option<Value>,
-    self_managed_event_source: Option<Value>,
-    amazon_managed_kafka_event_source_config: Option<Value>,
-    self_managed_kafka_event_source_config: Option<Value>,
-    #[serde(rename = "DocumentDBEventSourceConfig")]
-    document_db_event_source_config: Option<Value>,
-    #[serde(rename = "KMSKeyArn")]
-    kms_key_arn: Option<Value>,
-    metrics_config: Option<Value>,
-    logging_config: Option<Value>,
-    provisioned_poller_config: Option<Value>,
-}
+/// Members that mean something for other sources than queues.
+const FOREIGN: [&str; 15] = [
+    "AmazonManagedKafkaEventSourceConfig",
+    "BisectBatchOnFunctionError",
+    "DestinationConfig",
+    "DocumentDBEventSourceConfig",
+    "MaximumRecordAgeInSeconds",
+    "MaximumRetryAttempts",
+    "ParallelizationFactor",
+    "Queues",
+    "SelfManagedEventSource",
+    "SelfManagedKafkaEventSourceConfig",
+    "SourceAccessConfigurations",
+    "StartingPosition",
+    "StartingPositionTimestamp",
+    "Topics",
+    "TumblingWindowInSeconds",
+];
 
 /// Whether a member asks for something: tools send empty ones.
 fn asks(value: Option<&Value>) -> bool {
@@ -82,38 +75,15 @@ fn asks(value: Option<&Value>) -> bool {
     }
 }
 
-impl Others {
-    fn check(&self) -> Result<(), Fault> {
-        let foreign = [
-            ("StartingPosition", &self.starting_position),
-            ("StartingPositionTimestamp", &self.starting_position_timestamp),
-            ("ParallelizationFactor", &self.parallelization_factor),
-            ("DestinationConfig", &self.destination_config),
-            ("MaximumRecordAgeInSeconds", &self.maximum_record_age_in_seconds),
-            ("BisectBatchOnFunctionError", &self.bisect_batch_on_function_error),
-            ("MaximumRetryAttempts", &self.maximum_retry_attempts),
-            ("TumblingWindowInSeconds", &self.tumbling_window_in_seconds),
-            ("Topics", &self.topics),
-            ("Queues", &self.queues),
-            ("SourceAccessConfigurations", &self.source_access_configurations),
-            ("SelfManagedEventSource", &self.self_managed_event_source),
-            ("AmazonManagedKafkaEventSourceConfig", &self.amazon_managed_kafka_event_source_config),
-            ("SelfManagedKafkaEventSourceConfig", &self.self_managed_kafka_event_source_config),
-            ("DocumentDBEventSourceConfig", &self.document_db_event_source_config),
-        ];
-        if let Some((name, _)) = foreign.iter().find(|(_, value)| asks(value.as_ref())) {
-            return Err(faults::parameter(format!("{name} is not valid for SQS event sources.")));
+/// Refuses the members that nobody has read.
+fn check_others(others: &BTreeMap<String, Value>) -> Result<(), Fault> {
+    let mut asked = others.iter().filter(|(name, value)| asks(Some(value)) && !name.starts_with("x-amz"));
+    match asked.next() {
+        Some((name, _)) if FOREIGN.contains(&name.as_str()) => {
+            Err(faults::parameter(format!("{name} is not valid for SQS event sources.")))
         }
-        let absent = [
-            ("KMSKeyArn of event source mappings", &self.kms_key_arn),
-            ("MetricsConfig", &self.metrics_config),
-            ("LoggingConfig of event source mappings", &self.logging_config),
-            ("ProvisionedPollerConfig", &self.provisioned_poller_config),
-        ];
-        match absent.iter().find(|(_, value)| asks(value.as_ref())) {
-            Some((what, _)) => Err(Fault::not_implemented(what)),
-            None => Ok(()),
-        }
+        Some((name, _)) => Err(Fault::not_implemented(&format!("the member {name}"))),
+        None => Ok(()),
     }
 }
 
@@ -134,7 +104,7 @@ pub(super) fn source(text: Option<&str>) -> Result<Arn, Fault> {
 impl Settings {
     /// Sets what was asked for; what was not stays as it is.
     pub(super) fn apply(&self, cx: &Cx<'_>, row: &mut MappingRow) -> Result<(), Fault> {
-        self.others.check()?;
+        check_others(&self.others)?;
         if self.filter_criteria.as_ref().is_some_and(|criteria| !criteria.filters.is_empty()) {
             return Err(Fault::not_implemented("FilterCriteria"));
         }

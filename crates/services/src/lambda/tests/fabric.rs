@@ -242,5 +242,6 @@ fn queues_hear_in_the_same_transaction() {
     let letter = got.iter().find(|message| message["Body"] == r#"{"order":7}"#).unwrap();
     assert_eq!(letter["MessageAttributes"]["RequestID"]["StringValue"], failed.id);
     assert_eq!(letter["MessageAttributes"]["ErrorCode"]["StringValue"], "200");
+    assert_eq!(letter["MessageAttributes"]["ErrorMessage"]["StringValue"], "no");
     assert!(dead(cloud.0.store(), 10).unwrap().is_empty(), "somebody was told");
 }

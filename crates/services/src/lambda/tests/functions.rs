@@ -570,3 +570,39 @@ fn every_change_makes_a_version_that_no_old_instance_serves() {
     assert_ne!(before.id, after.id);
     assert_eq!((&before.package, after.memory_mib), (&after.package, 256));
 }
+
+#[test]
+fn functions_are_created_and_deleted_side_by_side() {
+    const CLIENTS: usize = 16;
+    const EACH: usize = 8;
+    let (bench, _dir) = crate::testing::Bench::on_disk(21);
+    let cloud = Cloud(bench);
+    std::thread::scope(|scope| {
+        for client in 0..CLIENTS {
+            let cloud = &cloud;
+            scope.spawn(move || {
+                for number in 0..EACH {
+                    let name = format!("f{client}-{number}");
+                    let code = json!({ "Code": { "ZipFile": zip(&name) } });
+                    cloud.ok("POST /2015-03-31/functions", &with(function(&name), code));
+                    if number % 2 == 0 {
+                        cloud.send(&format!("DELETE /2015-03-31/functions/{name}"), &Value::Null).unwrap();
+                    }
+                }
+            });
+        }
+    });
+    let stats = cloud.0.store().stats();
+    assert!(
+        stats.conflicts * 20 < stats.commits,
+        "{} conflicts in {} commits",
+        stats.conflicts,
+        stats.commits
+    );
+    let usage = cloud.get("/2016-08-19/account-settings")["AccountUsage"].clone();
+    assert_eq!(usage["FunctionCount"], CLIENTS * EACH / 2);
+    // Every client's code is as long as its functions' names.
+    let left =
+        (0..CLIENTS).flat_map(|client| (1..EACH).step_by(2).map(move |n| format!("f{client}-{n}").len()));
+    assert_eq!(usage["TotalCodeSize"], left.sum::<usize>());
+}

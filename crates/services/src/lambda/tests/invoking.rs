@@ -160,7 +160,7 @@ fn an_alias_has_a_url_of_its_own() {
 fn what_mayfly_lacks_is_not_in_the_table() {
     let service = crate::lambda::service();
     let names: Vec<&str> = service.operations.iter().map(|operation| operation.name).collect();
-    for name in ["PutRuntimeManagementConfig", "CreateEventSourceMapping"] {
+    for name in ["PutRuntimeManagementConfig", "CreateCodeSigningConfig"] {
         assert!(!names.contains(&name), "{name}");
     }
     let cloud = Cloud::new();
