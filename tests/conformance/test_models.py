@@ -8,6 +8,7 @@ import pytest
 from botocore.auth import S3SigV4Auth, SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
+from botocore.exceptions import ConnectionClosedError
 from botocore.httpsession import URLLib3Session
 from botocore.serialize import create_serializer
 
@@ -112,7 +113,11 @@ class Caller:
         request = AWSRequest(made["method"], url, headers=made["headers"], data=body)
         auth = S3SigV4Auth if service == "s3" else SigV4Auth
         auth(self.credentials, TABLE[service]["scope"], "us-east-1").add_auth(request)
-        return self.http.send(request.prepare())
+        try:
+            return self.http.send(request.prepare())
+        except ConnectionClosedError:
+            # After a refusal before the body was read; as every SDK does, again.
+            return self.http.send(request.prepare())
 
 
 @pytest.fixture(scope="module")

@@ -232,6 +232,9 @@ pub(super) fn list(cx: &mut Cx<'_>, input: List) -> Result<Listed, Fault> {
         super::super::check::range(most, "maxItems", 1, 10_000)?;
     }
     let size = input.max_items.and_then(|most| usize::try_from(most).ok()).unwrap_or(PAGE).min(PAGE);
+    if let Some(source) = &input.event_source_arn {
+        settings::source(Some(source))?;
+    }
     let function = match &input.function_name {
         Some(name) => Some(names::function(cx, name, None)?),
         None => None,
