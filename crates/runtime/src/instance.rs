@@ -83,7 +83,8 @@ pub(crate) enum Broken {
 /// What became of an event.
 pub(crate) enum Handled {
     Taken(Result<Result<Vec<u8>, FunctionError>, Broken>),
-    /// The instance ended before its runtime asked for it: it is as good as new, and so is where its answer goes.
+    /// The instance ended before its runtime asked for it: it is as good as new, and so is where its answer
+    /// goes.
     Untaken(Work, Option<Sink>),
 }
 
@@ -210,8 +211,8 @@ impl Instance {
         }
     }
 
-    /// Gives the runtime the event once it asks for one, and waits for its answer. What is left of `work` at the end
-    /// has not been given to anyone.
+    /// Gives the runtime the event once it asks for one, and waits for its answer. What is left of `work` at
+    /// the end has not been given to anyone.
     async fn converse(
         &mut self,
         work: &mut Option<Work>,

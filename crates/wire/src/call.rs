@@ -135,7 +135,8 @@ fn is_signing(name: &str) -> bool {
     name.starts_with("X-Amz-") || SIGNING.contains(&name)
 }
 
-/// Whether a parameter or header may be a member of an input, rather than a matter of HTTP or of the signature.
+/// Whether a parameter or header may be a member of an input, rather than a matter of HTTP or of the
+/// signature.
 fn is_member(name: &str) -> bool {
     name.starts_with("x-amz") && !is_signing(name)
 }

@@ -68,7 +68,8 @@ impl Inner {
             Err(broken) => Err(broken),
             Ok(()) => match instance.handle(work, sink, timeout).await {
                 Handled::Taken(answered) => answered,
-                // Only what has run an event before: a runtime that never asks for one would be tried for ever.
+                // Only what has run an event before: a runtime that never asks for one would be tried for
+                // ever.
                 Handled::Untaken(work, sink) if warm => {
                     let stamp = self.clock.now();
                     instance.catch_up();

@@ -32,8 +32,8 @@ pub(super) fn size(max_results: Option<&String>) -> Result<Option<usize>, Fault>
 }
 
 impl List {
-    /// The page that the caller asks for, of all that an API has in the order of their ids. A token is the last id of
-    /// the page before.
+    /// The page that the caller asks for, of all that an API has in the order of their ids. A token is the
+    /// last id of the page before.
     pub(super) fn page<T, V>(
         &self,
         all: Vec<T>,

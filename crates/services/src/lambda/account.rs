@@ -32,8 +32,8 @@ pub(super) fn count_function(cx: &mut Cx<'_>, change: i64) {
 
 /// Counts the bytes of a package in, as far as the account may have more.
 ///
-/// Up to half of what it may have, the sum is only looked at: no number of clients at the same time brings the other
-/// half. Beyond that it is held to, and one client waits for another.
+/// Up to half of what it may have, the sum is only looked at: no number of clients at the same time brings
+/// the other half. Beyond that it is held to, and one client waits for another.
 pub(super) fn add_code(cx: &mut Cx<'_>, bytes: u64) -> Result<(), Fault> {
     let (counter, limit) = (counter(cx, Count::CodeBytes), cx.limits.code_storage_bytes);
     let before = USAGE.get(cx.tx, &key(cx))?.unwrap_or_default().code_bytes;

@@ -285,8 +285,8 @@ pub(super) struct StandingRow {
     pub(super) failure: String,
 }
 
-/// What an account has reserved in a region; and what it used before that was counted in counters, which hold the
-/// changes since.
+/// What an account has reserved in a region; and what it used before that was counted in counters, which hold
+/// the changes since.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 pub(super) struct UsageRow {
     #[prost(uint64, tag = "1")]

@@ -34,8 +34,8 @@ const RESERVED: [&str; 16] = [
     "LAMBDA_TASK_ROOT",
 ];
 
-/// Absent members leave the record as it is. This is a part of the inputs that have it, so what is in its members
-/// refuses by itself what it does not know.
+/// Absent members leave the record as it is. This is a part of the inputs that have it, so what is in its
+/// members refuses by itself what it does not know.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct Settings {

@@ -6,9 +6,9 @@
 //! by their id.
 //!
 //! Deliberately absent, and answered with NotImplemented: encryption, object lock, lifecycle, replication,
-//! policies, access lists that say more than "the owner", storage classes, website hosting and
-//! select. A request for one of these, or with a header that its operation does not read, never falls through to the operation of the same path
-//! ([`refusals`]).
+//! policies, access lists that say more than "the owner", storage classes, website hosting and select. A
+//! request for one of these, or with a header that its operation does not read, never falls through to the
+//! operation of the same path ([`refusals`]).
 //!
 //! Keys, in `keys.rs`: `BUCKETS(bucket)`, `OWNED(account, bucket)`, `CONFIG(bucket, kind)`,
 //! `OBJECTS(bucket, key)`, `VERSIONS(bucket, key, newest first)`, `NULLS(bucket, key)`, `BODIES(bucket,

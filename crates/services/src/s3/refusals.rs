@@ -1,8 +1,8 @@
-//! What no request may ask for: sub-resources that do not exist, headers that the operation does not read, and a
-//! document other than the one whose checksum was sent.
+//! What no request may ask for: sub-resources that do not exist, headers that the operation does not read,
+//! and a document other than the one whose checksum was sent.
 //!
-//! S3's inputs are spread over path, query, headers and a document, so that the rule of the other services (a member
-//! that nobody reads is refused) needs a list here: which headers each operation reads.
+//! S3's inputs are spread over path, query, headers and a document, so that the rule of the other services (a
+//! member that nobody reads is refused) needs a list here: which headers each operation reads.
 
 use super::{checksums, faults};
 use mayfly_kernel::Fault;
@@ -69,8 +69,8 @@ const SUBRESOURCES: [&str; 42] = [
     "append",
 ];
 
-/// Headers of the signature, of the transfer, and of conditions that hold for every operation. Nobody pays here, so
-/// whoever agrees to pay is served like anyone else.
+/// Headers of the signature, of the transfer, and of conditions that hold for every operation. Nobody pays
+/// here, so whoever agrees to pay is served like anyone else.
 const ANYWHERE: [&str; 10] = [
     "x-amz-content-sha256",
     "x-amz-date",

@@ -3,8 +3,8 @@
 //! Structures skip null members, because AWS reads an explicit null as absent. Faults carry the path of the
 //! member in AWS's spelling (`code.s3Bucket`), which serde's own errors do not know.
 //!
-//! A member that the structure does not have, and that asks for something, is an error: what would be accepted and
-//! then ignored is a promise that nobody keeps.
+//! A member that the structure does not have, and that asks for something, is an error: what would be
+//! accepted and then ignored is a promise that nobody keeps.
 
 use super::Node;
 use super::unread::refuse_unread;

@@ -1,7 +1,7 @@
 //! Members that nobody reads.
 //!
-//! Clients write out what they do not ask for: `false`, an empty text, list or structure. That is the same as nothing,
-//! and passes. Everything else is refused by its name.
+//! Clients write out what they do not ask for: `false`, an empty text, list or structure. That is the same as
+//! nothing, and passes. Everything else is refused by its name.
 
 use super::{Error, Node};
 use serde::Deserialize;
@@ -34,7 +34,7 @@ fn asks(value: &Node) -> bool {
     match value {
         Node::Null | Node::Bool(false) => false,
         Node::Bool(true) | Node::Unsigned(_) | Node::Signed(_) | Node::Float(_) => true,
-        Node::Text { text, untyped } => !text.is_empty() && !(*untyped && text == "false"),
+        Node::Text { text, untyped } => !(text.is_empty() || *untyped && text == "false"),
         Node::List(items) => items.iter().any(asks),
         Node::Struct(members) | Node::Map(members) => members.iter().any(|(_, value)| asks(value)),
     }

@@ -14,8 +14,8 @@ use mayfly_kernel::Fault;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// Reads the content of a document's root element. Every flaw is S3's MalformedXML; an element that nobody reads is
-/// not implemented.
+/// Reads the content of a document's root element. Every flaw is S3's MalformedXML; an element that nobody
+/// reads is not implemented.
 ///
 /// Repeated elements make a list, an attribute is a member named `@name`, text beside attributes is `$text`.
 pub fn from_bytes<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Fault> {
