@@ -16,7 +16,7 @@ import time
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "tests" / "conformance")]
-FAMILIES = ["startup", "gateway", "writes", "functions", "events", "scaling", "growth"]
+FAMILIES = ["startup", "gateway", "writes", "functions", "cold_starts", "events", "scaling", "growth"]
 
 
 def main():

@@ -32,7 +32,7 @@ pub struct Limits {
     pub init_backoff_ms: u64,
     /// … up to this.
     pub init_backoff_ms_max: u64,
-    /// Interpreters that wait, booted, for the next start; none of a kind that was not used lately.
+    /// Interpreters that wait, booted, for the next starts; none of a kind that was not used lately.
     pub prewarmed_instances: usize,
     pub invoke_request_bytes: u64,
     pub invoke_response_bytes: u64,

@@ -13,6 +13,7 @@ use crate::pool::Pooled;
 use crate::prewarm::Prewarmed;
 use crate::runtime_api::{Api, Call, Work};
 use crate::sandbox::{Doors, End, Launcher, Sandbox};
+use crate::start::Purpose;
 use crate::stream::Sink;
 use mayfly_kernel::function::{FunctionError, Runtime, Version};
 use mayfly_kernel::{Limits, Time};
@@ -64,6 +65,7 @@ pub(crate) struct Instance {
 /// What an instance is made of.
 pub(crate) struct Parts {
     pub(crate) version: Arc<Version>,
+    pub(crate) purpose: Purpose,
     pub(crate) boot: Boot,
     /// A sandbox that waits for this version's code.
     pub(crate) prewarmed: Option<Prewarmed>,
@@ -97,7 +99,7 @@ impl Instance {
         limits: &Limits,
         region: &str,
     ) -> Result<Instance, String> {
-        let Parts { version, boot, prewarmed, code, layers, log } = parts;
+        let Parts { version, purpose, boot, prewarmed, code, layers, log } = parts;
         let mut binds = vec![Bind { source: code, target: "/var/task".into() }];
         let opt = match <[PathBuf; 1]>::try_from(layers) {
             Ok([only]) => {
@@ -109,7 +111,7 @@ impl Instance {
         let (memory, tmp_bytes) =
             (u64::from(version.memory_mib) * MIB, u64::from(version.ephemeral_mib) * MIB);
         let memory_bytes = memory + tmp_bytes;
-        let variables = environment(&version, platform.as_ref(), log.stream(), region);
+        let variables = environment(&version, purpose, platform.as_ref(), log.stream(), region);
         let attached = match prewarmed {
             Some(Prewarmed { sandbox, doors, first }) => {
                 let attachment =
@@ -352,6 +354,7 @@ pub(crate) fn explain(broken: &Broken, id: &str, version: &Version, now: Time) -
 
 fn environment(
     version: &Version,
+    purpose: Purpose,
     platform: &dyn Platform,
     stream: &str,
     region: &str,
@@ -361,6 +364,10 @@ fn environment(
     for (name, value) in DEFAULTS {
         all.entry(name.into()).or_insert_with(|| value.into());
     }
+    let initialization = match purpose {
+        Purpose::Event => "on-demand",
+        Purpose::Provision => "provisioned-concurrency",
+    };
     let fixed = [
         ("AWS_LAMBDA_RUNTIME_API", format!("127.0.0.1:{RUNTIME_API_PORT}")),
         ("AWS_ENDPOINT_URL", format!("http://127.0.0.1:{PLATFORM_PORT}")),
@@ -369,7 +376,7 @@ fn environment(
         ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", version.memory_mib.to_string()),
         ("AWS_LAMBDA_LOG_GROUP_NAME", version.log_group.clone()),
         ("AWS_LAMBDA_LOG_STREAM_NAME", stream.to_owned()),
-        ("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand".to_owned()),
+        ("AWS_LAMBDA_INITIALIZATION_TYPE", initialization.to_owned()),
         ("AWS_EXECUTION_ENV", format!("AWS_Lambda_{}", version.runtime)),
         ("AWS_REGION", region.to_owned()),
         ("AWS_DEFAULT_REGION", region.to_owned()),

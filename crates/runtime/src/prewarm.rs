@@ -1,13 +1,15 @@
 //! Pre-warmed sandboxes: an interpreter that has booted and waits to be told for which version.
 //!
-//! There is one for each way of booting that was used lately; it is made in the background after a start, so a machine
-//! on which no function uses an interpreter has none. What waits holds no code, no credentials and no log, and runs
-//! nothing but our own client.
+//! There is one for each way of booting that was used lately, and one more for each start that found none.
+//! They are made in the background after a start, so a machine on which no function uses an interpreter has
+//! none, and one that is short of memory none either. What waits holds no code, no credentials and no log,
+//! and runs nothing but our own client.
 
 use crate::instance::{DEFAULTS, PROCESSES};
 use crate::interpreters::{Boot, Start, WAIT};
 use crate::launcher::RUNTIME_API_PORT;
 use crate::launcher::protocol::Spec;
+use crate::pool::Gauge;
 use crate::sandbox::{Doors, Launcher, Sandbox, SpawnError};
 use mayfly_kernel::Limits;
 use mayfly_kernel::function::Version;
@@ -23,6 +25,8 @@ const BOOT_LIMIT: Duration = Duration::from_secs(20);
 /// What a waiting sandbox may hold. It runs only our own client, and a limit can always be lowered.
 const WAITING_BYTES: u64 = 64 << 30;
 const WAITING_TMP_BYTES: u64 = 1 << 20;
+/// How often memory pressure is looked at while one waits.
+const WATCH_PRESSURE: Duration = Duration::from_secs(5);
 
 pub(crate) struct Prewarmed {
     pub(crate) sandbox: Sandbox,
@@ -36,12 +40,15 @@ pub(crate) struct Prewarm {
     state: Mutex<State>,
     limit: usize,
     idle: Duration,
+    pressure: Gauge,
 }
 
 #[derive(Default)]
 struct State {
     making: Vec<Boot>,
     waiting: Vec<Waiting>,
+    /// How many are to wait of each kind: one more for each start that found none, one fewer for each unused.
+    wanted: Vec<(Boot, usize)>,
 }
 
 struct Waiting {
@@ -53,7 +60,8 @@ struct Waiting {
 impl Prewarm {
     pub(crate) fn new(limits: &Limits) -> Prewarm {
         let idle = Duration::from_secs(limits.idle_instance_seconds);
-        Prewarm { state: Mutex::default(), limit: limits.prewarmed_instances, idle }
+        let (state, pressure) = (Mutex::default(), Gauge::default());
+        Prewarm { state, limit: limits.prewarmed_instances, idle, pressure }
     }
 
     /// One for this version, if there is one that it can have.
@@ -63,7 +71,10 @@ impl Prewarm {
             return None;
         }
         let mut state = self.state.lock();
-        let place = state.waiting.iter().position(|one| one.boot == start.boot)?;
+        let Some(place) = state.waiting.iter().position(|one| one.boot == start.boot) else {
+            state.was_missed(&start.boot, self.limit);
+            return None;
+        };
         let taken = state.waiting.remove(place);
         drop(state);
         taken.prewarmed.sandbox.is_alive().then_some(taken.prewarmed)
@@ -74,12 +85,13 @@ impl Prewarm {
         u32::try_from(self.state.lock().waiting.len()).unwrap_or(u32::MAX)
     }
 
-    /// Makes one for the next start like this one, unless it is there. Comes back when it has gone again unused.
+    /// Makes one for the next start like this, unless there are enough. Comes back when it has gone again.
     pub(crate) async fn refill(&self, start: &Start, launcher: &Launcher) {
         {
             let mut state = self.state.lock();
             let there = state.waiting.iter().map(|one| &one.boot).chain(&state.making);
-            if !start.waits || self.limit == 0 || there.into_iter().any(|boot| *boot == start.boot) {
+            let there = there.filter(|boot| **boot == start.boot).count();
+            if !start.waits || there >= state.wanted(&start.boot).min(self.limit) || self.pressure.pressed() {
                 return;
             }
             state.making.push(start.boot.clone());
@@ -97,9 +109,40 @@ impl Prewarm {
             state.waiting.push(Waiting { boot: start.boot.clone(), since, prewarmed });
         }
         drop(evicted);
-        tokio::time::sleep(self.idle).await;
-        let gone: Vec<Waiting> = self.state.lock().waiting.extract_if(.., |one| one.since == since).collect();
+        while since.elapsed() < self.idle && !self.pressure.pressed() {
+            let left = self.idle.saturating_sub(since.elapsed());
+            tokio::time::sleep(left.min(WATCH_PRESSURE)).await;
+            if !self.state.lock().waiting.iter().any(|one| one.since == since) {
+                return;
+            }
+        }
+        let gone = self.state.lock().take_unused(since);
         drop(gone);
+    }
+}
+
+impl State {
+    /// At least one, because whoever asks has just had a start of this kind.
+    fn wanted(&self, boot: &Boot) -> usize {
+        self.wanted.iter().find(|(kind, _)| kind == boot).map_or(1, |(_, count)| *count)
+    }
+
+    fn was_missed(&mut self, boot: &Boot, limit: usize) {
+        match self.wanted.iter_mut().find(|(kind, _)| kind == boot) {
+            Some((_, count)) => *count = limit.min(*count + 1),
+            None => self.wanted.push((boot.clone(), limit.min(1))),
+        }
+    }
+
+    /// Takes out the one that waits since then, and wants one less like it.
+    fn take_unused(&mut self, since: Instant) -> Option<Waiting> {
+        let place = self.waiting.iter().position(|one| one.since == since)?;
+        let gone = self.waiting.remove(place);
+        if let Some((_, count)) = self.wanted.iter_mut().find(|(kind, _)| *kind == gone.boot) {
+            *count = count.saturating_sub(1);
+        }
+        self.wanted.retain(|(_, count)| *count > 0);
+        Some(gone)
     }
 }
 

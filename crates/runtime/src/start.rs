@@ -42,6 +42,14 @@ pub(crate) struct Starter {
     limits_memory_later: bool,
 }
 
+/// What an instance is made for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    Event,
+    /// To be there before there is one.
+    Provision,
+}
+
 /// A new instance, the time that it took, and how its initialisation went.
 pub(crate) struct Started {
     pub(crate) instance: Instance,
@@ -86,6 +94,7 @@ impl Starter {
     pub(crate) async fn start(
         self: &Arc<Starter>,
         version: &Arc<Version>,
+        purpose: Purpose,
         starting: Starting<Instance>,
     ) -> Result<Started, Refusal> {
         let began = Instant::now();
@@ -98,7 +107,7 @@ impl Starter {
         let prewarmed = self.prewarm.take(&start, version);
         let boot = start.boot.clone();
         let folders = [code.clone()].into_iter().chain(layers.iter().cloned()).collect();
-        let parts = Parts { version: version.clone(), boot, prewarmed, code, layers, log };
+        let parts = Parts { version: version.clone(), purpose, boot, prewarmed, code, layers, log };
         let made = Instance::make(parts, &self.launcher, &self.platform, &self.limits, &self.region).await;
         let mut instance = made.map_err(Refusal::Unrunnable)?;
         self.prewarmed_starts.fetch_add(instance.prewarmed.into(), Ordering::Relaxed);

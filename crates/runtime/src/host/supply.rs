@@ -3,7 +3,7 @@
 use super::{Held, Inner};
 use crate::instance::{Broken, explain};
 use crate::pool::{Asked, Denied, Place, Pooled as _, Turn};
-use crate::start::Started;
+use crate::start::{Purpose, Started};
 use mayfly_kernel::function::{Refusal, Version};
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,7 +37,7 @@ impl Inner {
             Ok(Turn::Cold(place)) => place,
         };
         let (send, made) = oneshot::channel();
-        tokio::spawn(self.clone().make(version.clone(), place, request_id.to_owned(), send));
+        tokio::spawn(self.clone().make(version.clone(), Purpose::Event, place, request_id.to_owned(), send));
         tokio::select! {
             biased;
             turn = ticket.next() => match turn {
@@ -61,12 +61,13 @@ impl Inner {
     async fn make(
         self: Arc<Inner>,
         version: Arc<Version>,
+        purpose: Purpose,
         place: Place<crate::instance::Instance>,
         request_id: String,
         send: oneshot::Sender<Result<Made, Refusal>>,
     ) {
         let Place { slot, starting } = place;
-        let made = match self.starter.start(&version, starting).await {
+        let made = match self.starter.start(&version, purpose, starting).await {
             Err(refusal) => Err(refusal),
             Ok(Started { instance, init_us, initialised }) => {
                 let mut held = Held::new(instance, slot);
@@ -130,7 +131,7 @@ impl Inner {
         };
         self.pool.answered(&version, None);
         let (send, made) = oneshot::channel();
-        self.clone().make(version.clone(), place, String::new(), send).await;
+        self.clone().make(version.clone(), Purpose::Provision, place, String::new(), send).await;
         match made.await {
             Ok(Ok(Made { held, initialised: Ok(()), .. })) => self.pool.put(held),
             Ok(Ok(Made { held, initialised: Err(broken), .. })) => {

@@ -23,6 +23,7 @@ mod tests;
 mod wanted;
 
 pub(crate) use lease::{Held, Permit, Place, Starting, Ticket, Turn};
+pub(crate) use pressure::Gauge;
 
 use crate::freezer::Freezer;
 use budget::Claim;

@@ -31,12 +31,12 @@ fn limited(total: u64) -> u64 {
 }
 
 #[derive(Default)]
-pub(super) struct Gauge {
+pub(crate) struct Gauge {
     last: Mutex<Option<(Instant, bool)>>,
 }
 
 impl Gauge {
-    pub(super) fn pressed(&self) -> bool {
+    pub(crate) fn pressed(&self) -> bool {
         let now = Instant::now();
         let mut last = self.last.lock();
         if let Some((at, pressed)) = *last

@@ -92,3 +92,25 @@ def handler(event, context):
         world.error(&Arc::new(world.python("two", code)), json!({ "bytes": 2_000_000_000_u32 })).await;
     assert_eq!((kind.as_str(), world.host.stats().prewarmed_starts), ("Runtime.ExitError", 1));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_burst_leaves_as_many_waiting_as_it_missed_and_the_next_finds_them() {
+    const AT_ONCE: u32 = 3;
+    let code = "import time\ndef handler(event, context):\n  time.sleep(event['seconds'])";
+    let world = World::with(Limits { prewarmed_instances: 4, ..Limits::default() }).await;
+    if !world.host.stats().layers.contains(&mayfly_runtime::Layer::MemoryCgroup) {
+        return;
+    }
+    for burst in [0, 1] {
+        let version = Arc::new(world.python(&format!("burst{burst}"), code));
+        // One alone would be started in the interpreter that waits after it, so they must overlap.
+        let event = || world.ok(&version, json!({ "seconds": 2 }));
+        futures_util::future::join_all((0..AT_ONCE).map(|_| event())).await;
+        while world.host.stats().prewarmed < AT_ONCE - 1 {
+            tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+        }
+    }
+    let stats = world.host.stats();
+    assert_eq!(stats.cold_starts, u64::from(2 * AT_ONCE));
+    assert!(stats.prewarmed_starts >= u64::from(AT_ONCE - 1), "{stats:?}");
+}

@@ -60,7 +60,9 @@ async fn code_that_does_not_initialise_is_not_started_for_every_event() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_idle_instance_stands_still_and_wakes_for_its_next_event() {
-    let world = World::with(Limits { freeze_after_ms: 0, ..Limits::default() }).await;
+    // What boots in the background would count too.
+    let limits = Limits { freeze_after_ms: 0, prewarmed_instances: 0, ..Limits::default() };
+    let world = World::with(limits).await;
     let code = "
 import threading
 ticks = 0
