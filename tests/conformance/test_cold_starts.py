@@ -123,7 +123,8 @@ def handler(event, context):
 def test_node_starts_from_a_snapshot_that_was_made_at_the_deploy():
     code = """
 const command = require("fs").readFileSync("/proc/self/cmdline", "utf8").split("\\0");
-exports.handler = async () => ({ command, flags: process.execArgv, random: Math.random() });
+const collects = typeof gc === "function";
+exports.handler = async () => ({ command, collects, flags: process.execArgv, random: Math.random() });
 """
     with mayfly.server("[limits]\nprewarmed_instances = 0\n") as running:
         functions = running.client("lambda")
@@ -136,6 +137,12 @@ exports.handler = async () => ({ command, flags: process.execArgv, random: Math.
             assert seen["flags"] == ["--max-old-space-size=172"], "the processes that it forks start as usual"
             drawn.add(seen["random"])
         assert len(drawn) == 2, "each start draws its own"
+        flags = {"NODE_OPTIONS": "--expose-gc --max-old-space-size=100"}
+        functions.update_function_configuration(FunctionName="snapped", Environment={"Variables": flags})
+        functions.get_waiter("function_updated_v2").wait(FunctionName="snapped", WaiterConfig={"Delay": 1})
+        seen = call(functions, "snapped")
+        assert seen["collects"] and "--snapshot-blob" not in seen["command"], "flags of the function's own"
+        configure(functions, "snapped", 3)
         running.stop()
         running.start()
         assert "--snapshot-blob" in call(functions, "snapped")["command"], "and it stays"

@@ -126,7 +126,9 @@ impl Interpreters {
             Runtime::Node(wanted) => {
                 let (found, warning) = nearest("Node.js", self.node(), wanted)?;
                 let heap = node_heap(version);
-                let snapshot = self.snapshots.find(&self.runtimes_dir.join("node"), &found.program, &heap);
+                let fits = !version.environment.keys().any(|name| changes_node(name));
+                let folder = self.runtimes_dir.join("node");
+                let snapshot = fits.then(|| self.snapshots.find(&folder, &found.program, &heap)).flatten();
                 Ok(self.client("node", found, warning, |program| {
                     let snapshot = snapshot.into_iter().flat_map(|blob| [SNAPSHOT_FLAG.into(), blob]);
                     let mut command = vec![program, heap];
@@ -162,6 +164,7 @@ impl Interpreters {
     /// Does once what makes the starts of versions like this one shorter. Blocks for longer than a start may.
     pub(crate) fn prepare(&self, version: &Version) {
         if let Runtime::Node(wanted) = &version.runtime
+            && !version.environment.keys().any(|name| changes_node(name))
             && let Ok((found, _)) = nearest("Node.js", self.node(), wanted)
         {
             self.snapshots.make(&self.runtimes_dir.join("node"), &found.program, &node_heap(version));
@@ -260,6 +263,12 @@ fn collect(folder: &Path, into: &mut Vec<PathBuf>) -> std::io::Result<()> {
 fn outside(interpreter: &Interpreter) -> Option<Bind> {
     let system = ["/usr", "/bin", "/lib"].iter().any(|folder| interpreter.prefix.starts_with(folder));
     (!system).then(|| Bind { source: interpreter.prefix.clone(), target: interpreter.prefix.clone() })
+}
+
+/// Whether Node.js reads a variable of this name as it starts. A snapshot starts under its own flags alone,
+/// and `NODE_OPTIONS` brings others.
+fn changes_node(name: &str) -> bool {
+    name.starts_with("NODE_") && !["NODE_ENV", "NODE_PATH"].contains(&name)
 }
 
 fn node_heap(version: &Version) -> String {

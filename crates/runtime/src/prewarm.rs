@@ -64,10 +64,15 @@ impl Prewarm {
         Prewarm { state, limit: limits.prewarmed_instances, idle, pressure }
     }
 
+    /// Whether this version can have one at all.
+    pub(crate) fn serves(start: &Start, version: &Version) -> bool {
+        // Several layers are merged by a mount of their own, which is not attached but built in.
+        start.waits && version.layers.len() <= 1 && !version.environment.keys().any(|name| is_early(name))
+    }
+
     /// One for this version, if there is one that it can have.
     pub(crate) fn take(&self, start: &Start, version: &Version) -> Option<Prewarmed> {
-        // Several layers are merged by a mount of their own, which is not attached but built in.
-        if !start.waits || version.layers.len() > 1 || version.environment.keys().any(|name| is_early(name)) {
+        if !Prewarm::serves(start, version) {
             return None;
         }
         let mut state = self.state.lock();
@@ -91,7 +96,7 @@ impl Prewarm {
             let mut state = self.state.lock();
             let there = state.waiting.iter().map(|one| &one.boot).chain(&state.making);
             let there = there.filter(|boot| **boot == start.boot).count();
-            if !start.waits || there >= state.wanted(&start.boot).min(self.limit) || self.pressure.pressed() {
+            if there >= state.wanted(&start.boot).min(self.limit) || self.pressure.pressed() {
                 return;
             }
             state.making.push(start.boot.clone());

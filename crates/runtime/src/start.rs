@@ -124,7 +124,7 @@ impl Starter {
         let (starter, version) = (self.clone(), version.clone());
         tokio::spawn(async move {
             let start = starter.with_snapshot(&version, start, &folders).await;
-            tokio::join!(starter.compile(&version, &start.boot, &folders), starter.refill(&start));
+            tokio::join!(starter.compile(&version, &start.boot, &folders), starter.refill(&version, &start));
         });
     }
 
@@ -158,9 +158,9 @@ impl Starter {
     }
 
     /// Boots an interpreter for the next start of this kind.
-    async fn refill(&self, start: &Start) {
+    async fn refill(&self, version: &Version, start: &Start) {
         // Elsewhere the limit on memory is one that a process gets as it starts, and cannot be set later.
-        if self.limits_memory_later {
+        if self.limits_memory_later && Prewarm::serves(start, version) {
             self.prewarm.refill(start, &self.launcher).await;
         }
     }
