@@ -12,6 +12,8 @@ from importlib.util import MAGIC_NUMBER, source_hash
 
 # Keyed by the hash of its source, which is not compared on import: a package never changes.
 UNCHECKED_HASH = (1).to_bytes(4, "little")
+# What is longer is not taken.
+LONGEST = 16 << 20
 
 
 def main():
@@ -24,7 +26,7 @@ def main():
             path = os.path.join(folder, name)
             if name.endswith(".py") and not os.path.islink(path):
                 result = compiled(path)
-                if result is not None:
+                if result is not None and len(result) <= LONGEST:
                     tell(out, os.fsencode(path[2:]))
                     tell(out, result)
     tell(out, b"")

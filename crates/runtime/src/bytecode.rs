@@ -29,6 +29,10 @@ const MEMORY_BYTES: u64 = 512 << 20;
 const PROCESSES: u32 = 16;
 /// A path, or the tag of an interpreter's bytecode.
 const NAME_BYTES: u32 = 4096;
+/// The bytecode of one module; `compile.py` leaves longer ones out.
+const CODE_BYTES: u32 = 16 << 20;
+/// A file costs this much beside its bytes, so that many empty ones come to an end too.
+const FILE_BYTES: u64 = 512;
 
 pub(crate) struct Bytecode {
     /// All results of one package together.
@@ -132,8 +136,9 @@ fn take_in(results: &mut impl Read, package: &Path, limit: u64) -> io::Result<us
         if path.is_empty() {
             return Ok(count);
         }
-        let code = item(results, u32::try_from(left).unwrap_or(u32::MAX))?;
-        left -= code.len() as u64;
+        let code = item(results, CODE_BYTES)?;
+        let cost = code.len() as u64 + FILE_BYTES;
+        left = left.checked_sub(cost).ok_or(io::Error::from(io::ErrorKind::FileTooLarge))?;
         count += usize::from(put(&package, Path::new(std::ffi::OsStr::from_bytes(&path)), &tag, &code)?);
     }
 }
@@ -207,13 +212,13 @@ mod tests {
         all.extend(names.flat_map(|name| [name.as_bytes(), b"code"]));
         all.push(b"");
         let take = |bytes: &[u8], limit| take_in(&mut &bytes[..], package.path(), limit);
-        assert_eq!(take(&printed(&all), 1000).unwrap(), 2);
+        assert_eq!(take(&printed(&all), 10_000).unwrap(), 2);
         for folder in ["one", "three"] {
             assert_eq!(fs::read(at(folder).join("__pycache__/m.cpython-311.pyc")).unwrap(), b"code");
         }
         assert_eq!(fs::read_dir(elsewhere.path()).unwrap().count(), 1, "nothing was written there");
         assert!(take(&printed(&all), 10).is_err(), "more than may be");
-        assert!(take(&printed(&all[..3]), 1000).is_err(), "the end is missing");
-        assert!(take(&printed(&[b"../tag", b""]), 1000).is_err());
+        assert!(take(&printed(&all[..3]), 10_000).is_err(), "the end is missing");
+        assert!(take(&printed(&[b"../tag", b""]), 10_000).is_err());
     }
 }
