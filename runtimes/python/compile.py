@@ -17,7 +17,6 @@ LONGEST = 16 << 20
 
 
 def main():
-    os.nice(10)
     out = os.fdopen(1, "wb", 1 << 16, closefd=False)
     tell(out, sys.implementation.cache_tag.encode())
     for folder, names, files in os.walk("."):
