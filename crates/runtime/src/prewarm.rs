@@ -106,7 +106,9 @@ impl Prewarm {
         let mut evicted = None;
         {
             let mut state = self.state.lock();
-            state.making.retain(|boot| *boot != start.boot);
+            if let Some(place) = state.making.iter().position(|boot| *boot == start.boot) {
+                state.making.swap_remove(place);
+            }
             let Ok(Ok(prewarmed)) = made else { return };
             if state.waiting.len() >= self.limit {
                 evicted = Some(state.waiting.remove(0));
