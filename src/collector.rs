@@ -6,7 +6,7 @@
 
 use crate::cloud::Cloud;
 use mayfly_kernel::{Caller, Fault};
-use mayfly_services::{blobs, ecr, logs, sqs};
+use mayfly_services::{blobs, ecr, logs, sns, sqs};
 use std::sync::Arc;
 use std::time::Duration;
 use tracing::{info, warn};
@@ -49,6 +49,7 @@ pub(crate) async fn drive(cloud: Arc<Cloud>) {
 async fn expire_rows(cloud: &Cloud, caller: &Caller) -> Result<(), Fault> {
     while cloud.transact_relaxed(caller, |cx| sqs::expire(cx, PAGE)).await? > 0 {}
     while cloud.transact_relaxed(caller, |cx| ecr::expire(cx, PAGE)).await? > 0 {}
+    while cloud.transact_relaxed(caller, |cx| sns::expire(cx, PAGE)).await? > 0 {}
     Ok(())
 }
 

@@ -85,7 +85,7 @@ pub(crate) fn code(error: &anyhow::Error) -> Option<&str> {
 pub(crate) fn is_absent(error: &anyhow::Error) -> bool {
     error.downcast_ref::<ApiError>().is_some_and(|error| {
         error.status == StatusCode::NOT_FOUND
-            || matches!(&*error.code, "ResourceNotFoundException" | "QueueDoesNotExist")
+            || matches!(&*error.code, "ResourceNotFoundException" | "QueueDoesNotExist" | "NotFound")
     })
 }
 
@@ -201,14 +201,25 @@ impl Client {
         document(&self.send(call).await?.body)
     }
 
+    /// A call of a query API; the answer's XML.
+    pub(crate) async fn form(
+        &self,
+        service: &str,
+        action: &str,
+        members: &[(&str, &str)],
+    ) -> anyhow::Result<String> {
+        let pairs = [("Action", action)].into_iter().chain(members.iter().copied());
+        let pairs: Vec<String> =
+            pairs.map(|(name, value)| format!("{}={}", encode(name), encode(value))).collect();
+        let headers = vec![("content-type", "application/x-www-form-urlencoded".to_owned())];
+        let body = Bytes::from(pairs.join("&"));
+        let call = Call { service, method: Method::POST, path: "/".into(), headers, body, ..Call::default() };
+        Ok(String::from_utf8_lossy(&self.send(call).await?.body).into_owned())
+    }
+
     /// The number of the account that the key belongs to.
     pub(crate) async fn account(&self) -> anyhow::Result<String> {
-        let headers = vec![("content-type", "application/x-www-form-urlencoded".to_owned())];
-        let body = Bytes::from_static(b"Action=GetCallerIdentity&Version=2011-06-15");
-        let call =
-            Call { service: "sts", method: Method::POST, path: "/".into(), headers, body, ..Call::default() };
-        let reply = self.send(call).await?;
-        let text = String::from_utf8_lossy(&reply.body);
+        let text = self.form("sts", "GetCallerIdentity", &[("Version", "2011-06-15")]).await?;
         element(&text, "Account").map(str::to_owned).context("the server did not say whose key this is")
     }
 }

@@ -18,6 +18,7 @@ mod operations;
 mod output;
 mod queues;
 mod settings;
+mod topics;
 mod up;
 
 pub(crate) use settings::default_data_dir;
@@ -45,6 +46,7 @@ pub(crate) enum Command {
     Functions(functions::Args),
     Queues(queues::ListArgs),
     Send(queues::SendArgs),
+    Publish(topics::PublishArgs),
     Redrive(queues::RedriveArgs),
     Deliveries(deliveries::Args),
     Env(env::Args),
@@ -78,6 +80,7 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Functions(args) => functions::run(args).await,
         Command::Queues(args) => queues::list(args).await,
         Command::Send(args) => queues::send(args).await,
+        Command::Publish(args) => topics::publish(args).await,
         Command::Redrive(args) => queues::redrive(args).await,
         Command::Deliveries(args) => deliveries::run(args).await,
         Command::Env(args) => env::run(&args),

@@ -89,6 +89,10 @@ pub struct Limits {
     pub mapping_batches: usize,
     /// A message with its attributes, and the messages of one batch together.
     pub sqs_message_bytes: u64,
+    /// A message of a topic with its attributes, and the messages of one batch together.
+    pub sns_message_bytes: u64,
+    /// Subscriptions of one topic: all of them are told in one commit.
+    pub sns_subscriptions: usize,
     /// Messages of a standard queue that may be in flight.
     pub sqs_in_flight: u64,
     /// Messages of a FIFO queue that may be in flight.
@@ -153,6 +157,8 @@ impl Default for Limits {
             delivery_depth: 16,
             mapping_batches: 1000,
             sqs_message_bytes: MIB,
+            sns_message_bytes: 256 * 1024,
+            sns_subscriptions: 10_000,
             sqs_in_flight: 120_000,
             sqs_in_flight_fifo: 20_000,
             connections: 20_000,

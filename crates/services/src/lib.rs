@@ -21,9 +21,11 @@ pub mod operation;
 mod pattern;
 pub mod runner;
 pub mod s3;
+pub mod sns;
 pub mod spaces;
 pub mod sqs;
 pub mod stacks;
+mod statements;
 #[cfg(test)]
 mod testing;
 
@@ -38,6 +40,7 @@ pub fn catalogue() -> Catalogue {
         s3::service(),
         sqs::service(),
         ecr::service(),
+        sns::service(),
         apigateway::service(),
         events::service(),
         logs::service(),

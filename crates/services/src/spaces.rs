@@ -76,6 +76,12 @@ pub(crate) const SQS_FORGET: Space = Space(133);
 pub(crate) const SQS_SWEEPS: Space = Space(134);
 pub(crate) const SQS_MOVES: Space = Space(135);
 
+pub(crate) const SNS_TOPICS: Space = Space(140);
+pub(crate) const SNS_SUBSCRIPTIONS: Space = Space(141);
+pub(crate) const SNS_TAILS: Space = Space(142);
+pub(crate) const SNS_SEEN: Space = Space(143);
+pub(crate) const SNS_FORGET: Space = Space(144);
+
 pub(crate) const ECR_REPOSITORIES: Space = Space(240);
 pub(crate) const ECR_MANIFESTS: Space = Space(241);
 pub(crate) const ECR_TAGS: Space = Space(242);

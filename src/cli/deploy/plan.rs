@@ -127,6 +127,9 @@ fn fixed(kind: Kind) -> Fixed {
         Kind::Mapping => Fixed::These(&["EventSourceArn"]),
         Kind::Queue => Fixed::These(&["QueueName", "FifoQueue"]),
         Kind::QueuePolicy => Fixed::These(&["Queues"]),
+        Kind::Topic => Fixed::These(&["TopicName", "FifoTopic"]),
+        Kind::TopicPolicy => Fixed::These(&["Topics"]),
+        Kind::Subscription => Fixed::These(&["TopicArn", "Protocol", "Endpoint"]),
         Kind::LogGroup => Fixed::These(&["LogGroupName"]),
         Kind::Identity => Fixed::These(&[]),
     }

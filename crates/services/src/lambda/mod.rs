@@ -64,6 +64,7 @@ mod versions;
 
 pub use code::PACKAGE_PATH;
 pub use model::package_blob;
+pub(crate) use permissions::exists;
 pub use permissions::permits;
 pub use provisioned::{Standing, Wanted, forget_standing, note, wanted};
 pub use reactions::prepared;

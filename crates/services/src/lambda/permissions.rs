@@ -233,6 +233,16 @@ pub(super) fn remove(cx: &mut Cx<'_>, input: Remove) -> Result<(), Fault> {
     Ok(())
 }
 
+/// Whether a function exists, and its version or alias if the ARN names one.
+pub(crate) fn exists(cx: &Cx<'_>, arn: &Arn) -> Result<bool, Fault> {
+    let Ok(function) = resolve::of_arn(arn) else { return Ok(false) };
+    match super::lookup::version(cx, &function) {
+        Ok(_) => Ok(true),
+        Err(fault) if fault.status == 404 => Ok(false),
+        Err(fault) => Err(fault),
+    }
+}
+
 /// Whether the function's policy lets a service invoke it on behalf of `source_arn`. The ARN's qualifier
 /// decides which policy is meant.
 pub fn permits(cx: &mut Cx<'_>, function: &Arn, principal: &str, source_arn: &str) -> Result<bool, Fault> {

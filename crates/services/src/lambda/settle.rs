@@ -9,7 +9,8 @@ use super::names::Function;
 use super::{async_config, lookup, recursion, resolve};
 use crate::Cx;
 use crate::fabric::{self, Delivery, Record, Target, Verdict};
-use crate::sqs::{self, Post};
+use crate::sns;
+use crate::sqs::{self, Attribute, Post};
 use mayfly_kernel::function::{FunctionError, Outcome, Version};
 use mayfly_kernel::{Arn, Fault};
 use serde::Serialize;
@@ -212,22 +213,24 @@ impl Flight<'_> {
             return Ok(Letter::None);
         }
         let arn: Arn = target.parse().map_err(|e| Fault::internal("read a dead-letter target", e))?;
-        if arn.service != "sqs" {
-            return Ok(Letter::Unsent(format!(
-                "Mayfly does not deliver to the dead-letter target {target} yet"
-            )));
-        }
         let text = failure.message();
-        let mut attributes = vec![("ErrorCode", "Number", failure.status().to_string())];
+        let mut attributes = vec![Attribute::of_text("ErrorCode", "Number", failure.status().to_string())];
         if !text.is_empty() {
             let cut = text.floor_char_boundary(ERROR_MESSAGE_BYTES);
-            attributes.push(("ErrorMessage", "String", text[..cut].to_owned()));
+            attributes.push(Attribute::of_text("ErrorMessage", "String", &text[..cut]));
         }
-        attributes.push(("RequestID", "String", self.record.id.clone()));
-        let letter = Post { body: self.record.payload.clone(), attributes, depth: self.record.depth + 1 };
-        Ok(match sqs::post(cx, &arn, letter)? {
-            Ok(()) => Letter::Sent,
-            Err(why) => Letter::Unsent(format!("for the dead-letter target {target}: {why}")),
+        attributes.push(Attribute::of_text("RequestID", "String", &self.record.id));
+        let (body, depth) = (self.record.payload.clone(), self.record.depth + 1);
+        let unreached = match arn.service.as_str() {
+            "sqs" => sqs::post(cx, &arn, Post { attributes, ..Post::new(body, depth) })?
+                .err()
+                .map(|why| why.to_string()),
+            "sns" => announce(cx, &arn, body, &attributes, depth)?,
+            _ => Some("Mayfly does not deliver there yet".to_owned()),
+        };
+        Ok(match unreached {
+            None => Letter::Sent,
+            Some(why) => Letter::Unsent(format!("for the dead-letter target {target}: {why}")),
         })
     }
 
@@ -243,7 +246,7 @@ impl Flight<'_> {
             return Ok(None);
         }
         let arn: Arn = destination.parse().map_err(|e| Fault::internal("read a destination", e))?;
-        if !matches!(arn.service.as_str(), "lambda" | "sqs") {
+        if !matches!(arn.service.as_str(), "lambda" | "sqs" | "sns") {
             return Ok(Some(format!("Mayfly does not deliver to the destination {destination} yet")));
         }
         let depth = self.record.depth + 1;
@@ -254,8 +257,12 @@ impl Flight<'_> {
         }
         let payload = self.invocation_record(cx, condition, response)?;
         if arn.service == "sqs" {
-            let sent = sqs::post(cx, &arn, Post { body: payload, attributes: Vec::new(), depth })?;
+            let sent = sqs::post(cx, &arn, Post::new(payload, depth))?;
             return Ok(sent.err().map(|why| format!("for the destination {destination}: {why}")));
+        }
+        if arn.service == "sns" {
+            let unreached = announce(cx, &arn, payload, &[], depth)?;
+            return Ok(unreached.map(|why| format!("for the destination {destination}: {why}")));
         }
         if payload.len() as u64 > cx.limits.async_event_bytes {
             return Ok(Some(format!("the record for {destination} is larger than async_event_bytes")));
@@ -301,6 +308,18 @@ impl Flight<'_> {
         };
         serde_json::to_vec(&document).map_err(|e| Fault::internal("write an invocation record", e))
     }
+}
+
+/// Publishes to a topic; or says why it cannot.
+fn announce(
+    cx: &mut Cx<'_>,
+    arn: &Arn,
+    body: Vec<u8>,
+    attributes: &[Attribute],
+    depth: u32,
+) -> Result<Option<String>, Fault> {
+    let sent = sns::announce(cx, arn, "", body, attributes, depth)?;
+    Ok((!sent).then(|| "there is no such standard topic, or the message is larger than it takes".to_owned()))
 }
 
 /// The bytes as they are if they are JSON, otherwise as a JSON text.

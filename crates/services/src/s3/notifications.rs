@@ -1,6 +1,6 @@
 //! Who wants to know what happens to objects, and telling them in the same commit.
 //!
-//! Deliberately absent: topics and the event bus as targets; they come with those services.
+//! Deliberately absent: the event bus as a target.
 
 use super::buckets::{self, Nothing, Opened};
 use super::element::Element;
@@ -9,6 +9,7 @@ use super::faults;
 use super::keys::{NOTIFICATIONS, NOTIFICATIONS_CONFIG};
 use super::model::Version;
 use crate::fabric::{Delivery, Target};
+use crate::sns;
 use crate::sqs::{self, Post};
 use crate::{Cx, Reply};
 use mayfly_kernel::{Arn, Fault};
@@ -92,7 +93,7 @@ pub(super) struct Notifications {
 struct FunctionConfig {
     #[prost(string, tag = "1")]
     id: String,
-    /// The ARN of a function or a queue.
+    /// The ARN of a function, a queue or a topic.
     #[prost(string, tag = "2")]
     target: String,
     #[prost(string, repeated, tag = "3")]
@@ -104,6 +105,11 @@ struct FunctionConfig {
 }
 
 impl FunctionConfig {
+    /// Whose the target is.
+    fn service(&self) -> &str {
+        self.target.split(':').nth(2).unwrap_or_default()
+    }
+
     fn wants(&self, event: &str, key: &str) -> bool {
         self.events.iter().any(|wanted| covers(wanted, event))
             && key.starts_with(self.prefix.as_deref().unwrap_or_default())
@@ -135,7 +141,7 @@ struct Configuration {
     #[serde(rename = "QueueConfiguration")]
     queues: Vec<Wanted>,
     #[serde(rename = "TopicConfiguration")]
-    topics: Vec<IgnoredAny>,
+    topics: Vec<Wanted>,
     #[serde(rename = "EventBridgeConfiguration")]
     bus: Option<IgnoredAny>,
 }
@@ -144,7 +150,7 @@ struct Configuration {
 struct Wanted {
     #[serde(rename = "Id")]
     id: Option<String>,
-    #[serde(rename = "CloudFunction", alias = "Queue")]
+    #[serde(rename = "CloudFunction", alias = "Queue", alias = "Topic")]
     target: String,
     #[serde(rename = "Event", default)]
     events: Vec<String>,
@@ -174,8 +180,17 @@ struct Rule {
 
 fn bad_destination(arn: &Arn) -> Fault {
     const TEXT: &str = "Unable to validate the following destination configurations";
-    let member = if arn.service == "sqs" { "Queue" } else { "CloudFunction" };
+    let member = member(&arn.service);
     faults::invalid_argument(member, &arn.to_string(), TEXT)
+}
+
+/// What a target is called in a configuration.
+fn member(service: &str) -> &'static str {
+    match service {
+        "sqs" => "Queue",
+        "sns" => "Topic",
+        _ => "CloudFunction",
+    }
 }
 
 fn invalid(text: &str) -> Fault {
@@ -210,16 +225,13 @@ impl Wanted {
 pub(super) fn put(cx: &mut Cx<'_>, _: Nothing, call: &Call) -> Result<Reply, Fault> {
     let bucket = buckets::open(cx, call)?;
     let wanted: Configuration = xml::from_bytes(&call.body)?;
-    if !wanted.topics.is_empty() {
-        return Err(Fault::not_implemented("bucket notifications to topics"));
-    }
     if wanted.bus.is_some() {
         return Err(Fault::not_implemented("bucket notifications to EventBridge"));
     }
-    if wanted.functions.len() + wanted.queues.len() > CONFIGURATIONS_MAX {
+    if wanted.functions.len() + wanted.queues.len() + wanted.topics.len() > CONFIGURATIONS_MAX {
         return Err(invalid("The number of notification configurations exceeds 100"));
     }
-    let all = wanted.functions.into_iter().chain(wanted.queues);
+    let all = wanted.functions.into_iter().chain(wanted.queues).chain(wanted.topics);
     let functions: Vec<FunctionConfig> = all.map(|wanted| wanted.checked(cx)).collect::<Result<_, _>>()?;
     check_against_each_other(&functions)?;
     let unchecked = call.header("x-amz-skip-destination-validation").is_some_and(|value| value == "true");
@@ -229,6 +241,7 @@ pub(super) fn put(cx: &mut Cx<'_>, _: Nothing, call: &Call) -> Result<Reply, Fau
             _ if unchecked => true,
             "lambda" => crate::lambda::permits(cx, &arn, "s3.amazonaws.com", &bucket.arn().to_string())?,
             "sqs" => crate::sqs::is_target(cx, &arn)?.is_ok(),
+            "sns" => crate::sns::is_target(cx, &arn)?,
             _ => return Err(invalid("The ARN is not well formed")),
         };
         if !reachable {
@@ -262,7 +275,8 @@ pub(super) fn get(cx: &mut Cx<'_>, _: Nothing, call: &Call) -> Result<Reply, Fau
     let rule = |name: &'static str, value: &Option<String>| {
         value.as_ref().map(|value| Element::new().text("Name", name).text("Value", value))
     };
-    let element = |(config, member): (&FunctionConfig, &'static str)| {
+    let element = |config: &FunctionConfig| {
+        let member = member(config.service());
         let rules = [rule("Prefix", &config.prefix), rule("Suffix", &config.suffix)];
         let rules: Vec<Element> = rules.into_iter().flatten().collect();
         let element = Element::new()
@@ -277,13 +291,13 @@ pub(super) fn get(cx: &mut Cx<'_>, _: Nothing, call: &Call) -> Result<Reply, Fau
             }
         }
     };
-    let (queues, functions): (Vec<_>, Vec<_>) =
-        stored.functions.iter().partition(|config| config.target.starts_with("arn:aws:sqs:"));
-    let functions = functions.into_iter().map(|config| element((config, "CloudFunction")));
-    let queues = queues.into_iter().map(|config| element((config, "Queue")));
+    let of = |service: &'static str| {
+        stored.functions.iter().filter(move |config| config.service() == service).map(element)
+    };
     Ok(Element::new()
-        .each("CloudFunctionConfiguration", functions)
-        .each("QueueConfiguration", queues)
+        .each("CloudFunctionConfiguration", of("lambda"))
+        .each("QueueConfiguration", of("sqs"))
+        .each("TopicConfiguration", of("sns"))
         .reply("NotificationConfiguration"))
 }
 
@@ -301,9 +315,15 @@ pub(super) fn notify(
         let target: Arn = config.target.parse().map_err(|e| Fault::internal("read a notification", e))?;
         let payload = events::payload(cx, bucket, key, event, version, &config.id);
         if target.service == "sqs" {
-            let post = Post { body: payload, attributes: Vec::new(), depth: cx.caller.depth };
+            let post = Post::new(payload, cx.caller.depth);
             if let Err(why) = sqs::post(cx, &target, post)? {
                 warn!(bucket = bucket.name, %target, %why, "a notification has nowhere to go");
+            }
+            continue;
+        }
+        if target.service == "sns" {
+            if !sns::announce(cx, &target, "Amazon S3 Notification", payload, &[], cx.caller.depth)? {
+                warn!(bucket = bucket.name, %target, "a notification has nowhere to go");
             }
             continue;
         }

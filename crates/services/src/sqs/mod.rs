@@ -48,7 +48,8 @@ mod visibility;
 
 pub(crate) use lend::{EventRecord, Facts, bury, consume, exists, extend, give_back, lend};
 pub use lend::{Lease, Lent};
-pub(crate) use post::{Post, is_target, post};
+pub(crate) use model::Attribute;
+pub(crate) use post::{Place, Post, is_target, post};
 pub use reactions::expire;
 pub use redrive::step as redrive_step;
 

@@ -138,18 +138,28 @@ pub(super) fn size(body: &[u8], attributes: &[Attribute]) -> u64 {
 
 /// A message attribute.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
-pub(super) struct Attribute {
+pub(crate) struct Attribute {
     #[prost(string, tag = "1")]
-    pub(super) name: String,
+    pub(crate) name: String,
     #[prost(string, tag = "2")]
-    pub(super) data_type: String,
+    pub(crate) data_type: String,
     #[prost(string, optional, tag = "3")]
-    pub(super) text: Option<String>,
+    pub(crate) text: Option<String>,
     #[prost(bytes = "bytes", optional, tag = "4")]
-    pub(super) binary: Option<Bytes>,
+    pub(crate) binary: Option<Bytes>,
 }
 
 impl Attribute {
+    pub(crate) fn of_text(name: &str, data_type: &str, value: impl Into<String>) -> Attribute {
+        let (name, data_type) = (name.to_owned(), data_type.to_owned());
+        Attribute { name, data_type, text: Some(value.into()), binary: None }
+    }
+
+    pub(crate) fn of_bytes(name: &str, data_type: &str, value: Bytes) -> Attribute {
+        let (name, data_type) = (name.to_owned(), data_type.to_owned());
+        Attribute { name, data_type, text: None, binary: Some(value) }
+    }
+
     pub(super) fn value(&self) -> &[u8] {
         match (&self.text, &self.binary) {
             (Some(text), _) => text.as_bytes(),

@@ -6,9 +6,9 @@ use super::faults;
 use super::keys::QUEUES;
 use super::queues::{Opened, open};
 use crate::Cx;
+use crate::statements::Document;
 use mayfly_kernel::Fault;
 use serde::Deserialize;
-use serde_json::{Value, json};
 
 const STATEMENTS_MAX: usize = 20;
 
@@ -44,48 +44,26 @@ pub(super) fn add(cx: &mut Cx<'_>, input: Add) -> Result<(), Fault> {
     {
         return Err(faults::parameter("PrincipalId", bad, "Unable to verify."));
     }
-    let (mut document, mut statements) = read(&queue);
-    if statements.iter().any(|statement| statement["Sid"] == input.label) {
+    let mut document = read(&queue);
+    if document.has(&input.label) {
         return Err(faults::parameter("Label", &input.label, "Already exists."));
     }
-    if statements.len() >= STATEMENTS_MAX {
+    if document.len() >= STATEMENTS_MAX {
         return Err(faults::over_limit("Statements of a queue's policy", "statements", STATEMENTS_MAX));
     }
-    let principals: Vec<String> = input.accounts.iter().map(|id| format!("arn:aws:iam::{id}:root")).collect();
     let actions: Vec<String> = input.actions.iter().map(|action| format!("SQS:{action}")).collect();
-    statements.push(json!({
-        "Sid": input.label,
-        "Effect": "Allow",
-        "Principal": { "AWS": one_or_all(principals) },
-        "Action": one_or_all(actions),
-        "Resource": queue.arn().to_string(),
-    }));
-    document["Statement"] = Value::Array(statements);
-    write(cx, queue, document.to_string());
+    document.allow(&input.label, &input.accounts, actions, &queue.arn());
+    write(cx, queue, document);
     Ok(())
 }
 
-fn one_or_all(mut texts: Vec<String>) -> Value {
-    match texts.len() {
-        1 => json!(texts.remove(0)),
-        _ => json!(texts),
-    }
+fn read(queue: &Opened) -> Document {
+    let fresh = || Document::new(format!("{}/SQSDefaultPolicy", queue.arn()));
+    Document::read(&queue.record.policy).unwrap_or_else(fresh)
 }
 
-/// The document, and its statements apart.
-fn read(queue: &Opened) -> (Value, Vec<Value>) {
-    let fresh = || json!({ "Version": "2012-10-17", "Id": format!("{}/SQSDefaultPolicy", queue.arn()) });
-    let mut document: Value = serde_json::from_str(&queue.record.policy).unwrap_or_else(|_| fresh());
-    let statements = match document["Statement"].take() {
-        Value::Array(statements) => statements,
-        Value::Null => Vec::new(),
-        one => vec![one],
-    };
-    (document, statements)
-}
-
-fn write(cx: &mut Cx<'_>, mut queue: Opened, policy: String) {
-    queue.record.policy = policy;
+fn write(cx: &mut Cx<'_>, mut queue: Opened, policy: Document) {
+    queue.record.policy = policy.write();
     queue.record.modified_ms = cx.now.ms();
     QUEUES.put(cx.tx, &queue.key, &queue.record);
 }
@@ -99,18 +77,10 @@ pub(super) struct Remove {
 
 pub(super) fn remove(cx: &mut Cx<'_>, input: Remove) -> Result<(), Fault> {
     let queue = open(cx, &input.queue_url)?;
-    let (mut document, mut statements) = read(&queue);
-    let before = statements.len();
-    statements.retain(|statement| statement["Sid"] != input.label);
-    if statements.len() == before {
+    let mut document = read(&queue);
+    if !document.remove(&input.label) {
         return Err(faults::parameter("Label", &input.label, "can't find label on existing policy."));
     }
-    let policy = if statements.is_empty() {
-        String::new()
-    } else {
-        document["Statement"] = Value::Array(statements);
-        document.to_string()
-    };
-    write(cx, queue, policy);
+    write(cx, queue, document);
     Ok(())
 }

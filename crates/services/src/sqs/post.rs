@@ -9,12 +9,28 @@ use super::send::{self, Draft};
 use crate::Cx;
 use mayfly_kernel::{Arn, Fault};
 
-/// A message to a standard queue.
+/// A message to a queue.
+#[derive(Clone)]
 pub(crate) struct Post {
     pub(crate) body: Vec<u8>,
-    /// Name, data type and value, in the order of their names.
-    pub(crate) attributes: Vec<(&'static str, &'static str, String)>,
+    /// In the order of their names.
+    pub(crate) attributes: Vec<Attribute>,
     pub(crate) depth: u32,
+    /// What a FIFO queue needs; of no use to others.
+    pub(crate) place: Option<Place>,
+}
+
+/// A message's place in a FIFO queue.
+#[derive(Clone)]
+pub(crate) struct Place {
+    pub(crate) group: String,
+    pub(crate) dedup: String,
+}
+
+impl Post {
+    pub(crate) fn new(body: Vec<u8>, depth: u32) -> Post {
+        Post { body, attributes: Vec::new(), depth, place: None }
+    }
 }
 
 /// Why a message of the platform cannot go to a queue.
@@ -50,21 +66,17 @@ pub(crate) fn is_target(cx: &Cx<'_>, arn: &Arn) -> Result<Result<(), Unreached>,
 /// Sends in this transaction; or says why it cannot, and nothing is sent.
 pub(crate) fn post(cx: &mut Cx<'_>, arn: &Arn, post: Post) -> Result<Result<(), Unreached>, Fault> {
     let Some(queue) = find(cx, arn)? else { return Ok(Err(Unreached::NoSuchQueue)) };
-    if queue.record.fifo {
-        return Ok(Err(Unreached::Fifo));
-    }
-    let attributes = post.attributes.into_iter().map(|(name, data_type, value)| Attribute {
-        name: name.to_owned(),
-        data_type: data_type.to_owned(),
-        text: Some(value),
-        binary: None,
-    });
+    let place = match post.place.filter(|_| queue.record.fifo) {
+        None if queue.record.fifo => return Ok(Err(Unreached::Fifo)),
+        None => Place { group: String::new(), dedup: String::new() },
+        Some(place) => place,
+    };
     let draft = Draft {
         body: post.body.into(),
-        attributes: attributes.collect(),
+        attributes: post.attributes,
         trace: String::new(),
-        group: String::new(),
-        dedup: String::new(),
+        group: place.group,
+        dedup: place.dedup,
         delay_s: queue.record.delay_s,
         depth: post.depth,
     };

@@ -15,6 +15,7 @@ mod properties;
 mod queue;
 mod s3;
 mod tags;
+mod topic;
 mod url;
 mod version;
 
@@ -129,6 +130,9 @@ pub(super) async fn create(cx: &Context<'_>, wanted: &Wanted<'_>) -> anyhow::Res
         Kind::Mapping => mapping::create(cx, wanted).await,
         Kind::Queue => queue::create(cx, wanted).await,
         Kind::QueuePolicy => queue::put_policy(cx, wanted).await,
+        Kind::Topic => topic::create(cx, wanted).await,
+        Kind::TopicPolicy => topic::put_policy(cx, wanted).await,
+        Kind::Subscription => topic::create_subscription(cx, wanted).await,
         Kind::Identity => Ok(identity::name(cx, wanted)),
     }
 }
@@ -150,6 +154,9 @@ pub(super) async fn update(cx: &Context<'_>, was: &Deployed, wanted: &Wanted<'_>
         Kind::Mapping => mapping::update(cx, was, wanted).await,
         Kind::Queue => queue::update(cx, was, wanted).await,
         Kind::QueuePolicy => queue::put_policy(cx, wanted).await,
+        Kind::Topic => topic::update(cx, was, wanted).await,
+        Kind::TopicPolicy => topic::put_policy(cx, wanted).await,
+        Kind::Subscription => topic::update_subscription(cx, was, wanted).await,
         Kind::Identity => Ok(identity::name(cx, wanted)),
         Kind::Version | Kind::Permission | Kind::Layer => bail!("{} cannot be changed in place", wanted.kind),
     }
@@ -174,6 +181,9 @@ pub(super) async fn delete(cx: &Context<'_>, gone: &Deployed) -> anyhow::Result<
         Kind::Mapping => mapping::delete(cx, gone).await,
         Kind::Queue => queue::delete(cx, gone).await,
         Kind::QueuePolicy => queue::delete_policy(cx, gone).await,
+        Kind::Topic => topic::delete(cx, gone).await,
+        Kind::TopicPolicy => topic::delete_policy(cx, gone).await,
+        Kind::Subscription => topic::delete_subscription(cx, gone).await,
         Kind::Identity => Ok(()),
     };
     match done {

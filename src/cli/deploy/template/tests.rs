@@ -303,7 +303,7 @@ fn every_problem_names_its_resource_and_its_line() {
         ("      Description: !GetAtt Thumb.Arn", "3: resource Thumb: needs itself: Thumb → Thumb"),
         (
             "      Events: {Q: {Type: Kinesis}}",
-            "9: resource Thumb: events of type Kinesis are not supported yet; supported are HttpApi, Api, S3 and SQS",
+            "9: resource Thumb: events of type Kinesis are not supported yet; supported are HttpApi, Api, S3, SQS and SNS",
         ),
         (
             "      Events: {Q: {Type: S3, Properties: {Bucket: b, Events: x}}}",

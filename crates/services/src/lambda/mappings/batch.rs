@@ -6,6 +6,7 @@ use crate::fabric::{self, Delivery, Target};
 use crate::lambda::keys::{ALIASES, FUNCTIONS, MAPPINGS, VERSIONS};
 use crate::lambda::{NotRun, recursion, resolve};
 use crate::operation::Pause;
+use crate::pattern::Pattern;
 use crate::sqs::{self, Lease, Lent};
 use mayfly_kernel::function::Version;
 use mayfly_kernel::{Arn, Fault};
@@ -57,15 +58,42 @@ pub fn take(cx: &mut Cx<'_>, key: &Key, most: usize, bytes: u64) -> Result<Step,
         Ok(loan) => loan,
         Err(pause) => return Ok(nothing(pause)),
     };
+    let wanted = Wanted::of(&row)?;
     let mut messages = Vec::with_capacity(loan.messages.len());
     for message in loan.messages {
-        if recursion::is_cut(cx, &function, message.depth())? {
+        if !wanted.wants(&message, &source)? {
+            sqs::consume(cx, &message)?;
+        } else if recursion::is_cut(cx, &function, message.depth())? {
             cut(cx, &row, &source, &message)?;
         } else {
             messages.push(message);
         }
     }
     Ok(Step { messages, lease: Some(loan.lease), pause: loan.pause })
+}
+
+/// The filters of a mapping.
+struct Wanted(Vec<Pattern>);
+
+impl Wanted {
+    fn of(row: &MappingRow) -> Result<Wanted, Fault> {
+        let read = |text: &String| Pattern::compile(text).map_err(|e| Fault::internal("read a filter", e));
+        Ok(Wanted(row.filters.iter().map(read).collect::<Result<_, _>>()?))
+    }
+
+    /// Whether the function is to have a message. A body that is JSON is compared as such; what nobody wants is
+    /// deleted.
+    fn wants(&self, message: &Lent, source: &Arn) -> Result<bool, Fault> {
+        if self.0.is_empty() {
+            return Ok(true);
+        }
+        let record = serde_json::to_value(message.record(source));
+        let mut record = record.map_err(|e| Fault::internal("filter a message", e))?;
+        if let Some(body) = record["body"].as_str().and_then(|body| serde_json::from_str(body).ok()) {
+            record["body"] = body;
+        }
+        Ok(self.0.iter().any(|pattern| pattern.matches(&record)))
+    }
 }
 
 /// Ends a recursive loop: the message goes to the dead letters, or is kept as a dead delivery.

@@ -9,7 +9,7 @@
 //! A state that ends in "ing" is true: the binary writes the next one once the mapping does as it says, and a
 //! mapping that is paused or deleted first finishes the batches that it has.
 //!
-//! Deliberately absent: streams and brokers as sources, filter criteria, provisioned pollers.
+//! Deliberately absent: streams and brokers as sources, provisioned pollers.
 
 mod batch;
 mod lifecycle;

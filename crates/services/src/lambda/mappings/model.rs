@@ -34,6 +34,9 @@ pub(in crate::lambda) struct MappingRow {
     pub(super) generation: u64,
     #[prost(btree_map = "string, string", tag = "11")]
     pub(super) tags: BTreeMap<String, String>,
+    /// Patterns; a message is wanted by one of them, or by there being none.
+    #[prost(string, repeated, tag = "12")]
+    pub(super) filters: Vec<String>,
 }
 
 /// On the way to what was asked for, or there.
@@ -68,6 +71,7 @@ impl MappingRow {
             phase: Phase::Deleting.into(),
             generation: 6,
             tags: BTreeMap::from([("k".to_owned(), "v".to_owned())]),
+            filters: vec!["p".into()],
         }
     }
 

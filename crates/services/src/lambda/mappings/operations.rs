@@ -1,7 +1,7 @@
 //! CreateEventSourceMapping, and what else one does with mappings.
 
 use super::model::{Key, MappingRow, Mark, Phase};
-use super::settings::{self, Scaling, Settings};
+use super::settings::{self, Filters, Scaling, Settings};
 use crate::lambda::keys::{MAPPINGS, MAPPINGS_OF_FUNCTION, MAPPINGS_OF_SOURCE, QualifiedKey};
 use crate::lambda::names::{self, Function};
 use crate::lambda::{faults, paging, resolve, tags};
@@ -32,6 +32,8 @@ pub(super) struct Shown {
     function_response_types: Vec<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     scaling_config: Option<Scaling>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    filter_criteria: Option<Filters>,
 }
 
 fn arn(key: &Key) -> Arn {
@@ -51,6 +53,7 @@ impl Shown {
             state_transition_reason: "USER_INITIATED",
             function_response_types: settings::response_types(&row),
             scaling_config: (most > 0).then_some(Scaling { maximum_concurrency: Some(most) }),
+            filter_criteria: Filters::of(&row),
             event_source_arn: row.source_arn,
             function_arn: row.function_arn,
         }

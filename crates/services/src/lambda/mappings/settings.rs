@@ -3,6 +3,7 @@
 use super::model::MappingRow;
 use crate::lambda::names::{Function, Qualifier};
 use crate::lambda::{check, faults, lookup};
+use crate::pattern::Pattern;
 use crate::sqs::Facts;
 use crate::{Cx, sqs};
 use mayfly_kernel::{Arn, Fault};
@@ -14,6 +15,7 @@ const BATCH_SIZE: u32 = 10;
 const BATCH_SIZE_MAX: u32 = 10_000;
 /// Beyond this many messages a batch takes time to gather.
 const BATCH_SIZE_AT_ONCE: u32 = 10;
+const FILTERS_MAX: usize = 10;
 const REPORTS: &str = "ReportBatchItemFailures";
 const ARN_PATTERN: &str =
     r"arn:(aws[a-zA-Z0-9-]*):([a-zA-Z0-9\-])+:([a-z]{2}(-gov)?-[a-z]+-\d{1})?:(\d{12})?:(.*)";
@@ -38,11 +40,41 @@ pub(super) struct Scaling {
     pub(super) maximum_concurrency: Option<i64>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Serialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
-struct Filters {
+pub(super) struct Filters {
     #[serde(default)]
-    filters: Vec<Value>,
+    filters: Vec<Filter>,
+}
+
+#[derive(Deserialize, Serialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+struct Filter {
+    #[serde(default)]
+    pattern: String,
+}
+
+impl Filters {
+    /// `None` if nothing is filtered.
+    pub(super) fn of(row: &MappingRow) -> Option<Filters> {
+        let filters = row.filters.iter().map(|pattern| Filter { pattern: pattern.clone() });
+        (!row.filters.is_empty()).then(|| Filters { filters: filters.collect() })
+    }
+
+    fn read(&self) -> Result<Vec<String>, Fault> {
+        if self.filters.len() > FILTERS_MAX {
+            return Err(faults::parameter(format!(
+                "The number of filters exceeds the limit ({FILTERS_MAX})."
+            )));
+        }
+        let read = |filter: &Filter| {
+            check::length(&filter.pattern, "filterCriteria.filters.pattern", 0, 4096)?;
+            Pattern::compile(&filter.pattern)
+                .map_err(|why| faults::parameter(format!("Invalid filter pattern definition. {why}")))?;
+            Ok(filter.pattern.clone())
+        };
+        self.filters.iter().map(read).collect()
+    }
 }
 
 /// Members that mean something for other sources than queues.
@@ -105,8 +137,8 @@ impl Settings {
     /// Sets what was asked for; what was not stays as it is.
     pub(super) fn apply(&self, cx: &Cx<'_>, row: &mut MappingRow) -> Result<(), Fault> {
         check_others(&self.others)?;
-        if self.filter_criteria.as_ref().is_some_and(|criteria| !criteria.filters.is_empty()) {
-            return Err(Fault::not_implemented("FilterCriteria"));
+        if let Some(criteria) = &self.filter_criteria {
+            row.filters = criteria.read()?;
         }
         if let Some(size) = self.batch_size {
             row.batch_size = check::number(size, "batchSize", 1, BATCH_SIZE_MAX)?;

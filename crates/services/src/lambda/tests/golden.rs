@@ -139,7 +139,7 @@ fn a_version_keeps_its_bytes() {
 #[test]
 fn mappings_keep_their_bytes() {
     let row = MappingRow::golden();
-    assert_eq!(bytes(&row), "0a0173120166180120012802300338014004480550065a060a016b120176");
+    assert_eq!(bytes(&row), "0a0173120166180120012802300338014004480550065a060a016b120176620170");
 }
 
 #[test]

@@ -24,7 +24,7 @@ fn with_mapping(settings: Value) -> (Cloud, Key) {
 
 fn post(cloud: &Cloud, body: &str, depth: u32) {
     let arn: Arn = QUEUE.parse().unwrap();
-    let message = || Post { body: body.into(), attributes: Vec::new(), depth };
+    let message = || Post::new(body.into(), depth);
     cloud.0.run(|cx| sqs::post(cx, &arn, message())).unwrap();
 }
 

@@ -1,4 +1,5 @@
-//! What a function's `Events` stand for: routes of an HTTP API, a bucket's notifications, mappings of queues.
+//! What a function's `Events` stand for: routes of an HTTP API, a bucket's notifications, mappings of queues,
+//! subscriptions to topics.
 
 use super::super::node::{Entry, Node, Problem, Value};
 use super::function::Target;
@@ -15,10 +16,11 @@ pub(super) fn expand(to: &mut Expansion<'_>, target: &Target<'_>) -> Result<(), 
             Some("Api") => route(to, target, event, properties, &api::REST_EVENT),
             Some("S3") => notification(to, target, event, properties),
             Some("SQS") => mapping(to, target, event, properties),
+            Some("SNS") => subscription(to, target, event, properties),
             Some(other) => Err(Problem::new(
                 event.node.line_of(&["Type"]),
                 format!(
-                    "events of type {other} are not supported yet; supported are HttpApi, Api, S3 and SQS"
+                    "events of type {other} are not supported yet; supported are HttpApi, Api, S3, SQS and SNS"
                 ),
             )),
             None => Err(Problem::new(event.line, format!("the event {} has no Type", event.key))),
@@ -220,5 +222,46 @@ fn mapping(
     }
     let id = format!("{}{}", target.resource.id, event.key);
     to.resources.push(target.resource.with(&id, "AWS::Lambda::EventSourceMapping", line, mapping));
+    Ok(())
+}
+
+/// What a topic's event may say beside its topic: properties of the subscription, under the same names.
+const SUBSCRIPTION_PROPERTIES: [&str; 3] = ["FilterPolicy", "FilterPolicyScope", "RedrivePolicy"];
+
+fn subscription(
+    to: &mut Expansion<'_>,
+    target: &Target<'_>,
+    event: &Entry,
+    properties: &Node,
+) -> Result<(), Problem> {
+    if let Some(detour) = properties.entry("SqsSubscription")
+        && detour.node.as_flag() != Some(false)
+    {
+        return Err(Problem::new(detour.line, "SqsSubscription is not supported yet"));
+    }
+    let known: Vec<&str> = ["Topic", "SqsSubscription"].into_iter().chain(SUBSCRIPTION_PROPERTIES).collect();
+    properties_known(properties, &known)?;
+    let line = event.line;
+    let topic = properties
+        .get("Topic")
+        .ok_or_else(|| Problem::new(line, "an SNS event needs the ARN of its Topic, such as !Ref Name"))?;
+    let mut made = Node::map(
+        line,
+        [
+            ("TopicArn", topic.clone()),
+            ("Protocol", Node::text(line, "lambda")),
+            ("Endpoint", target.arn.clone()),
+        ],
+    );
+    for name in SUBSCRIPTION_PROPERTIES {
+        if let Some(value) = properties.get(name) {
+            made.set(name, value.clone());
+        }
+    }
+    let allowed = permission(target, line, "sns.amazonaws.com", ("SourceArn", topic.clone()));
+    let id = format!("{}{}", target.resource.id, event.key);
+    let from = target.resource;
+    to.resources.push(from.with(&format!("{id}Permission"), "AWS::Lambda::Permission", line, allowed));
+    to.resources.push(from.with(&id, "AWS::SNS::Subscription", line, made));
     Ok(())
 }
