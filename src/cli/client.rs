@@ -104,7 +104,8 @@ impl Client {
             bail!("the server's address `{}` names no host", settings.endpoint);
         };
         let mut connector = HttpConnector::new();
-        // A request's head and body are two writes; the second must not wait for the first one's acknowledgement.
+        // A request's head and body are two writes; the second must not wait for the first one's
+        // acknowledgement.
         connector.set_nodelay(true);
         let http = legacy::Client::builder(TokioExecutor::new()).build(connector);
         Ok(Client { http, settings, authority })

@@ -1,9 +1,9 @@
 //! Every service of Mayfly, one module each, all in one shape; and the fabric, which makes deliveries happen.
 //!
-//! A handler is a plain synchronous function of (state, input, [`Cx`]): one request is one transaction, and its
-//! effects are rows in the same commit. Nothing here does I/O of its own, reads a clock, draws randomness or is
-//! `async`; moving bytes, running functions and waiting for the disk are the binary's work. That is why the whole
-//! cloud runs in a unit test on the memory engine with a manual clock.
+//! A handler is a plain synchronous function of (state, input, [`Cx`]): one request is one transaction, and
+//! its effects are rows in the same commit. Nothing here does I/O of its own, reads a clock, draws randomness
+//! or is `async`; moving bytes, running functions and waiting for the disk are the binary's work. That is why
+//! the whole cloud runs in a unit test on the memory engine with a manual clock.
 //!
 //! Deliberately absent: any knowledge of the runtime, of HTTP connections and of other nodes.
 

@@ -1,6 +1,7 @@
 //! The key prefix of every map, in one list.
 //!
-//! Append only: a number is never reused and never changes its meaning, because data directories outlive releases.
+//! Append only: a number is never reused and never changes its meaning, because data directories outlive
+//! releases.
 
 use mayfly_store::Space;
 

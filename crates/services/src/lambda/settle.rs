@@ -172,8 +172,8 @@ impl Flight<'_> {
         at.since(self.record.enqueued()) > max_age
     }
 
-    /// Tells the destination for failures, and sends the dead letter. Without either, or if one of them cannot be
-    /// reached, the delivery is kept as dead: nothing accepted is lost.
+    /// Tells the destination for failures, and sends the dead letter. Without either, or if one of them
+    /// cannot be reached, the delivery is kept as dead: nothing accepted is lost.
     fn give_up(
         &self,
         cx: &mut Cx<'_>,

@@ -1,8 +1,8 @@
 //! From a topic to its subscribers, in the commit of the publish.
 //!
-//! A queue gets the message itself, a function a delivery of the fabric. Who cannot be reached by its own fault (it is
-//! gone, or does not let the topic in) gets nothing: the message goes to the subscription's dead letters, and
-//! without any it is dropped with a word in the log, as SNS does.
+//! A queue gets the message itself, a function a delivery of the fabric. Who cannot be reached by its own
+//! fault (it is gone, or does not let the topic in) gets nothing: the message goes to the subscription's dead
+//! letters, and without any it is dropped with a word in the log, as SNS does.
 
 use super::filter::Filtered;
 use super::message::{Message, Notification};

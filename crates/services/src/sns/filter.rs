@@ -32,8 +32,8 @@ pub(super) fn check(policy: &str, on_body: bool) -> Result<(), Fault> {
     Pattern::compile(policy).map(drop).map_err(|reason| bad(&reason))
 }
 
-/// How many keys a policy has at its leaves, and how many combinations of their alternatives; on a deeper level,
-/// an alternative counts as often as the level says.
+/// How many keys a policy has at its leaves, and how many combinations of their alternatives; on a deeper
+/// level, an alternative counts as often as the level says.
 fn size(policy: &Value, level: usize) -> (usize, usize) {
     match policy {
         Value::Object(members) => members.values().fold((0, 1), |(keys, combinations), member| {

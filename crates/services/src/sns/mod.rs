@@ -1,11 +1,12 @@
 //! SNS: topics, and those who get what is published to them.
 //!
-//! A publish is one transaction with all that follows from it: messages for queues are rows of their queues, invocations
-//! are deliveries of the fabric. So an acknowledged message reaches everyone who was subscribed then, or nobody was told
-//! that it was published. A FIFO topic's messages keep their order in FIFO queues, because one commit puts them there.
+//! A publish is one transaction with all that follows from it: messages for queues are rows of their queues,
+//! invocations are deliveries of the fabric. So an acknowledged message reaches everyone who was subscribed
+//! then, or nobody was told that it was published. A FIFO topic's messages keep their order in FIFO queues,
+//! because one commit puts them there.
 //!
-//! Deliberately absent: web endpoints, email, text messages, mobile push, Firehose, encryption, archives and replay,
-//! data protection, delivery status logs. Policies are kept and shown; access is the account's wall.
+//! Deliberately absent: web endpoints, email, text messages, mobile push, Firehose, encryption, archives and
+//! replay, data protection, delivery status logs. Policies are kept and shown; access is the account's wall.
 //!
 //! Keys: `TOPICS(account, region, name)`, `SUBSCRIPTIONS(account, region, topic, id)`, `TAILS(topic number)`,
 //! `SEEN(topic number, scope, deduplication id)`, forgotten by `FORGET(time, topic number, scope, id)`.

@@ -13,7 +13,8 @@ use sha2::{Digest as _, Sha256};
 use std::collections::HashSet;
 
 const BATCH: usize = 10;
-/// Numbers of one millisecond: what makes those of a topic that is made again follow those that it had before.
+/// Numbers of one millisecond: what makes those of a topic that is made again follow those that it had
+/// before.
 const NUMBERS_PER_MS_BITS: u32 = 20;
 
 #[derive(Serialize)]
@@ -112,8 +113,8 @@ fn deliver(
     Ok(Published { sequence_number: message.seq.map(sequence), message_id: message.id })
 }
 
-/// Publishes for the platform: notifications of buckets, records of invocations. False if there is no such topic,
-/// or it is FIFO, which would need a group.
+/// Publishes for the platform: notifications of buckets, records of invocations. False if there is no such
+/// topic, or it is FIFO, which would need a group.
 pub(crate) fn announce(
     cx: &mut Cx<'_>,
     arn: &Arn,

@@ -1,25 +1,27 @@
 //! SQS: queues of messages, standard and FIFO.
 //!
-//! A message is one immutable row; where it stands is told by small rows beside it, so receiving never rewrites a
-//! body. A standard queue's messages are ordered by the time from which they may be received: one that is delayed
-//! or in flight is a row with a later time, and becomes visible by the passing of time alone, without a timer. Of a
-//! FIFO queue the same is true of its message groups: each has one row that says when it is its turn, and its
-//! messages wait in line behind it.
+//! A message is one immutable row; where it stands is told by small rows beside it, so receiving never
+//! rewrites a body. A standard queue's messages are ordered by the time from which they may be received: one
+//! that is delayed or in flight is a row with a later time, and becomes visible by the passing of time alone,
+//! without a timer. Of a FIFO queue the same is true of its message groups: each has one row that says when
+//! it is its turn, and its messages wait in line behind it.
 //!
-//! Senders and receivers do not get in each other's way: a send writes rows that nobody else writes and reads only
-//! the queue's record; a receiver looks without being held to what it sees, claims (see `claims`) what it takes,
-//! and is held to that alone; counters are added to blindly. Only in one FIFO group do senders wait for each other.
+//! Senders and receivers do not get in each other's way: a send writes rows that nobody else writes and reads
+//! only the queue's record; a receiver looks without being held to what it sees, claims (see `claims`) what
+//! it takes, and is held to that alone; counters are added to blindly. Only in one FIFO group do senders wait
+//! for each other.
 //!
-//! A queue's rows lie under a number that changes when it is purged, so a purge and a deletion cost nothing however
-//! much the queue holds: what is left behind is swept afterwards.
+//! A queue's rows lie under a number that changes when it is purged, so a purge and a deletion cost nothing
+//! however much the queue holds: what is left behind is swept afterwards.
 //!
 //! Deliberately absent: encryption with KMS keys. Policies are kept and shown; access is the account's wall.
 //!
-//! Keys: `QUEUES(account, region, name)`, `QUEUE_IDS(id)`, `DLQ_SOURCES(account, region, dead-letter queue, queue)`;
-//! `MESSAGES(queue, sent, uid)`; standard: `VISIBLE(queue, due, sent, uid)`, `STATES(queue, sent, uid)` once
-//! received; FIFO: `TAILS(queue, group)` of senders, `HEADS(queue, group)` of receivers, `TURNS(queue, due, seq, group)`,
-//! `LINES(queue, group, seq)`, `SEEN(queue, scope, deduplication id)`, `ATTEMPTS(queue, attempt)`, both forgotten by
-//! `FORGET(time, queue, kind, scope, id)`; `COUNTS(queue, kind, second)`; `SWEEPS(queue)`; `MOVES(queue, started, task)`.
+//! Keys: `QUEUES(account, region, name)`, `QUEUE_IDS(id)`, `DLQ_SOURCES(account, region, dead-letter queue,
+//! queue)`; `MESSAGES(queue, sent, uid)`; standard: `VISIBLE(queue, due, sent, uid)`, `STATES(queue, sent,
+//! uid)` once received; FIFO: `TAILS(queue, group)` of senders, `HEADS(queue, group)` of receivers,
+//! `TURNS(queue, due, seq, group)`, `LINES(queue, group, seq)`, `SEEN(queue, scope, deduplication id)`,
+//! `ATTEMPTS(queue, attempt)`, both forgotten by `FORGET(time, queue, kind, scope, id)`; `COUNTS(queue, kind,
+//! second)`; `SWEEPS(queue)`; `MOVES(queue, started, task)`.
 
 mod attributes;
 mod batch;

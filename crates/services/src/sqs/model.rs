@@ -104,7 +104,8 @@ pub(super) struct Message {
     /// Of a FIFO queue; zero otherwise.
     #[prost(uint64, tag = "8")]
     pub(super) seq: u64,
-    /// When it came into this queue; a standard message keeps the time it was sent when it goes to a dead-letter queue.
+    /// When it came into this queue; a standard message keeps the time it was sent when it goes to a
+    /// dead-letter queue.
     #[prost(uint64, tag = "9")]
     pub(super) arrived_ms: u64,
     #[prost(uint32, tag = "10")]

@@ -1,6 +1,7 @@
 //! Messages that the platform sends: notifications, records for destinations, dead letters of invocations.
 //!
-//! They are rows of the transaction of what caused them, so a queue that is a target needs no delivery on the way.
+//! They are rows of the transaction of what caused them, so a queue that is a target needs no delivery on the
+//! way.
 
 use super::body;
 use super::model::Attribute;

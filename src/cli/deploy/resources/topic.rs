@@ -6,7 +6,8 @@ use crate::cli::client::{element, is_absent};
 use crate::cli::deploy::stack::Deployed;
 use serde_json::Value as Json;
 
-/// The properties of a topic that are attributes of the same name, and what they are if a template stops naming them.
+/// The properties of a topic that are attributes of the same name, and what they are if a template stops
+/// naming them.
 const OF_TOPIC: [(&str, &str); 5] = [
     ("ContentBasedDeduplication", "false"),
     ("DisplayName", ""),

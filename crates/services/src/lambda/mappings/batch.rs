@@ -41,7 +41,8 @@ fn nothing(pause: Pause) -> Step {
     Step { messages: Vec::new(), lease: None, pause }
 }
 
-/// Takes messages for a mapping. While there is no function to run, none are: a receive would count against them.
+/// Takes messages for a mapping. While there is no function to run, none are: a receive would count against
+/// them.
 pub fn take(cx: &mut Cx<'_>, key: &Key, most: usize, bytes: u64) -> Result<Step, Fault> {
     cx.allowed_by_policy();
     let never = |watch| Pause { watch, due: None, wait: std::time::Duration::MAX };
@@ -81,8 +82,8 @@ impl Wanted {
         Ok(Wanted(row.filters.iter().map(read).collect::<Result<_, _>>()?))
     }
 
-    /// Whether the function is to have a message. A body that is JSON is compared as such; what nobody wants is
-    /// deleted.
+    /// Whether the function is to have a message. A body that is JSON is compared as such; what nobody wants
+    /// is deleted.
     fn wants(&self, message: &Lent, source: &Arn) -> Result<bool, Fault> {
         if self.0.is_empty() {
             return Ok(true);
@@ -182,8 +183,8 @@ struct Failure {
     item_identifier: String,
 }
 
-/// The ids that a function reports ("Reporting batch item failures"): an empty answer, an empty list and null say that
-/// all went well; anything that cannot be read says that nothing did.
+/// The ids that a function reports ("Reporting batch item failures"): an empty answer, an empty list and null
+/// say that all went well; anything that cannot be read says that nothing did.
 fn failures(answer: &[u8]) -> Option<HashSet<String>> {
     let text = answer.trim_ascii();
     if text.is_empty() || text == b"\"\"" {
