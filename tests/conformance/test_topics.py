@@ -71,6 +71,7 @@ def test_a_message_reaches_queues_and_functions(sns, mail, functions, logs):
     for_each = json.dumps({"default": "others", "sqs": "queues"})
     sns.publish(TopicArn=topic, Message=for_each, MessageStructure="json")
     assert received(mail, raw_url, 1)[0]["Body"] == "queues"
+    assert json.loads(received(mail, url, 1)[0]["Body"])["Message"] == "queues"
     mayfly.until(lambda: [e["Records"][0]["Sns"]["Message"] for e in batches(logs, "news")][1:] == ["others"])
     figures = sns.get_topic_attributes(TopicArn=topic)["Attributes"]
     assert figures["SubscriptionsConfirmed"] == "3" and figures["Owner"] == "000000000000"
