@@ -17,6 +17,7 @@ STORED_ONLY = {
     "lambda": set(),
     "s3": set(),
     "sqs": {"AddPermission", "RemovePermission"},
+    "sns": {"AddPermission", "RemovePermission"},
 }
 
 # Mayfly's own service, which no model describes.

@@ -33,6 +33,9 @@ KEPT = {
     "sqs": {
         "AddPermission.*": "kept in the queue's policy; there is no access control yet",
     },
+    "sns": {
+        "AddPermission.*": "kept in the topic's policy; there is no access control yet",
+    },
     "apigatewayv2": {
         "CreateRoute.OperationName": "kept, as AWS does",
         "UpdateRoute.OperationName": "kept, as AWS does",
