@@ -87,6 +87,7 @@ impl Bytecode {
             memory_bytes: MEMORY_BYTES,
             max_processes: PROCESSES,
             waits: false,
+            helpers: Vec::new(),
         };
         let (_sandbox, doors) = launcher.spawn(spec).await.map_err(io::Error::other)?;
         rustix::io::ioctl_fionbio(&doors.log, false)?;

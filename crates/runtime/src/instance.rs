@@ -3,6 +3,9 @@
 //! An instance has one invocation at a time. Whatever goes wrong during one (time, memory, an exit) ends the
 //! instance; only one that answered is used again.
 
+use crate::extensions::telemetry::Telemetry;
+use crate::extensions::{Extensions, Shutdown};
+use crate::farewell::{Farewells, Parting};
 use crate::freezer::Freezer;
 use crate::interpreters::Boot;
 use crate::launcher::protocol::{Attachment, Bind, Exit, Spec};
@@ -48,17 +51,23 @@ pub(crate) struct Instance {
     version: Arc<Version>,
     /// Whether its interpreter had booted before it was known what for.
     pub(crate) prewarmed: bool,
-    pub(crate) sandbox: Sandbox,
+    pub(crate) sandbox: Arc<Sandbox>,
+    pub(crate) extensions: Arc<Extensions>,
+    farewells: Arc<Farewells>,
+    /// Why it ends, when it does.
+    ending: Shutdown,
     api: Api,
     calls: mpsc::Receiver<Call>,
     /// The runtime waits for an event on this.
     waiting: Option<oneshot::Sender<Work>>,
     pub(crate) log: Arc<Log>,
     pipe: Arc<LogPipe>,
+    /// What extensions print.
+    helpers_pipe: Option<Arc<LogPipe>>,
     /// How many invocations lead to what the function calls now.
     depth: Arc<AtomicU32>,
     /// End with the instance.
-    _tasks: JoinSet<()>,
+    tasks: JoinSet<()>,
     freezer: Option<Arc<Freezer>>,
 }
 
@@ -72,6 +81,11 @@ pub(crate) struct Parts {
     pub(crate) code: PathBuf,
     pub(crate) layers: Vec<PathBuf>,
     pub(crate) log: Arc<Log>,
+    /// The programs of extensions, and where they print to.
+    pub(crate) helpers: Vec<PathBuf>,
+    pub(crate) helpers_log: Arc<Log>,
+    pub(crate) telemetry: Arc<Telemetry>,
+    pub(crate) farewells: Arc<Farewells>,
 }
 
 /// How an attempt at an answer ended without one. The instance is of no use any more.
@@ -80,6 +94,8 @@ pub(crate) enum Broken {
     Ended(End),
     OutOfMemory,
     InitError(FunctionError),
+    /// An extension has ended, or says that it cannot go on.
+    Extension(FunctionError),
 }
 
 /// What became of an event.
@@ -99,7 +115,8 @@ impl Instance {
         limits: &Limits,
         region: &str,
     ) -> Result<Instance, String> {
-        let Parts { version, purpose, boot, prewarmed, code, layers, log } = parts;
+        let Parts { version, purpose, boot, prewarmed, code, layers, log, .. } = parts;
+        let Parts { helpers, helpers_log: helpers_sink, telemetry, farewells, .. } = parts;
         let mut binds = vec![Bind { source: code, target: "/var/task".into() }];
         let opt = match <[PathBuf; 1]>::try_from(layers) {
             Ok([only]) => {
@@ -146,27 +163,56 @@ impl Instance {
                     memory_bytes,
                     max_processes: PROCESSES,
                     waits: false,
+                    helpers: helpers.clone(),
                 };
                 let (sandbox, doors) = launcher.spawn(spec).await.map_err(|error| error.to_string())?;
                 (sandbox, doors, None, None)
             }
         };
-        let Doors { runtime_api, platform: door, log: output } = doors;
-        let (api, calls) = Api::new(limits, assignment);
+        let Doors { runtime_api, platform: door, log: output, helpers_log } = doors;
+        let sandbox = Arc::new(sandbox);
+        let extensions = Arc::new(Extensions::new(version.clone(), &helpers, telemetry));
+        let (api, calls) = Api::new(limits, assignment, extensions.clone(), Arc::downgrade(&sandbox));
         let pipe = Arc::new(LogPipe::new(output, log.clone()).map_err(|error| error.to_string())?);
         let mut tasks = JoinSet::new();
         tasks.spawn(api.clone().serve(runtime_api, first));
         let depth = Arc::new(AtomicU32::new(1));
         tasks.spawn(welcome(door, platform.clone(), version.clone(), depth.clone()));
         tasks.spawn(pipe.clone().run());
+        let helpers_pipe = helpers_log.map(|output| LogPipe::new(output, helpers_sink).map(Arc::new));
+        let helpers_pipe = helpers_pipe.transpose().map_err(|error| error.to_string())?;
+        if let Some(pipe) = &helpers_pipe {
+            tasks.spawn(pipe.clone().run());
+        }
         let freezer = sandbox.freeze().map(|freeze| Arc::new(Freezer::new(freeze)));
-        let (waiting, _tasks) = (None, tasks);
-        Ok(Instance { version, prewarmed, sandbox, api, calls, waiting, log, pipe, depth, _tasks, freezer })
+        Ok(Instance {
+            version,
+            prewarmed,
+            sandbox,
+            extensions,
+            farewells,
+            ending: Shutdown::SpinDown,
+            api,
+            calls,
+            waiting: None,
+            log,
+            pipe,
+            helpers_pipe,
+            depth,
+            tasks,
+            freezer,
+        })
     }
 
     /// Waits until the instance is ready for its first event.
     pub(crate) async fn initialise(&mut self, within: Duration) -> Result<(), Broken> {
         let deadline = Instant::now() + within;
+        if self.extensions.has_external() {
+            // In this order as on AWS: what a runtime needs of an extension is there when it starts.
+            self.sound(self.extensions.registered(), deadline).await?;
+            let gone = |_| Broken::Ended(End::Exited(Exit::Signal(libc::SIGKILL)));
+            self.sandbox.start_command().await.map_err(gone)?;
+        }
         match self.version.runtime {
             Runtime::Web => self.accepts_connections(deadline).await?,
             Runtime::Python(_)
@@ -175,8 +221,35 @@ impl Instance {
             | Runtime::Provided(_)
             | Runtime::Wasm => self.asks_for_an_event(deadline).await?,
         }
+        self.sound(self.extensions.ready(), deadline).await?;
         self.sandbox.limit_cpu(self.version.memory_mib);
         Ok(())
+    }
+
+    /// Waits until every extension is done with an invocation.
+    pub(crate) async fn settle(&self, within: Duration) -> Result<(), Broken> {
+        self.sound(self.extensions.idle(), Instant::now() + within).await
+    }
+
+    /// Waits for something, as long as everything is well with the instance.
+    async fn sound<T>(&self, what: impl Future<Output = T>, deadline: Instant) -> Result<T, Broken> {
+        tokio::select! {
+            biased;
+            done = what => Ok(done),
+            broken = trouble(&self.sandbox, &self.extensions) => Err(broken),
+            () = tokio::time::sleep_until(deadline) => Err(Broken::Timeout),
+        }
+    }
+
+    /// It is of no use any more, for this reason. Extensions get their time to hear of it.
+    pub(crate) fn end(&mut self, broken: &Broken) {
+        self.ending = match broken {
+            Broken::Timeout => Shutdown::Timeout,
+            _ => Shutdown::Failure,
+        };
+        if !self.extensions.any() {
+            self.sandbox.kill();
+        }
     }
 
     async fn asks_for_an_event(&mut self, deadline: Instant) -> Result<(), Broken> {
@@ -206,6 +279,7 @@ impl Instance {
     pub(crate) async fn handle(&mut self, work: Work, sink: Option<Sink>, within: Duration) -> Handled {
         self.api.expect(&work.request_id, sink);
         self.depth.store(work.depth + 1, Ordering::Relaxed);
+        self.extensions.invoke(&work);
         let mut work = Some(work);
         match (self.converse(&mut work, Instant::now() + within).await, work) {
             (Err(Broken::Ended(_)), Some(work)) => Handled::Untaken(work, self.api.expects_no_more()),
@@ -247,7 +321,7 @@ impl Instance {
                 call = self.calls.recv() => {
                     return call.ok_or(Broken::Ended(End::Exited(Exit::Signal(libc::SIGKILL))));
                 }
-                end = self.sandbox.ended() => return Err(Broken::Ended(end)),
+                broken = trouble(&self.sandbox, &self.extensions) => return Err(broken),
                 () = tokio::time::sleep_until(deadline) => return Err(Broken::Timeout),
                 _ = watch.tick() => {
                     if self.sandbox.exceeds(limit) {
@@ -261,11 +335,40 @@ impl Instance {
     /// Takes in what has been printed so far, so that what is said next comes after it. A pipe holds no more
     /// than one drain takes, so a function that never stops printing does not hold this up.
     pub(crate) fn catch_up(&self) {
-        let _ = self.pipe.drain();
+        for pipe in [Some(&self.pipe), self.helpers_pipe.as_ref()].into_iter().flatten() {
+            let _ = pipe.drain();
+        }
     }
 
     pub(crate) fn memory_peak(&self) -> u64 {
         self.sandbox.memory_peak()
+    }
+}
+
+impl Drop for Instance {
+    fn drop(&mut self) {
+        if self.extensions.any() && self.sandbox.is_alive() {
+            let tasks = std::mem::take(&mut self.tasks);
+            let (sandbox, extensions) = (self.sandbox.clone(), self.extensions.clone());
+            let parting = Parting { sandbox, extensions, freezer: self.freezer.clone(), tasks };
+            self.farewells.say(parting, self.ending);
+        }
+    }
+}
+
+/// Resolves when something goes wrong in a sandbox by itself.
+async fn trouble(sandbox: &Sandbox, extensions: &Extensions) -> Broken {
+    tokio::select! {
+        end = sandbox.ended() => Broken::Ended(end),
+        failure = extensions.failed() => Broken::Extension(failure),
+        (helper, ended) = sandbox.helper_ended() => {
+            let name = extensions.name(helper);
+            Broken::Extension(match ended {
+                Ok(Exit::Status(status)) => error("Extension.Crash", &format!("{name}: exit status {status}")),
+                Ok(Exit::Signal(signal)) => error("Extension.Crash", &format!("{name}: signal {signal}")),
+                Err(failure) => error("Extension.LaunchError", &format!("{name}: {failure}")),
+            })
+        }
     }
 }
 
@@ -348,6 +451,7 @@ pub(crate) fn explain(broken: &Broken, id: &str, version: &Version, now: Time) -
         Broken::Ended(End::NotExecutable(failure)) => {
             say("Runtime.InvalidEntrypoint", &format!("Couldn't start the entry point: {failure}"))
         }
+        Broken::Extension(error) => (error.clone(), line(&format!("Extension failed: {}", error.error_type))),
         Broken::InitError(error) => (error.clone(), line(&format!("Init failed: {}", error.error_type))),
     }
 }

@@ -9,6 +9,8 @@ pub mod body;
 mod bytecode;
 mod clients;
 mod doctor;
+mod extensions;
+mod farewell;
 mod freezer;
 mod host;
 mod instance;

@@ -1,6 +1,7 @@
 //! An instance's log: what it prints and what the platform says about it, as lines, in the order in which
 //! they happened.
 
+use crate::extensions::telemetry::{Kind, Telemetry};
 use crate::platform::{LogStream, Platform};
 use crate::readiness::watched;
 use mayfly_kernel::Clock;
@@ -24,6 +25,8 @@ pub(crate) struct Log {
     clock: Arc<dyn Clock>,
     stream: Arc<str>,
     lines: Mutex<Lines>,
+    /// Who else hears of what is printed, and whose print it is.
+    tap: Option<(Kind, Arc<Telemetry>)>,
 }
 
 #[derive(Default)]
@@ -45,13 +48,25 @@ impl Log {
             clock,
             stream: stream.into(),
             lines: Mutex::default(),
+            tap: None,
         }
     }
 
     /// Another log that goes to the same stream: lines and tail are its own.
     pub(crate) fn beside(&self) -> Log {
         let lines = Mutex::default();
-        Log { sink: self.sink.clone(), clock: self.clock.clone(), stream: self.stream.clone(), lines }
+        Log {
+            sink: self.sink.clone(),
+            clock: self.clock.clone(),
+            stream: self.stream.clone(),
+            lines,
+            tap: None,
+        }
+    }
+
+    /// What is printed goes to telemetry too.
+    pub(crate) fn tapped(self, kind: Kind, telemetry: Arc<Telemetry>) -> Log {
+        Log { tap: Some((kind, telemetry)), ..self }
     }
 
     pub(crate) fn stream(&self) -> &str {
@@ -65,6 +80,14 @@ impl Log {
         self.emit(&mut lines, line.as_bytes());
     }
 
+    /// A line that was printed.
+    fn printed(&self, lines: &mut Lines, line: &[u8]) {
+        if let Some((kind, telemetry)) = &self.tap {
+            telemetry.line(*kind, line);
+        }
+        self.emit(lines, line);
+    }
+
     /// Takes in what the function printed.
     pub(crate) fn take_in(&self, mut bytes: &[u8]) {
         let mut lines = self.lines.lock();
@@ -72,7 +95,7 @@ impl Log {
             let (line, rest) = bytes.split_at(end);
             bytes = &rest[1..];
             if lines.partial.is_empty() {
-                self.emit(&mut lines, line);
+                self.printed(&mut lines, line);
             } else {
                 lines.partial.extend_from_slice(line);
                 self.finish_line(&mut lines);
@@ -98,7 +121,7 @@ impl Log {
     fn finish_line(&self, lines: &mut Lines) {
         if !lines.partial.is_empty() {
             let line = std::mem::take(&mut lines.partial);
-            self.emit(lines, &line);
+            self.printed(lines, &line);
         }
     }
 

@@ -169,6 +169,7 @@ async fn make(boot: &Boot, launcher: &Launcher) -> Result<Prewarmed, SpawnError>
         memory_bytes: WAITING_BYTES,
         max_processes: PROCESSES,
         waits: true,
+        helpers: Vec::new(),
     };
     let (sandbox, doors) = launcher.spawn(spec).await?;
     let (first, _) = doors.runtime_api.accept().await?;

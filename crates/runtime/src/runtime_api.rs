@@ -7,10 +7,12 @@
 //!
 //! An addition of our own: a result that comes with the header `mayfly-next: wait` is answered with the next
 //! event, as if it had been asked for. That is one exchange for an invocation where the API has two.
-//! Not here: the extensions API.
+//! Not here: what extensions say, which comes to the same address (see `extensions::api`).
 
 use crate::body::{Body, full};
+use crate::extensions::{self, Extensions};
 use crate::instance::{error, too_large};
+use crate::sandbox::Sandbox;
 use crate::stream::Sink;
 use base64::Engine as _;
 use bytes::{Bytes, BytesMut};
@@ -24,7 +26,7 @@ use mayfly_kernel::Limits;
 use mayfly_kernel::function::FunctionError;
 use parking_lot::Mutex;
 use std::convert::Infallible;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
@@ -59,6 +61,8 @@ pub(crate) struct Api {
     limits: ResponseLimits,
     /// The environment, as JSON, for a runtime that started without one.
     assignment: Option<Bytes>,
+    extensions: Arc<Extensions>,
+    sandbox: Weak<Sandbox>,
 }
 
 #[derive(Clone, Copy)]
@@ -79,11 +83,16 @@ const READ_BYTES: usize = 64 * 1024;
 const CONNECTIONS: usize = 32;
 
 impl Api {
-    pub(crate) fn new(limits: &Limits, assignment: Option<Bytes>) -> (Api, mpsc::Receiver<Call>) {
+    pub(crate) fn new(
+        limits: &Limits,
+        assignment: Option<Bytes>,
+        extensions: Arc<Extensions>,
+        sandbox: Weak<Sandbox>,
+    ) -> (Api, mpsc::Receiver<Call>) {
         let (calls, receiver) = mpsc::channel(4);
         let limits =
             ResponseLimits { whole: limits.invoke_response_bytes, streamed: limits.stream_response_bytes };
-        (Api { calls, current: Arc::default(), limits, assignment }, receiver)
+        (Api { calls, current: Arc::default(), limits, assignment, extensions, sandbox }, receiver)
     }
 
     /// From now on the answer to this invocation is taken, once.
@@ -124,7 +133,13 @@ impl Api {
     }
 
     async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
-        let path = request.uri().path().strip_prefix("/2018-06-01/runtime/").unwrap_or_default().to_owned();
+        let path = request.uri().path().to_owned();
+        let Some(path) = path.strip_prefix("/2018-06-01/runtime/") else {
+            let answered = extensions::api::answer(&self.extensions, &self.sandbox, request).await;
+            return answered.unwrap_or_else(|_| {
+                refuse(StatusCode::NOT_FOUND, "NotFound", "No such operation of the Runtime API")
+            });
+        };
         let parts: Vec<&str> = path.split('/').collect();
         match (request.method(), parts.as_slice()) {
             (&Method::GET, ["invocation", "next"]) => self.next().await,
@@ -241,7 +256,7 @@ impl Api {
 }
 
 /// A function's error from its document, and from the header that names its type if that does not.
-fn failure(header: Option<String>, payload: Vec<u8>) -> FunctionError {
+pub(crate) fn failure(header: Option<String>, payload: Vec<u8>) -> FunctionError {
     let document: Option<serde_json::Value> = serde_json::from_slice(&payload).ok();
     let named = document.as_ref().and_then(|document| document["errorType"].as_str()).map(str::to_owned);
     FunctionError { error_type: named.or(header).unwrap_or_else(|| "Unknown".into()), payload }
@@ -259,7 +274,7 @@ fn failure_in(trailers: &HeaderMap) -> Option<FunctionError> {
     Some(failure(kind.map(str::to_owned), decoded.unwrap_or_else(|| b"{}".to_vec())))
 }
 
-enum Taken {
+pub(crate) enum Taken {
     /// Empty if there was a sink.
     All(Bytes),
     TooLarge(u64),
@@ -269,7 +284,7 @@ enum Taken {
 }
 
 /// Reads a body to its end, into the sink or memory, but keeps or passes on no more than `limit` bytes of it.
-async fn take_in(mut body: Incoming, limit: u64, sink: Option<&Sink>) -> Taken {
+pub(crate) async fn take_in(mut body: Incoming, limit: u64, sink: Option<&Sink>) -> Taken {
     let (mut kept, mut length, mut failure) = (BytesMut::new(), 0_u64, None);
     while let Some(frame) = body.frame().await {
         let Ok(frame) = frame else { return Taken::Broken };
@@ -292,7 +307,7 @@ async fn take_in(mut body: Incoming, limit: u64, sink: Option<&Sink>) -> Taken {
     }
 }
 
-fn refuse(status: StatusCode, kind: &str, message: &str) -> Response<Body> {
+pub(crate) fn refuse(status: StatusCode, kind: &str, message: &str) -> Response<Body> {
     let document = serde_json::json!({ "errorType": kind, "errorMessage": message });
     let mut response = Response::new(full(document.to_string()));
     *response.status_mut() = status;

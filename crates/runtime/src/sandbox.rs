@@ -5,8 +5,8 @@
 
 use crate::host::LauncherCommand;
 use crate::launcher::protocol::{
-    Attachment, ControlGroup, Event, Exit, Failure, Freeze, GroupVersion, Reply, Request, Spec, WANT_SOCKET,
-    receive, send,
+    Attachment, ControlGroup, END_COMMAND, Event, Exit, Failure, Freeze, GroupVersion, Reply, Request,
+    START_COMMAND, Spec, WANT_SOCKET, receive, send,
 };
 use crate::layers::Layers;
 use crate::readiness::watched;
@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType, socketpair};
 use rustix::pipe::{PipeFlags, pipe_with};
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -90,12 +90,33 @@ pub(crate) enum End {
     OutOfMemory,
 }
 
+#[derive(Default)]
+struct Mailbox {
+    end: Option<Event>,
+    helpers: VecDeque<(u32, Result<Exit, Failure>)>,
+    sockets: VecDeque<Vec<OwnedFd>>,
+}
+
+impl Mailbox {
+    fn put(&mut self, event: Event, descriptors: Vec<OwnedFd>) {
+        match event {
+            Event::Exited(_) | Event::NotExecutable(_) => self.end = Some(event),
+            Event::Helper { helper, ended } => self.helpers.push_back((helper, ended)),
+            Event::Socket => self.sockets.push_back(descriptors),
+            Event::Ready | Event::Failed(_) => {}
+        }
+    }
+}
+
 pub(crate) struct Sandbox {
     id: u64,
     pid: i32,
     control: AsyncFd<OwnedFd>,
-    /// An event that came while another was awaited.
-    put_by: Mutex<Option<Event>>,
+    /// What the first process has told and nobody has asked for yet.
+    mailbox: Mutex<Mailbox>,
+    /// Something was put there.
+    mail: Notify,
+    has_helpers: bool,
     group: Option<ControlGroup>,
     life: watch::Receiver<Life>,
     link: Arc<Link>,
@@ -107,6 +128,8 @@ pub(crate) struct Doors {
     pub platform: TcpListener,
     /// Standard output and error; not blocking.
     pub log: OwnedFd,
+    /// The same of the helpers, if there are any.
+    pub helpers_log: Option<OwnedFd>,
 }
 
 impl Launcher {
@@ -184,8 +207,12 @@ impl Link {
 
     async fn spawn(self: Arc<Link>, spec: Spec) -> Result<(Sandbox, Doors), SpawnError> {
         let id = spec.id;
-        let (log, log_inside) = pipe_with(PipeFlags::CLOEXEC).map_err(io::Error::from)?;
-        rustix::io::ioctl_fionbio(&log, true).map_err(io::Error::from)?;
+        let (log, log_inside) = log_pipe()?;
+        let has_helpers = !spec.helpers.is_empty();
+        let (helpers_log, helpers_log_inside) = match has_helpers {
+            true => log_pipe().map(|(log, inside)| (Some(log), Some(inside)))?,
+            false => (None, None),
+        };
         let (control, control_inside) = pair()?;
         let control = asynchronous(control)?;
         let (spawned_sender, spawned) = oneshot::channel();
@@ -194,18 +221,21 @@ impl Link {
             id,
             Waiting { spawned: Some(spawned_sender), attached: None, life: life_sender, freeze: None },
         );
-        let request = (Request::Spawn(Box::new(spec)), vec![log_inside, control_inside]);
+        let descriptors = [log_inside, control_inside].into_iter().chain(helpers_log_inside).collect();
+        let request = (Request::Spawn(Box::new(spec)), descriptors);
         self.outbox.send(request).map_err(|_| SpawnError::LauncherGone)?;
         let Spawned { pid, group } =
             spawned.await.map_err(|_| SpawnError::LauncherGone)?.map_err(SpawnError::Failed)?;
         // From here on a drop kills what was made.
-        let sandbox = Sandbox { id, pid, control, put_by: Mutex::new(None), group, life, link: self };
+        let (mailbox, mail) = (Mutex::default(), Notify::new());
+        let sandbox = Sandbox { id, pid, control, mailbox, mail, has_helpers, group, life, link: self };
         match next::<Event>(&sandbox.control).await? {
             Some((Event::Ready, descriptors)) => {
                 let Ok([runtime_api, platform]) = <[OwnedFd; 2]>::try_from(descriptors) else {
                     return Err(SpawnError::Io(io::Error::from(io::ErrorKind::InvalidData)));
                 };
-                let doors = Doors { runtime_api: listener(runtime_api)?, platform: listener(platform)?, log };
+                let (runtime_api, platform) = (listener(runtime_api)?, listener(platform)?);
+                let doors = Doors { runtime_api, platform, log, helpers_log };
                 Ok((sandbox, doors))
             }
             Some((Event::Failed(failure), _)) => Err(SpawnError::Failed(failure)),
@@ -316,27 +346,87 @@ impl Sandbox {
         attached.await.map_err(|_| SpawnError::LauncherGone)?.map_err(SpawnError::Failed)
     }
 
-    /// Resolves when nothing runs in the sandbox any more, with how it came to that.
+    /// Resolves when nothing runs in the sandbox any more, with how it came to that. With helpers, already when
+    /// the command has ended.
     pub(crate) async fn ended(&self) -> End {
         let mut life = self.life.clone();
+        if self.has_helpers {
+            let told = self.told(|mailbox| mailbox.end.clone());
+            tokio::select! {
+                _ = life.wait_for(|life| *life != Life::Running) => {}
+                end = told => match end {
+                    // Who killed it is known only when all is gone.
+                    Ok(Event::Exited(Exit::Signal(libc::SIGKILL))) | Err(_) => self.kill(),
+                    Ok(Event::Exited(exit)) => return End::Exited(exit),
+                    Ok(Event::NotExecutable(failure)) => return End::NotExecutable(failure),
+                    Ok(_) => {}
+                }
+            }
+        }
         let gone = life.wait_for(|life| *life != Life::Running).await.map(|life| *life);
         if matches!(gone, Ok(Life::Gone { out_of_memory: true, .. })) {
             return End::OutOfMemory;
         }
-        let mut event = self.put_by.lock().take();
-        while event.is_none() {
+        let mut mailbox = self.mailbox.lock();
+        while mailbox.end.is_none() {
             match receive::<Event>(self.control.get_ref()) {
-                Ok(Some((one @ (Event::Exited(_) | Event::NotExecutable(_)), _))) => event = Some(one),
-                Ok(Some(_)) => {}
+                Ok(Some((event, descriptors))) => mailbox.put(event, descriptors),
                 Ok(None) | Err(_) => break,
             }
         }
-        match event {
+        match mailbox.end.take() {
             Some(Event::Exited(exit)) => End::Exited(exit),
             Some(Event::NotExecutable(failure)) => End::NotExecutable(failure),
             // Killed from outside before it could say anything.
             _ => End::Exited(Exit::Signal(libc::SIGKILL)),
         }
+    }
+
+    /// Resolves when a helper has ended: its number, and how.
+    pub(crate) async fn helper_ended(&self) -> (u32, Result<Exit, Failure>) {
+        if self.has_helpers
+            && let Ok(ended) = self.told(|mailbox| mailbox.helpers.pop_front()).await
+        {
+            return ended;
+        }
+        std::future::pending().await
+    }
+
+    /// Waits for what `take` finds in the mailbox. Several may wait at once: whoever reads something that is not
+    /// its own puts it there.
+    async fn told<T>(&self, take: impl Fn(&mut Mailbox) -> Option<T>) -> io::Result<T> {
+        loop {
+            let mut changed = std::pin::pin!(self.mail.notified());
+            changed.as_mut().enable();
+            if let Some(found) = take(&mut self.mailbox.lock()) {
+                return Ok(found);
+            }
+            tokio::select! {
+                () = changed => {}
+                event = next::<Event>(&self.control) => {
+                    let Some((event, descriptors)) = event? else {
+                        return Err(io::Error::from(io::ErrorKind::NotConnected));
+                    };
+                    self.mailbox.lock().put(event, descriptors);
+                    self.mail.notify_waiters();
+                }
+            }
+        }
+    }
+
+    /// Starts the command of a sandbox with helpers.
+    pub(crate) async fn start_command(&self) -> io::Result<()> {
+        self.say(START_COMMAND).await
+    }
+
+    /// Asks the command to end.
+    pub(crate) async fn end_command(&self) -> io::Result<()> {
+        self.say(END_COMMAND).await
+    }
+
+    async fn say(&self, what: &[u8]) -> io::Result<()> {
+        let send = |control: &OwnedFd| Ok(rustix::net::send(control, what, SendFlags::NOSIGNAL)?);
+        self.control.async_io(Interest::WRITABLE, send).await.map(drop)
     }
 
     /// Whether the sandbox still stands, as far as is known.
@@ -346,18 +436,8 @@ impl Sandbox {
 
     /// Connects to a port inside the sandbox: the sandbox gives a socket of its network, we connect it.
     pub(crate) async fn connect(&self, port: u16) -> io::Result<TcpStream> {
-        self.control
-            .async_io(Interest::WRITABLE, |control| {
-                Ok(rustix::net::send(control, WANT_SOCKET, SendFlags::NOSIGNAL)?)
-            })
-            .await?;
-        let descriptors = loop {
-            match next::<Event>(&self.control).await? {
-                Some((Event::Socket, descriptors)) => break descriptors,
-                Some((event, _)) => *self.put_by.lock() = Some(event),
-                None => return Err(io::Error::from(io::ErrorKind::NotConnected)),
-            }
-        };
+        self.say(WANT_SOCKET).await?;
+        let descriptors = self.told(|mailbox| mailbox.sockets.pop_front()).await?;
         let Ok([socket]) = <[OwnedFd; 1]>::try_from(descriptors) else {
             return Err(io::Error::from(io::ErrorKind::InvalidData));
         };
@@ -446,6 +526,12 @@ fn resident_peak(pid: i32) -> u64 {
 
 fn read_number(path: &std::path::Path) -> Option<u64> {
     std::fs::read_to_string(path).ok()?.trim().parse().ok()
+}
+
+fn log_pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+    let (log, inside) = pipe_with(PipeFlags::CLOEXEC)?;
+    rustix::io::ioctl_fionbio(&log, true)?;
+    Ok((log, inside))
 }
 
 fn pair() -> io::Result<(OwnedFd, OwnedFd)> {

@@ -3,6 +3,9 @@
 //! Who may have a new instance, and what becomes of one afterwards, is the pool's and the host's to say.
 
 use crate::bytecode::Bytecode;
+use crate::extensions;
+use crate::extensions::telemetry::{Kind, Telemetry};
+use crate::farewell::Farewells;
 use crate::instance::{Broken, Instance, Parts};
 use crate::interpreters::{Boot, Interpreters, Start};
 use crate::layers::{Layer, Layers};
@@ -40,6 +43,8 @@ pub(crate) struct Starter {
     pub(crate) prewarm: Prewarm,
     /// Whether a sandbox can be limited after it was made.
     limits_memory_later: bool,
+    /// Instances whose extensions are still being told of their end.
+    pub(crate) farewells: Arc<Farewells>,
 }
 
 /// What an instance is made for.
@@ -62,6 +67,8 @@ struct Ready {
     code: PathBuf,
     layers: Vec<PathBuf>,
     start: Start,
+    /// The programs of extensions.
+    extensions: Vec<PathBuf>,
 }
 
 impl Starter {
@@ -78,6 +85,7 @@ impl Starter {
             prewarm: Prewarm::new(&limits),
             limits_memory_later: layers.contains(&Layer::MemoryCgroup),
             bytecode: Bytecode::new(limits.package_unpacked_bytes),
+            farewells: Arc::new(Farewells::new(clock.clone())),
             interpreters,
             packages,
             platform,
@@ -99,15 +107,33 @@ impl Starter {
     ) -> Result<Started, Refusal> {
         let began = Instant::now();
         self.cold_starts.fetch_add(1, Ordering::Relaxed);
-        let Ready { code, layers, start } = self.ready(version).await.map_err(Refusal::Unrunnable)?;
-        let log = Arc::new(self.log(version, self.new_stream(version)));
+        let Ready { code, layers, start, extensions } =
+            self.ready(version).await.map_err(Refusal::Unrunnable)?;
+        let telemetry = Arc::new(Telemetry::new(self.clock.clone(), !extensions.is_empty()));
+        telemetry.init_started(version);
+        let log = self.log(version, self.new_stream(version));
+        let helpers_log = Arc::new(log.beside().tapped(Kind::Extension, telemetry.clone()));
+        let log = Arc::new(log.tapped(Kind::Function, telemetry.clone()));
         if let Some(warning) = &start.warning {
             log.say(&format!("WARN {warning}"));
         }
-        let prewarmed = self.prewarm.take(&start, version);
+        // Extensions start before the runtime, and an interpreter that waited has started already.
+        let prewarmed = if extensions.is_empty() { self.prewarm.take(&start, version) } else { None };
         let boot = start.boot.clone();
         let folders = [code.clone()].into_iter().chain(layers.iter().cloned()).collect();
-        let parts = Parts { version: version.clone(), purpose, boot, prewarmed, code, layers, log };
+        let parts = Parts {
+            version: version.clone(),
+            purpose,
+            boot,
+            prewarmed,
+            code,
+            layers,
+            log,
+            helpers: extensions,
+            helpers_log,
+            telemetry: telemetry.clone(),
+            farewells: self.farewells.clone(),
+        };
         let made = Instance::make(parts, &self.launcher, &self.platform, &self.limits, &self.region).await;
         let mut instance = made.map_err(Refusal::Unrunnable)?;
         self.prewarmed_starts.fetch_add(instance.prewarmed.into(), Ordering::Relaxed);
@@ -115,8 +141,10 @@ impl Starter {
         let within = Duration::from_secs(self.limits.init_timeout_seconds.into())
             + Duration::from_millis(version.timeout_ms);
         let initialised = share(starting, instance.initialise(within)).await;
+        let took = began.elapsed();
+        telemetry.init_ended(initialised.is_ok(), took);
         self.look_ahead(version, start, folders);
-        Ok(Started { instance, init_us: crate::host::micros(began.elapsed()), initialised })
+        Ok(Started { instance, init_us: crate::host::micros(took), initialised })
     }
 
     /// Sees to it in the background that later starts like this one are shorter.
@@ -201,7 +229,8 @@ impl Starter {
         let work = move || {
             let (code, layers) = starter.unpack(&version)?;
             let start = starter.interpreters.start(&version, &code)?;
-            Ok(Ready { code, layers, start })
+            let extensions = extensions::programs(&layers);
+            Ok(Ready { code, layers, start, extensions })
         };
         tokio::task::spawn_blocking(work).await.map_err(|failed| failed.to_string())?
     }

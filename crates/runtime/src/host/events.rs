@@ -1,8 +1,8 @@
 //! Events: one invocation through a function behind the Runtime API, or as a CloudEvent through one that
 //! speaks HTTP.
 
-use super::report::{Course, micros, say_end};
-use super::{FetchError, Host, Inner, Permit};
+use super::report::{Course, micros, report_record, runtime_done, say_end};
+use super::{FetchError, Held, Host, Inner, Permit};
 use crate::body::{self, Body};
 use crate::instance::{Broken, Handled, error, explain, too_large, untaken};
 use crate::pool::Denied;
@@ -10,6 +10,7 @@ use crate::runtime_api::Work;
 use crate::stream::Sink;
 use http_body_util::BodyExt as _;
 use mayfly_kernel::function::{FunctionError, Invocation, Outcome, Refusal, Report, Version};
+use serde_json::json;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
@@ -18,7 +19,25 @@ use tokio::sync::oneshot;
 enum Attempt {
     Done(Outcome),
     /// A warm instance ended before it took the event, which is for another one now.
-    Untaken(Work, Option<Sink>),
+    Untaken(Work, Option<Sink>, Permit),
+}
+
+/// What the end of an invocation needs to know.
+struct Finish {
+    id: String,
+    version: Arc<Version>,
+    course: Course,
+    status: &'static str,
+}
+
+/// In telemetry's words.
+fn status(result: &Result<Vec<u8>, FunctionError>, ended: &Result<(), Broken>) -> &'static str {
+    match (result, ended) {
+        (_, Err(Broken::Timeout)) => "timeout",
+        (_, Err(_)) => "failure",
+        (Err(_), Ok(())) => "error",
+        (Ok(_), Ok(())) => "success",
+    }
 }
 
 impl Inner {
@@ -26,18 +45,15 @@ impl Inner {
         self: Arc<Inner>,
         version: Arc<Version>,
         invocation: Invocation,
-        permit: Permit,
+        mut permit: Permit,
         sink: Option<Sink>,
     ) -> Result<Outcome, Refusal> {
         let asked = Instant::now();
         let mut next = (self.work(&version, invocation), sink);
         loop {
-            match self.attempt(&version, next, asked).await? {
-                Attempt::Done(outcome) => {
-                    drop(permit);
-                    return Ok(outcome);
-                }
-                Attempt::Untaken(work, sink) => next = (work, sink),
+            match self.attempt(&version, next, asked, permit).await? {
+                Attempt::Done(outcome) => return Ok(outcome),
+                Attempt::Untaken(work, sink, back) => (next, permit) = ((work, sink), back),
             }
         }
     }
@@ -48,6 +64,7 @@ impl Inner {
         version: &Arc<Version>,
         (mut work, sink): (Work, Option<Sink>),
         asked: Instant,
+        permit: Permit,
     ) -> Result<Attempt, Refusal> {
         let id = work.request_id.clone();
         let made = match self.instance(version, &id).await {
@@ -62,6 +79,8 @@ impl Inner {
         let course = Course::begin(asked, made.init_us, self.clock.now());
         instance.catch_up();
         instance.log.say(&format!("START RequestId: {id} Version: {}", version.label));
+        let telemetry = instance.extensions.telemetry.clone();
+        telemetry.platform("start", json!({ "requestId": id, "version": version.label }));
         let timeout = Duration::from_millis(version.timeout_ms);
         work.deadline_ms = (self.clock.now() + timeout).ms();
         let answered = match made.initialised {
@@ -74,29 +93,63 @@ impl Inner {
                     let stamp = self.clock.now();
                     instance.catch_up();
                     instance.log.say(&untaken(&id, stamp));
-                    return Ok(Attempt::Untaken(work, sink));
+                    return Ok(Attempt::Untaken(work, sink, permit));
                 }
                 Handled::Untaken(..) => Err(Broken::Ended(instance.sandbox.ended().await)),
             },
         };
         let ran = course.elapsed();
         instance.catch_up();
-        let (result, reusable) = match answered {
-            Ok(result) => (result, true),
-            Err(broken) => {
-                instance.sandbox.kill();
-                let (error, line) = explain(&broken, &id, version, self.clock.now());
-                instance.log.say(&line);
-                (Err(error), false)
-            }
+        let (result, ended) = match answered {
+            Ok(result) => (result, Ok(())),
+            Err(broken) => (Err(self.tell(&broken, &mut held, version, &id)), Err(broken)),
         };
+        let status = status(&result, &ended);
+        telemetry.platform("runtimeDone", runtime_done(&id, status, ran, &result));
+        let finish = Finish { id, version: version.clone(), course, status };
+        if ended.is_err() || !held.instance.extensions.any() {
+            let (log_tail, report) = self.finish(held, &finish, ran, ended.is_ok());
+            return Ok(Attempt::Done(Outcome { result, log_tail, report }));
+        }
+        // The answer does not wait for what extensions still do; the instance does.
+        let log_tail = held.instance.log.tail();
+        let report = finish.course.report(ran, held.instance.memory_peak());
+        let inner = self.clone();
+        tokio::spawn(async move {
+            let settled = held.instance.settle(timeout.saturating_sub(ran)).await;
+            held.instance.catch_up();
+            if let Err(broken) = &settled {
+                inner.tell(broken, &mut held, &finish.version, &finish.id);
+            }
+            let ran = finish.course.elapsed();
+            inner.finish(held, &finish, ran, settled.is_ok());
+            drop(permit);
+        });
+        Ok(Attempt::Done(Outcome { result, log_tail, report }))
+    }
+
+    /// Says in the log how an instance broke, and gives it up; what the caller is told.
+    fn tell(&self, broken: &Broken, held: &mut Held, version: &Version, id: &str) -> FunctionError {
+        held.instance.end(broken);
+        let (error, line) = explain(broken, id, version, self.clock.now());
+        held.instance.log.say(&line);
+        error
+    }
+
+    /// The last lines of an invocation and its figures; an instance that is still good goes back.
+    fn finish(&self, held: Held, finish: &Finish, ran: Duration, reusable: bool) -> (Vec<u8>, Report) {
+        let Finish { id, version, course, status } = finish;
+        let instance = &held.instance;
         let report = course.report(ran, instance.memory_peak());
-        say_end(&instance.log, &id, version, &report);
+        say_end(&instance.log, id, version, &report);
+        let telemetry = &instance.extensions.telemetry;
+        telemetry.platform("end", json!({ "requestId": id }));
+        telemetry.platform("report", report_record(id, status, version, &report));
         let log_tail = instance.log.tail();
         if reusable {
             self.pool.put(held);
         }
-        Ok(Attempt::Done(Outcome { result, log_tail, report }))
+        (log_tail, report)
     }
 
     /// The outcome of an event whose version is known not to initialise.

@@ -275,6 +275,7 @@ impl Host {
         if tokio::time::timeout(limit, self.inner.pool.drain()).await.is_err() {
             tracing::warn!("invocations were still running when the drain limit was reached");
         }
+        self.inner.starter.farewells.done().await;
         self.inner.starter.launcher.stop().await;
     }
 

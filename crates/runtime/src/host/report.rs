@@ -2,7 +2,8 @@
 
 use crate::logs::Log;
 use mayfly_kernel::Time;
-use mayfly_kernel::function::{Report, Version};
+use mayfly_kernel::function::{FunctionError, Report, Version};
+use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
@@ -67,4 +68,46 @@ pub(super) fn say_end(log: &Log, id: &str, version: &Version, report: &Report) {
         version.memory_mib,
         report.max_memory_bytes.div_ceil(MIB),
     ));
+}
+
+/// The record of `platform.runtimeDone`.
+pub(super) fn runtime_done(
+    id: &str,
+    status: &str,
+    ran: Duration,
+    result: &Result<Vec<u8>, FunctionError>,
+) -> Value {
+    let produced = result.as_ref().map_or_else(|error| error.payload.len(), Vec::len);
+    let mut record = json!({
+        "requestId": id,
+        "status": status,
+        "metrics": { "durationMs": ms(micros(ran)), "producedBytes": produced },
+    });
+    if let Err(error) = result {
+        record["errorType"] = json!(error.error_type);
+    }
+    record
+}
+
+/// The record of `platform.report`.
+pub(super) fn report_record(id: &str, status: &str, version: &Version, report: &Report) -> Value {
+    let mut record = json!({
+        "requestId": id,
+        "status": status,
+        "metrics": {
+            "durationMs": ms(report.duration_us),
+            "billedDurationMs": report.duration_us.div_ceil(1000),
+            "memorySizeMB": version.memory_mib,
+            "maxMemoryUsedMB": report.max_memory_bytes.div_ceil(MIB),
+        },
+    });
+    if let Some(init_us) = report.init_us {
+        record["metrics"]["initDurationMs"] = json!(ms(init_us));
+    }
+    record
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a duration in microseconds is far below 2^53")]
+fn ms(us: u64) -> f64 {
+    us as f64 / 1000.0
 }

@@ -64,7 +64,7 @@ impl Inner {
 
     fn finish_web(
         &self,
-        (held, told): (Held, Option<Told>),
+        (mut held, told): (Held, Option<Told>),
         version: &Version,
         id: &str,
         course: &Course,
@@ -73,7 +73,7 @@ impl Inner {
         let ran = course.elapsed();
         held.instance.catch_up();
         if let Err(broken) = &ended {
-            held.instance.sandbox.kill();
+            held.instance.end(broken);
             held.instance.log.say(&explain(broken, id, version, self.clock.now()).1);
         }
         let report = course.report(ran, held.instance.memory_peak());

@@ -11,7 +11,9 @@ use super::attach::tmp_options;
 use super::cgroup::Group;
 use super::network::{PLATFORM_PORT, RUNTIME_API_PORT, listen, loopback_up};
 use super::privileges;
-use super::protocol::{Event, Exit, Failure, NAMESPACE, Spec, WANT_SOCKET, receive, send};
+use super::protocol::{
+    END_COMMAND, Event, Exit, Failure, NAMESPACE, START_COMMAND, Spec, WANT_SOCKET, receive, send,
+};
 use super::sys::{Side, fork, make_read_only};
 use super::template::c_path;
 use crate::layers::Layer;
@@ -24,8 +26,8 @@ use rustix::fs::{Mode, OFlags, openat};
 use rustix::mount::{MountFlags, UnmountFlags, mount, mount_bind, unmount};
 use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, recv, socket_with};
 use rustix::process::{
-    DumpableBehavior, Pid, Resource, Rlimit, Signal, WaitOptions, WaitStatus, set_dumpable_behavior,
-    set_parent_process_death_signal, setrlimit, setsid, wait,
+    DumpableBehavior, Pid, Resource, Rlimit, Signal, WaitOptions, WaitStatus, kill_process,
+    set_dumpable_behavior, set_parent_process_death_signal, setrlimit, setsid, wait,
 };
 use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
 use std::ffi::CString;
@@ -52,7 +54,26 @@ struct Asked<'a> {
     spec: Spec,
     log: OwnedFd,
     control: OwnedFd,
+    /// Where helpers print to.
+    helpers_log: Option<OwnedFd>,
 }
+
+/// The processes that are started for a sandbox.
+struct Started {
+    command: Option<Pid>,
+    /// By their numbers.
+    helpers: Vec<Pid>,
+}
+
+/// What extensions are not told of the function's environment, as AWS documents it.
+const WITHHELD: [&str; 6] = [
+    "AWS_EXECUTION_ENV",
+    "AWS_LAMBDA_LOG_GROUP_NAME",
+    "AWS_LAMBDA_LOG_STREAM_NAME",
+    "LAMBDA_RUNTIME_DIR",
+    "LAMBDA_TASK_ROOT",
+    "_HANDLER",
+];
 
 impl Init<'_> {
     /// Runs in the new namespaces from the first instruction to the last.
@@ -60,13 +81,16 @@ impl Init<'_> {
         let prepared = self.prepare();
         // Without a specification the launcher is gone, or has no use for this sandbox any more.
         let code = match receive::<Spec>(&self.door) {
-            Ok(Some((spec, descriptors))) => match <[OwnedFd; 2]>::try_from(descriptors) {
-                Ok([log, control]) => {
-                    let Init { launcher, outer_id, .. } = self;
-                    Asked { launcher, outer_id, spec, log, control }.run(prepared)
+            Ok(Some((spec, descriptors))) => {
+                let mut descriptors = descriptors.into_iter();
+                match (descriptors.next(), descriptors.next(), descriptors.next()) {
+                    (Some(log), Some(control), helpers_log) => {
+                        let Init { launcher, outer_id, .. } = self;
+                        Asked { launcher, outer_id, spec, log, control, helpers_log }.run(prepared)
+                    }
+                    (_, None, _) | (None, _, _) => 1,
                 }
-                Err(_) => 1,
-            },
+            }
             Ok(None) | Err(_) => 1,
         };
         // Not `exit`: what the launcher registered to run at its end is not this process's to run.
@@ -197,12 +221,15 @@ impl Asked<'_> {
         // library has some, for stack overflows. The command's own process starts with none blocked.
         SigSet::all().thread_block()?;
         let signals = SignalFd::new(&super::child_signal())?;
-        // Before the command's own process is there, which may have something to say at once.
+        // Before any other process is there, which may have something to say at once.
         send(&self.control, &Event::Ready, &[listeners[0].as_fd(), listeners[1].as_fd()])?;
-        let main = match fork()? {
-            Side::Child => self.execute(),
-            Side::Parent(pid) => pid,
-        };
+        let mut started = Started { command: None, helpers: Vec::new() };
+        for (number, program) in (0..).zip(&self.spec.helpers) {
+            started.helpers.push(self.start(|| self.execute_helper(number, program))?);
+        }
+        if started.helpers.is_empty() {
+            started.command = Some(self.start(|| self.execute())?);
+        }
         dup2_stdout(&self.launcher.null)?;
         dup2_stderr(&self.launcher.null)?;
         loop {
@@ -211,57 +238,121 @@ impl Asked<'_> {
             let (asked, ended) = (!ready[0].revents().is_empty(), !ready[1].revents().is_empty());
             if ended {
                 signals.read_signal()?;
-                if let Some(exit) = reap(Pid::from_raw(main.as_raw()))? {
-                    send(&self.control, &Event::Exited(exit), &[])?;
+                if self.reap(&mut started)? {
                     return Ok(0);
                 }
             }
-            if asked && !self.answer()? {
+            if asked && !self.answer(&mut started)? {
                 return Ok(0);
             }
         }
     }
 
-    /// Answers one request of the server; `false` when there is no server any more.
-    fn answer(&self) -> io::Result<bool> {
+    fn start(&self, execute: impl FnOnce()) -> io::Result<Pid> {
+        match fork()? {
+            Side::Child => {
+                execute();
+                super::sys::exit_now(127)
+            }
+            Side::Parent(pid) => {
+                Pid::from_raw(pid.as_raw()).ok_or_else(|| io::Error::from_raw_os_error(libc::ESRCH))
+            }
+        }
+    }
+
+    /// Collects ended children and tells of those that matter; whether that is the sandbox's end.
+    fn reap(&self, started: &mut Started) -> io::Result<bool> {
+        loop {
+            let (pid, exit) = match wait(WaitOptions::NOHANG) {
+                Ok(Some((pid, status))) => (pid, exit_of(status)),
+                Ok(None) | Err(rustix::io::Errno::CHILD) => return Ok(false),
+                Err(error) => return Err(error.into()),
+            };
+            if started.command == Some(pid) {
+                started.command = None;
+                send(&self.control, &Event::Exited(exit), &[])?;
+                if started.helpers.is_empty() {
+                    return Ok(true);
+                }
+            } else if let Some(place) = started.helpers.iter().position(|helper| *helper == pid) {
+                let helper = u32::try_from(place).unwrap_or(u32::MAX);
+                send(&self.control, &Event::Helper { helper, ended: Ok(exit) }, &[])?;
+            }
+        }
+    }
+
+    /// Does one thing that the server asks for; `false` when there is no server any more.
+    fn answer(&self, started: &mut Started) -> io::Result<bool> {
         let mut request = [0_u8; 8];
         let (length, _) = recv(&self.control, &mut request[..], RecvFlags::empty())?;
-        if &request[..length] != WANT_SOCKET {
-            return Ok(false);
+        match &request[..length] {
+            WANT_SOCKET => {
+                let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+                let socket = socket_with(AddressFamily::INET, SocketType::STREAM, flags, None)?;
+                send(&self.control, &Event::Socket, &[socket.as_fd()])?;
+                Ok(true)
+            }
+            START_COMMAND => {
+                if started.command.is_none() {
+                    started.command = Some(self.start(|| self.execute())?);
+                }
+                Ok(true)
+            }
+            END_COMMAND => {
+                if let Some(command) = started.command {
+                    // One that has just ended is told of anyway.
+                    let _ = kill_process(command, Signal::TERM);
+                }
+                Ok(true)
+            }
+            _ => Ok(false),
         }
-        let socket = socket_with(
-            AddressFamily::INET,
-            SocketType::STREAM,
-            SocketFlags::CLOEXEC | SocketFlags::NONBLOCK,
-            None,
-        )?;
-        send(&self.control, &Event::Socket, &[socket.as_fd()])?;
-        Ok(true)
     }
 
     /// Becomes the command, or says why not.
-    fn execute(&self) -> ! {
-        let cause = self.try_execute().err().unwrap_or_else(|| io::Error::from(io::ErrorKind::Other));
-        let _ = send(&self.control, &Event::NotExecutable(Failure::new("execute", &cause)), &[]);
-        super::sys::exit_now(127)
+    fn execute(&self) {
+        let command = || {
+            let words = self.spec.command.iter().map(|one| text(one)).collect::<io::Result<Vec<_>>>()?;
+            self.become_program(&words, &[], "/var/task", &self.log)
+        };
+        if let Err(cause) = command() {
+            let _ = send(&self.control, &Event::NotExecutable(Failure::new("execute", &cause)), &[]);
+        }
     }
 
-    fn try_execute(&self) -> io::Result<()> {
-        let text = |text: &str| CString::new(text).map_err(io::Error::other);
-        let command = self.spec.command.iter().map(|one| text(one)).collect::<io::Result<Vec<_>>>()?;
-        let environment = self.spec.environment.iter();
+    fn execute_helper(&self, helper: u32, program: &Path) {
+        let log = self.helpers_log.as_ref().unwrap_or(&self.log);
+        let command = || self.become_program(&[text(&program.to_string_lossy())?], &WITHHELD, "/", log);
+        if let Err(cause) = command() {
+            let failure = Failure::new(format!("execute {}", program.display()), &cause);
+            let _ = send(&self.control, &Event::Helper { helper, ended: Err(failure) }, &[]);
+        }
+    }
+
+    fn become_program(
+        &self,
+        command: &[CString],
+        withheld: &[&str],
+        folder: &str,
+        log: &OwnedFd,
+    ) -> io::Result<()> {
+        let environment = self.spec.environment.iter().filter(|(name, _)| !withheld.contains(&name.as_str()));
         let environment = environment
             .map(|(name, value)| text(&format!("{name}={value}")))
             .collect::<io::Result<Vec<_>>>()?;
         let program = command.first().ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
         SigSet::empty().thread_set_mask()?;
-        rustix::process::chdir("/var/task")?;
+        rustix::process::chdir(folder)?;
         dup2_stdin(&self.launcher.null)?;
-        dup2_stdout(&self.log)?;
-        dup2_stderr(&self.log)?;
-        execve(program, &command, &environment)?;
+        dup2_stdout(log)?;
+        dup2_stderr(log)?;
+        execve(program, command, &environment)?;
         Ok(())
     }
+}
+
+fn text(text: &str) -> io::Result<CString> {
+    CString::new(text).map_err(io::Error::other)
 }
 
 /// Whether the kernel counts a user's processes within a user namespace, as Linux does since 5.14.
@@ -280,19 +371,6 @@ fn enter_root(root: &Path) -> io::Result<()> {
     unmount(".", UnmountFlags::DETACH)?;
     rustix::process::chdir("/")?;
     make_read_only(c"/", false, true)
-}
-
-/// Collects ended children; how the command ended, if it is among them.
-fn reap(main: Option<Pid>) -> io::Result<Option<Exit>> {
-    let mut ended = None;
-    loop {
-        match wait(WaitOptions::NOHANG) {
-            Ok(Some((pid, status))) if Some(pid) == main => ended = Some(exit_of(status)),
-            Ok(Some(_)) => {}
-            Ok(None) | Err(rustix::io::Errno::CHILD) => return Ok(ended),
-            Err(error) => return Err(error.into()),
-        }
-    }
 }
 
 fn exit_of(status: WaitStatus) -> Exit {

@@ -210,9 +210,7 @@ impl Launcher {
     }
 
     fn spawn(&mut self, spec: &Spec, descriptors: Vec<OwnedFd>) -> Result<(Pid, Running), Failure> {
-        let Ok([log, control]) = <[OwnedFd; 2]>::try_from(descriptors) else {
-            return Err(Failure::new("receive descriptors", &io::Error::from_raw_os_error(libc::EBADF)));
-        };
+        let descriptors: Vec<_> = descriptors.iter().map(AsFd::as_fd).collect();
         for bind in &spec.binds {
             self.template
                 .place(&bind.source, &bind.target)
@@ -225,7 +223,7 @@ impl Launcher {
             };
             let given = group
                 .limit(spec.memory_bytes, spec.max_processes)
-                .and_then(|()| send(&door, spec, &[log.as_fd(), control.as_fd()]))
+                .and_then(|()| send(&door, spec, &descriptors))
                 // Taken in any case: a door that closes with something unread loses what was sent through it.
                 .and_then(|()| attach::namespace(&door));
             let cause = match given {

@@ -20,7 +20,7 @@ use std::path::PathBuf;
 /// The longest message. A specification carries a function's whole environment, and little else that grows.
 const MESSAGE_BYTES: usize = 128 * 1024;
 /// The most descriptors beside one message.
-const DESCRIPTORS: usize = 2;
+const DESCRIPTORS: usize = 3;
 
 /// What a sandbox is made of.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,6 +38,9 @@ pub(crate) struct Spec {
     pub max_processes: u32,
     /// Whether something may be attached later.
     pub waits: bool,
+    /// Programs that run beside the command: a function's extensions. With any, the command starts only when it is
+    /// told to, and its end is not the sandbox's.
+    pub helpers: Vec<PathBuf>,
 }
 
 /// What a sandbox that waits is given once it is known which version it is for.
@@ -58,7 +61,8 @@ pub(crate) struct Bind {
 /// From the server to the launcher.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Request {
-    /// With the log pipe's write end and the sandbox's end of its control pair.
+    /// With the log pipe's write end, the sandbox's end of its control pair, and the write end of the helpers' pipe
+    /// if there are any.
     Spawn(Box<Spec>),
     Attach {
         id: u64,
@@ -99,7 +103,7 @@ pub(crate) enum Reply {
 }
 
 /// From the first process of a sandbox to the server.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) enum Event {
     /// The walls stand and the runtime starts. With the listeners of the Runtime API and of the platform.
     Ready,
@@ -107,6 +111,11 @@ pub(crate) enum Event {
     /// The command could not be executed.
     NotExecutable(Failure),
     Exited(Exit),
+    /// The helper of this number has ended, or could not be executed.
+    Helper {
+        helper: u32,
+        ended: Result<Exit, Failure>,
+    },
     /// With a TCP socket that lives in the sandbox's network.
     Socket,
 }
@@ -165,6 +174,10 @@ pub(crate) const NAMESPACE: u8 = 1;
 
 /// Asks the first process of a sandbox for a [`Event::Socket`].
 pub(crate) const WANT_SOCKET: &[u8] = b"s";
+/// Tells it to start the command that waited for its helpers.
+pub(crate) const START_COMMAND: &[u8] = b"g";
+/// Tells it to ask the command to end.
+pub(crate) const END_COMMAND: &[u8] = b"t";
 
 /// Sends one message; `descriptors` arrive with it or not at all.
 pub(crate) fn send(
