@@ -13,7 +13,7 @@ const path = require('path');
 const { startupSnapshot } = require('v8');
 
 // What the client uses, and what that loads at its first use.
-for (const name of ['events', 'net', 'stream', 'timers', 'url', 'util']) require(name);
+for (const name of ['events', 'net', 'stream', 'stream/promises', 'timers', 'url', 'util']) require(name);
 
 const parts = readdirSync(path.join(__dirname, 'mayfly')).map((file) => `mayfly/${path.basename(file, '.cjs')}`);
 const compiled = new Map(['bootstrap', ...parts].map((name) => [name, compile(name)]));

@@ -136,7 +136,7 @@ impl Api {
         let path = request.uri().path().to_owned();
         let Some(path) = path.strip_prefix("/2018-06-01/runtime/") else {
             let answered = extensions::api::answer(&self.extensions, &self.sandbox, request).await;
-            return answered.unwrap_or_else(|_| {
+            return answered.unwrap_or_else(|| {
                 refuse(StatusCode::NOT_FOUND, "NotFound", "No such operation of the Runtime API")
             });
         };

@@ -20,7 +20,7 @@ pub(crate) async fn answer(
     extensions: &Arc<Extensions>,
     sandbox: &Weak<Sandbox>,
     request: Request<Incoming>,
-) -> Result<Response<Body>, Request<Incoming>> {
+) -> Option<Response<Body>> {
     let path = request.uri().path().to_owned();
     let answer = match (request.method(), path.as_str()) {
         (&Method::POST, "/2020-01-01/extension/register") => register(extensions, request).await,
@@ -35,9 +35,9 @@ pub(crate) async fn answer(
             subscribe(extensions, sandbox, request, Schema::Telemetry).await
         }
         (&Method::PUT, "/2020-08-15/logs") => subscribe(extensions, sandbox, request, Schema::Logs).await,
-        _ => return Err(request),
+        _ => return None,
     };
-    Ok(answer)
+    Some(answer)
 }
 
 fn header(request: &Request<Incoming>, name: &str) -> Option<String> {
@@ -49,13 +49,20 @@ fn forbidden(kind: &str, message: &str) -> Response<Body> {
 }
 
 /// The identifier of a known extension and its name, or the refusal.
-fn known(extensions: &Extensions, request: &Request<Incoming>) -> Result<(String, String), Response<Body>> {
+fn known(
+    extensions: &Extensions,
+    request: &Request<Incoming>,
+) -> Result<(String, String), Box<Response<Body>>> {
     let Some(id) = header(request, IDENTIFIER) else {
-        return Err(forbidden("Extension.MissingExtensionIdentifier", "Missing extension identifier"));
+        let refusal = forbidden("Extension.MissingExtensionIdentifier", "Missing extension identifier");
+        return Err(Box::new(refusal));
     };
     match extensions.name_of(&id) {
         Some(name) => Ok((id, name)),
-        None => Err(forbidden("Extension.UnknownExtensionIdentifier", "Unknown extension identifier")),
+        None => {
+            let refusal = forbidden("Extension.UnknownExtensionIdentifier", "Unknown extension identifier");
+            Err(Box::new(refusal))
+        }
     }
 }
 
@@ -111,7 +118,7 @@ async fn register(extensions: &Extensions, request: Request<Incoming>) -> Respon
 async fn next(extensions: &Extensions, request: &Request<Incoming>) -> Response<Body> {
     let id = match known(extensions, request) {
         Ok((id, _)) => id,
-        Err(refusal) => return refusal,
+        Err(refusal) => return *refusal,
     };
     let event = match extensions.next(&id) {
         Some((event, event_id)) => event.await.ok().map(|event| (event, event_id)),
@@ -135,7 +142,7 @@ fn json_with(name: &'static str, value: &str, document: &serde_json::Value) -> R
 
 async fn fail(extensions: &Extensions, request: Request<Incoming>, fallback: &str) -> Response<Body> {
     if let Err(refusal) = known(extensions, &request) {
-        return refusal;
+        return *refusal;
     }
     let kind = header(&request, "lambda-extension-function-error-type");
     let payload = match take_in(request.into_body(), BODY_BYTES, None).await {
@@ -160,7 +167,7 @@ async fn subscribe(
 ) -> Response<Body> {
     let name = match known(extensions, &request) {
         Ok((_, name)) => name,
-        Err(refusal) => return refusal,
+        Err(refusal) => return *refusal,
     };
     let body = match take_in(request.into_body(), BODY_BYTES, None).await {
         Taken::All(body) => body,
