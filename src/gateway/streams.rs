@@ -1,7 +1,8 @@
-//! Answers that leave while the function still writes them: as an event stream of the Invoke API, or as the body of
-//! a function URL's HTTP answer.
+//! Answers that leave while the function still writes them: as an event stream of the Invoke API, or as the
+//! body of a function URL's HTTP answer.
 //!
-//! Each holds the reading end of a function's answer. A client that goes away drops it, which ends the delivery.
+//! Each holds the reading end of a function's answer. A client that goes away drops it, which ends the
+//! delivery.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -51,8 +52,8 @@ fn complete(ended: Result<Outcome, Refusal>, log_tail: bool) -> Result<Vec<u8>, 
     Ok(event_stream::event("InvokeComplete", "application/json", document.to_string().as_bytes()))
 }
 
-/// The answer of a function URL that streams: its head, without a body, and its body. `None`: there is no answer, or
-/// not one that HTTP could carry.
+/// The answer of a function URL that streams: its head, without a body, and its body. `None`: there is no
+/// answer, or not one that HTTP could carry.
 pub(super) async fn http(mut answer: Answer) -> Option<(payload::Answer, Body)> {
     let content_type = answer.content_type.clone()?;
     if content_type != INTEGRATION {
@@ -85,8 +86,8 @@ pub(super) async fn http(mut answer: Answer) -> Option<(payload::Answer, Body)> 
     }
 }
 
-/// `first`, and then what is still to come. The client of a function that fails in the middle is cut off, since there
-/// is no other way left to tell it.
+/// `first`, and then what is still to come. The client of a function that fails in the middle is cut off,
+/// since there is no other way left to tell it.
 fn rest(first: Bytes, answer: Answer) -> Body {
     let frames = stream::unfold(Some((first, answer)), |state| async move {
         let (first, mut answer) = state?;

@@ -1,7 +1,7 @@
 //! The end of an instance whose extensions have registered: they are told, and get a moment.
 //!
-//! As AWS documents it: the runtime is asked to end (`SIGTERM`), extensions get `SHUTDOWN` with the reason, and after
-//! two seconds, or half a second if there are internal ones alone, whatever is left is killed.
+//! As AWS documents it: the runtime is asked to end (`SIGTERM`), extensions get `SHUTDOWN` with the reason,
+//! and after two seconds, or half a second if there are internal ones alone, whatever is left is killed.
 
 use crate::extensions::{Extensions, Shutdown};
 use crate::freezer::Freezer;

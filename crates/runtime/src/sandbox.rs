@@ -346,8 +346,8 @@ impl Sandbox {
         attached.await.map_err(|_| SpawnError::LauncherGone)?.map_err(SpawnError::Failed)
     }
 
-    /// Resolves when nothing runs in the sandbox any more, with how it came to that. With helpers, already when
-    /// the command has ended.
+    /// Resolves when nothing runs in the sandbox any more, with how it came to that. With helpers, already
+    /// when the command has ended.
     pub(crate) async fn ended(&self) -> End {
         let mut life = self.life.clone();
         if self.has_helpers {
@@ -392,8 +392,8 @@ impl Sandbox {
         std::future::pending().await
     }
 
-    /// Waits for what `take` finds in the mailbox. Several may wait at once: whoever reads something that is not
-    /// its own puts it there.
+    /// Waits for what `take` finds in the mailbox. Several may wait at once: whoever reads something that is
+    /// not its own puts it there.
     async fn told<T>(&self, take: impl Fn(&mut Mailbox) -> Option<T>) -> io::Result<T> {
         loop {
             let mut changed = std::pin::pin!(self.mail.notified());

@@ -1,9 +1,10 @@
 //! Event-stream framing: messages of headers and a payload, one after the other in a body.
 //!
-//! The contract is Smithy's "Amazon Event Stream specification": a prelude of two lengths and its CRC-32, headers of
-//! typed values, the payload, and the CRC-32 of everything before it; all numbers big-endian.
+//! The contract is Smithy's "Amazon Event Stream specification": a prelude of two lengths and its CRC-32,
+//! headers of typed values, the payload, and the CRC-32 of everything before it; all numbers big-endian.
 //!
-//! Not here: reading, signed messages, and header values other than strings. Nothing that Mayfly serves takes them.
+//! Not here: reading, signed messages, and header values other than strings. Nothing that Mayfly serves takes
+//! them.
 
 use crc_fast::{CrcAlgorithm, checksum};
 
@@ -37,7 +38,8 @@ fn message(headers: &[(&str, &str)], payload: &[u8]) -> Vec<u8> {
     out
 }
 
-/// Our own headers are short, and a payload is a piece of an answer: neither comes near the width of its length.
+/// Our own headers are short, and a payload is a piece of an answer: neither comes near the width of its
+/// length.
 fn number(length: usize) -> u32 {
     u32::try_from(length).unwrap_or(u32::MAX)
 }

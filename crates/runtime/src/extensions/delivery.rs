@@ -1,7 +1,7 @@
 //! How telemetry reaches an extension: in batches, by HTTP, at the port inside its sandbox where it listens.
 //!
-//! A batch leaves when it is full or old enough, as the subscription says. What cannot be delivered is tried a few
-//! times and then dropped, and the extension is told how much it has missed.
+//! A batch leaves when it is full or old enough, as the subscription says. What cannot be delivered is tried
+//! a few times and then dropped, and the extension is told how much it has missed.
 
 use super::telemetry::{Event, Schema, stamp};
 use crate::body::full;

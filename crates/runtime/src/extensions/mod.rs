@@ -1,10 +1,12 @@
 //! The extensions of one instance: who has registered, what each is told, and whether all are done.
 //!
-//! The contract is AWS's page "Using the Lambda Extensions API to create extensions". External extensions are the
-//! programs in `/opt/extensions`; internal ones live in the runtime's own process and only register. Both take part
-//! in a phase by asking for the next event: an instance is ready, or free again, when all have asked.
+//! The contract is AWS's page "Using the Lambda Extensions API to create extensions". External extensions are
+//! the programs in `/opt/extensions`; internal ones live in the runtime's own process and only register. Both
+//! take part in a phase by asking for the next event: an instance is ready, or free again, when all have
+//! asked.
 //!
-//! Its rooms: `api` is the HTTP side, `telemetry` what extensions subscribe to, `delivery` how that reaches them.
+//! Its rooms: `api` is the HTTP side, `telemetry` what extensions subscribe to, `delivery` how that reaches
+//! them.
 
 pub(crate) mod api;
 mod delivery;
@@ -148,7 +150,8 @@ impl Extensions {
         Ok(id)
     }
 
-    /// Where the next event of this extension comes from, and its number; `None` if there is no such extension.
+    /// Where the next event of this extension comes from, and its number; `None` if there is no such
+    /// extension.
     fn next(&self, id: &str) -> Option<(oneshot::Receiver<Value>, String)> {
         let (sender, receiver) = oneshot::channel();
         let mut state = self.state.lock();

@@ -1,7 +1,8 @@
-//! What happens to an instance, as events for extensions that subscribe: AWS's Telemetry API, and the older Logs API.
+//! What happens to an instance, as events for extensions that subscribe: AWS's Telemetry API, and the older
+//! Logs API.
 //!
-//! The contract is AWS's page "Lambda Telemetry API Event schema reference". Events from before a subscription are kept
-//! while an instance with extensions initialises, since subscribing takes a moment.
+//! The contract is AWS's page "Lambda Telemetry API Event schema reference". Events from before a
+//! subscription are kept while an instance with extensions initialises, since subscribing takes a moment.
 
 use super::delivery::{self, Buffering};
 use crate::sandbox::Sandbox;

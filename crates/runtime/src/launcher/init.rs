@@ -1,10 +1,11 @@
-//! The first process of a sandbox: it builds the walls around itself, starts the command inside them, and stays to reap.
+//! The first process of a sandbox: it builds the walls around itself, starts the command inside them, and
+//! stays to reap.
 //!
 //! What is alike for every sandbox is done before there is a specification, and the rest when it has come.
 //!
-//! When it ends, the kernel kills whatever else runs in the sandbox. It ends when the command does, when the server
-//! closes the control socket (or dies), and when the launcher dies. It runs with the same walls as the command, and
-//! is not dumpable, so that the command cannot look into it although they share a user.
+//! When it ends, the kernel kills whatever else runs in the sandbox. It ends when the command does, when the
+//! server closes the control socket (or dies), and when the launcher dies. It runs with the same walls as the
+//! command, and is not dumpable, so that the command cannot look into it although they share a user.
 
 use super::Launcher;
 use super::attach::tmp_options;
@@ -217,8 +218,9 @@ impl Asked<'_> {
     }
 
     fn supervise(&self, listeners: &[TcpListener; 2]) -> io::Result<i32> {
-        // The kernel keeps signals from inside away from a first process only where it has no handler, and the standard
-        // library has some, for stack overflows. The command's own process starts with none blocked.
+        // The kernel keeps signals from inside away from a first process only where it has no handler, and
+        // the standard library has some, for stack overflows. The command's own process starts with none
+        // blocked.
         SigSet::all().thread_block()?;
         let signals = SignalFd::new(&super::child_signal())?;
         // Before any other process is there, which may have something to say at once.

@@ -1,9 +1,9 @@
 //! What the server, the launcher and the first process of a sandbox say to each other.
 //!
 //! Two kinds of sockets, both `SOCK_SEQPACKET`, one postcard message per packet, descriptors beside it:
-//! server and launcher speak [`Request`] and [`Reply`] over the launcher's standard input; server and sandbox speak
-//! [`Event`] over a pair that the server makes for each sandbox. A sandbox is never trusted: the server takes nothing
-//! from it but these events, and a malformed one ends the sandbox.
+//! server and launcher speak [`Request`] and [`Reply`] over the launcher's standard input; server and sandbox
+//! speak [`Event`] over a pair that the server makes for each sandbox. A sandbox is never trusted: the server
+//! takes nothing from it but these events, and a malformed one ends the sandbox.
 
 use crate::layers::Layers;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -38,8 +38,8 @@ pub(crate) struct Spec {
     pub max_processes: u32,
     /// Whether something may be attached later.
     pub waits: bool,
-    /// Programs that run beside the command: a function's extensions. With any, the command starts only when it is
-    /// told to, and its end is not the sandbox's.
+    /// Programs that run beside the command: a function's extensions. With any, the command starts only when
+    /// it is told to, and its end is not the sandbox's.
     pub helpers: Vec<PathBuf>,
 }
 
@@ -61,8 +61,8 @@ pub(crate) struct Bind {
 /// From the server to the launcher.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Request {
-    /// With the log pipe's write end, the sandbox's end of its control pair, and the write end of the helpers' pipe
-    /// if there are any.
+    /// With the log pipe's write end, the sandbox's end of its control pair, and the write end of the
+    /// helpers' pipe if there are any.
     Spawn(Box<Spec>),
     Attach {
         id: u64,

@@ -1,4 +1,5 @@
-//! Between HTTP and the events that functions get: payload formats 1.0 and 2.0 of HTTP APIs and function URLs.
+//! Between HTTP and the events that functions get: payload formats 1.0 and 2.0 of HTTP APIs and function
+//! URLs.
 //!
 //! Pure: a request's parts in, JSON out; JSON in, an answer's parts out.
 
@@ -225,7 +226,8 @@ pub fn event_v1(request: &Request<'_>) -> Value {
     })
 }
 
-/// Reads what a function returned. `None`: it is not an answer that the format allows, which clients see as 500.
+/// Reads what a function returned. `None`: it is not an answer that the format allows, which clients see as
+/// 500.
 pub fn answer(version: &str, payload: &[u8]) -> Option<Answer> {
     let value: Value = serde_json::from_slice(payload).ok()?;
     match value.get("statusCode") {
@@ -245,8 +247,8 @@ pub fn answer(version: &str, payload: &[u8]) -> Option<Answer> {
     }
 }
 
-/// The head of an answer that streams: what an `application/vnd.awslambda.http-integration-response` says before its
-/// body. `None`: it is not one.
+/// The head of an answer that streams: what an `application/vnd.awslambda.http-integration-response` says
+/// before its body. `None`: it is not one.
 pub fn prelude(payload: &[u8]) -> Option<Answer> {
     let value: Value = serde_json::from_slice(payload).ok()?;
     let members = value.as_object()?;
