@@ -17,7 +17,6 @@ use mayfly_store::{Blobs, Durability, LocalOptions, Store};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tracing::{error, info};
 
@@ -46,8 +45,8 @@ pub(crate) async fn start(config: Config) -> anyhow::Result<Running> {
     let blobs = Blobs::local(&data.join("blobs")).context("open the blob directory")?;
 
     // The port is taken before anything runs, so that a second server on it fails without side effects.
-    let listener =
-        TcpListener::bind(config.listen).await.with_context(|| format!("listen on {}", config.listen))?;
+    let listener = gateway::listen(config.listen, config.limits.connections)
+        .with_context(|| format!("listen on {}", config.listen))?;
     let address = listener.local_addr().context("the listening address")?;
     let authority = config.authority.clone().unwrap_or_else(|| address.to_string());
 

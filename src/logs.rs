@@ -50,9 +50,8 @@ struct Inlet {
 }
 
 impl LogStream for Inlet {
-    fn line(&self, at: Time, line: &[u8]) {
+    fn line(&self, at: Time, message: String) {
         let shared = &self.sink.0;
-        let message = String::from_utf8_lossy(line).into_owned();
         let length = message.len();
         if shared.bytes.fetch_add(length, Ordering::Relaxed) + length > BUFFER_BYTES {
             shared.bytes.fetch_sub(length, Ordering::Relaxed);

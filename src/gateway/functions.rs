@@ -25,6 +25,8 @@ use std::sync::Arc;
 use tracing::error;
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Which API or function URL is meant.
@@ -360,10 +362,7 @@ fn hop_by_hop(headers: &mut HeaderMap) {
     for name in text(named.as_ref()).split(',').map(str::trim).filter(|name| !name.is_empty()) {
         headers.remove(name);
     }
-    for name in [TE, TRAILER, TRANSFER_ENCODING, UPGRADE, EXPECT] {
-        headers.remove(name);
-    }
-    for name in ["keep-alive", "proxy-connection"] {
+    for name in [TE, TRAILER, TRANSFER_ENCODING, UPGRADE, EXPECT, KEEP_ALIVE, PROXY_CONNECTION] {
         headers.remove(name);
     }
 }

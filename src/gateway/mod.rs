@@ -29,11 +29,12 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use mayfly_kernel::Arn;
 use mayfly_runtime::{Body, body};
 use std::convert::Infallible;
-use std::net::{IpAddr, Ipv4Addr};
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tracing::{debug, warn};
 
@@ -71,6 +72,15 @@ impl Peer {
             Peer::Function { .. } => Ipv4Addr::LOCALHOST.into(),
         }
     }
+}
+
+/// Takes the port. As many clients as may be connected may come at the same moment: one that finds no place in
+/// the kernel's queue tries again only after a second.
+pub(crate) fn listen(address: SocketAddr, connections: usize) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(u32::try_from(connections).unwrap_or(u32::MAX).min(i32::MAX.unsigned_abs()))
 }
 
 /// Accepts connections until told to stop.

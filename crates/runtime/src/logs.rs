@@ -33,7 +33,8 @@ pub(crate) struct Log {
 struct Lines {
     /// The beginning of a line whose end has not come yet.
     partial: Vec<u8>,
-    tail: Vec<u8>,
+    /// Of whoever has [begun](Log::begin_tail) one.
+    tail: Option<Vec<u8>>,
 }
 
 impl Log {
@@ -74,10 +75,13 @@ impl Log {
     }
 
     /// A line of the platform's own.
-    pub(crate) fn say(&self, line: &str) {
+    pub(crate) fn say(&self, line: String) {
         let mut lines = self.lines.lock();
         self.finish_line(&mut lines);
-        self.emit(&mut lines, line.as_bytes());
+        match line.len() <= LINE_BYTES && !line.contains('\r') {
+            true => self.pass_on(&mut lines, line),
+            false => self.emit(&mut lines, line.as_bytes()),
+        }
     }
 
     /// A line that was printed.
@@ -109,13 +113,14 @@ impl Log {
 
     /// Begins a new tail: the log of one invocation.
     pub(crate) fn begin_tail(&self) {
-        self.lines.lock().tail.clear();
+        self.lines.lock().tail.get_or_insert_default().clear();
     }
 
     /// The last 4 KiB since [`Log::begin_tail`].
     pub(crate) fn tail(&self) -> Vec<u8> {
         let lines = self.lines.lock();
-        lines.tail[lines.tail.len().saturating_sub(TAIL_BYTES)..].to_vec()
+        let tail = lines.tail.as_deref().unwrap_or_default();
+        tail[tail.len().saturating_sub(TAIL_BYTES)..].to_vec()
     }
 
     fn finish_line(&self, lines: &mut Lines) {
@@ -136,14 +141,20 @@ impl Log {
             line
         };
         for part in line.chunks(LINE_BYTES).chain(line.is_empty().then_some(line)) {
-            self.sink.line(self.clock.now(), part);
+            self.pass_on(lines, String::from_utf8_lossy(part).into_owned());
         }
-        lines.tail.extend_from_slice(&line[line.len().saturating_sub(TAIL_BYTES)..]);
-        lines.tail.push(b'\n');
-        if lines.tail.len() > 4 * TAIL_BYTES {
-            let surplus = lines.tail.len() - TAIL_BYTES;
-            lines.tail.drain(..surplus);
+    }
+
+    fn pass_on(&self, lines: &mut Lines, line: String) {
+        if let Some(tail) = &mut lines.tail {
+            tail.extend_from_slice(&line.as_bytes()[line.len().saturating_sub(TAIL_BYTES)..]);
+            tail.push(b'\n');
+            if tail.len() > 4 * TAIL_BYTES {
+                let surplus = tail.len() - TAIL_BYTES;
+                tail.drain(..surplus);
+            }
         }
+        self.sink.line(self.clock.now(), line);
     }
 }
 

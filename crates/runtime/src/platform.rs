@@ -34,7 +34,7 @@ pub trait Platform: Send + Sync + 'static {
 pub trait LogStream: Send + Sync {
     /// Takes one line, without its line feed. Must not block: it is called between an invocation's end and
     /// its answer.
-    fn line(&self, at: Time, line: &[u8]);
+    fn line(&self, at: Time, line: String);
 }
 
 #[derive(Clone, Debug)]

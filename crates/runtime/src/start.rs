@@ -115,7 +115,7 @@ impl Starter {
         let helpers_log = Arc::new(log.beside().tapped(Kind::Extension, telemetry.clone()));
         let log = Arc::new(log.tapped(Kind::Function, telemetry.clone()));
         if let Some(warning) = &start.warning {
-            log.say(&format!("WARN {warning}"));
+            log.say(format!("WARN {warning}"));
         }
         // Extensions start before the runtime, and an interpreter that waited has started already.
         let prewarmed = if extensions.is_empty() { self.prewarm.take(&start, version) } else { None };

@@ -78,7 +78,7 @@ impl Inner {
         instance.log.begin_tail();
         let course = Course::begin(asked, made.init_us, self.clock.now());
         instance.catch_up();
-        instance.log.say(&format!("START RequestId: {id} Version: {}", version.label));
+        instance.log.say(format!("START RequestId: {id} Version: {}", version.label));
         let telemetry = instance.extensions.telemetry.clone();
         telemetry.platform("start", json!({ "requestId": id, "version": version.label }));
         let timeout = Duration::from_millis(version.timeout_ms);
@@ -92,7 +92,7 @@ impl Inner {
                 Handled::Untaken(work, sink) if warm => {
                     let stamp = self.clock.now();
                     instance.catch_up();
-                    instance.log.say(&untaken(&id, stamp));
+                    instance.log.say(untaken(&id, stamp));
                     return Ok(Attempt::Untaken(work, sink, permit));
                 }
                 Handled::Untaken(..) => Err(Broken::Ended(instance.sandbox.ended().await)),
@@ -132,7 +132,7 @@ impl Inner {
     fn tell(&self, broken: &Broken, held: &mut Held, version: &Version, id: &str) -> FunctionError {
         held.instance.end(broken);
         let (error, line) = explain(broken, id, version, self.clock.now());
-        held.instance.log.say(&line);
+        held.instance.log.say(line);
         error
     }
 

@@ -50,12 +50,12 @@ impl Ending {
     fn finish(mut self, finished: &wasm::Finished) {
         self.memory_bytes = finished.memory_bytes;
         if let Some(trap) = &finished.trap {
-            self.log.say(&format!("{} {trap}", self.id));
+            self.log.say(format!("{} {trap}", self.id));
         }
     }
 
     fn fail(self, failure: wasm::Error) -> FetchError {
-        self.log.say(&format!("{} {failure}", self.id));
+        self.log.say(format!("{} {failure}", self.id));
         let text = format!("RequestId: {} Error: {failure}", self.id);
         match failure {
             wasm::Error::Timeout => FetchError::Timeout,
@@ -82,11 +82,11 @@ impl Inner {
         };
         let course = Course::begin(Instant::now(), None, self.clock.now());
         let log = Arc::new(self.guest_log(&version));
-        log.say(&format!("START RequestId: {id} Version: {}", version.label));
+        log.say(format!("START RequestId: {id} Version: {}", version.label));
         let sink = log.clone();
         let call = wasm::Call {
             request_id: id.clone(),
-            log: Arc::new(move |line: &[u8]| sink.say(&String::from_utf8_lossy(line))),
+            log: Arc::new(move |line: &[u8]| sink.say(String::from_utf8_lossy(line).into_owned())),
             timeout: Duration::from_millis(version.timeout_ms),
         };
         let ending =

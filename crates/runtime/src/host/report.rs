@@ -53,14 +53,14 @@ pub(crate) fn micros(span: Duration) -> u64 {
 
 /// The END and REPORT lines, in AWS's form; a wait for an instance is a field of our own behind AWS's.
 pub(super) fn say_end(log: &Log, id: &str, version: &Version, report: &Report) {
-    log.say(&format!("END RequestId: {id}"));
+    log.say(format!("END RequestId: {id}"));
     let ms = |us: u64| format!("{}.{:02} ms", us / 1000, us % 1000 / 10);
     let init = report.init_us.map(|us| format!("Init Duration: {}\t", ms(us))).unwrap_or_default();
     let queue = match report.queue_us {
         ..WORTH_TELLING_US => String::new(),
         us => format!("Queue Duration: {}\t", ms(us)),
     };
-    log.say(&format!(
+    log.say(format!(
         "REPORT RequestId: {id}\tDuration: {}\tBilled Duration: {} ms\tMemory Size: {} MB\t\
          Max Memory Used: {} MB\t{init}{queue}",
         ms(report.duration_us),

@@ -28,7 +28,7 @@ impl Inner {
         let course = Course::begin(asked, made.init_us, self.clock.now());
         held.instance.catch_up();
         held.instance.log.begin_tail();
-        held.instance.log.say(&format!("START RequestId: {id} Version: {}", version.label));
+        held.instance.log.say(format!("START RequestId: {id} Version: {}", version.label));
         let timeout = Duration::from_millis(version.timeout_ms);
         let sent = match made.initialised {
             Err(broken) => Err(NoAnswer::Broken(broken)),
@@ -74,7 +74,7 @@ impl Inner {
         held.instance.catch_up();
         if let Err(broken) = &ended {
             held.instance.end(broken);
-            held.instance.log.say(&explain(broken, id, version, self.clock.now()).1);
+            held.instance.log.say(explain(broken, id, version, self.clock.now()).1);
         }
         let report = course.report(ran, held.instance.memory_peak());
         say_end(&held.instance.log, id, version, &report);

@@ -89,7 +89,7 @@ impl Inner {
             Err(Ok(Made { held, initialised: Ok(()), .. })) => self.pool.put(held),
             Err(Ok(Made { held, initialised: Err(broken), .. })) => {
                 let (_, line) = explain(&broken, &request_id, &version, self.clock.now());
-                held.instance.log.say(&line);
+                held.instance.log.say(line);
             }
         }
     }
@@ -135,7 +135,7 @@ impl Inner {
         match made.await {
             Ok(Ok(Made { held, initialised: Ok(()), .. })) => self.pool.put(held),
             Ok(Ok(Made { held, initialised: Err(broken), .. })) => {
-                held.instance.log.say(&explain(&broken, "", &version, self.clock.now()).1);
+                held.instance.log.say(explain(&broken, "", &version, self.clock.now()).1);
             }
             Ok(Err(refusal)) => self.pool.unprovided(&version, format!("{refusal:?}")),
             Err(_) => {}

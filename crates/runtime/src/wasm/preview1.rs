@@ -79,13 +79,17 @@ pub(super) enum Descriptor {
 }
 
 /// Variables as a C program wants them: `NAME=value`, each with a NUL behind it.
-#[derive(Default)]
 pub(super) struct Environment {
     bytes: Vec<u8>,
     starts: Vec<usize>,
 }
 
 impl Environment {
+    /// With room for the variables of a usual request.
+    pub(super) fn new() -> Environment {
+        Environment { bytes: Vec::with_capacity(1024), starts: Vec::with_capacity(32) }
+    }
+
     pub(super) fn set(&mut self, name: &str, value: &str) {
         self.starts.push(self.bytes.len());
         for part in [name, "=", value, "\0"] {

@@ -85,7 +85,7 @@ pub(super) async fn fetch(
         Program::Module(module) => {
             let (parts, body) = request.into_parts();
             let (stdout, output) = pipe::stdout();
-            let mut environment = Environment::default();
+            let mut environment = Environment::new();
             cgi::environment(&parts, &version.environment, |name, value| environment.set(name, value));
             let (limits, stderr) = (GuestLimits::of(version), LogStream::new(call.log));
             let process = Process::new(limits, environment, Stdin::new(body), stdout, stderr);

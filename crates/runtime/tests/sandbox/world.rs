@@ -25,8 +25,8 @@ pub(crate) struct World {
 struct Lines(Arc<Mutex<Vec<String>>>);
 
 impl LogStream for Lines {
-    fn line(&self, _at: Time, line: &[u8]) {
-        self.0.lock().unwrap().push(String::from_utf8_lossy(line).into_owned());
+    fn line(&self, _at: Time, line: String) {
+        self.0.lock().unwrap().push(line);
     }
 }
 
