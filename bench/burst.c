@@ -2,9 +2,9 @@
  *
  *     burst ADDRESS PORT PATH CONNECTIONS TIMEOUT_SECONDS
  *
- * The connections are made first, so that what is measured is the server's work. Prints one line of JSON: how many were
- * answered 200, otherwise, and not at all, and the milliseconds from the first byte sent to the median, the 99th
- * percentile and the last answer. */
+ * The connections are made first, so that what is measured is the server's work. Prints one line of JSON: how
+ * many were answered 200, otherwise, and not at all, and the milliseconds from the first byte sent to the
+ * median, the 99th percentile and the last answer. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -37,7 +37,8 @@ int main(int count, char **words) {
     struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(atoi(words[2]))};
     inet_pton(AF_INET, words[1], &to.sin_addr);
     char request[1024];
-    int length = snprintf(request, sizeof request, "GET %s HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n", words[3]);
+    const char *form = "GET %s HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+    int length = snprintf(request, sizeof request, form, words[3]);
     int *sockets = calloc(wanted, sizeof *sockets), ready = epoll_create1(0);
     double *took = calloc(wanted, sizeof *took);
     for (int i = 0; i < wanted; i++) {
@@ -74,7 +75,8 @@ int main(int count, char **words) {
     int answered = good + bad;
     qsort(took, answered, sizeof *took, ascending);
     double half = answered ? took[answered / 2] : 0, most = answered ? took[answered * 99 / 100] : 0;
-    printf("{\"ok\": %d, \"failed\": %d, \"lost\": %d, \"p50_ms\": %.0f, \"p99_ms\": %.0f, \"last_ms\": %.0f}\n", good, bad,
-           left, half, most, answered ? took[answered - 1] : 0);
+    printf("{\"ok\": %d, \"failed\": %d, \"lost\": %d, ", good, bad, left);
+    double last = answered ? took[answered - 1] : 0;
+    printf("\"p50_ms\": %.0f, \"p99_ms\": %.0f, \"last_ms\": %.0f}\n", half, most, last);
     return 0;
 }

@@ -77,9 +77,10 @@ def report(table, connections, loads):
     table.row(f"Wasm to Node.js http, {connections} connections", f"{ours / plain.per_cpu_second:.2f}")
 
 
-def deploy(running):
+def deploy(running, name="hello.wat", text=EXAMPLE.read_bytes()):
+    """The URL of a function in WebAssembly, open to anyone."""
     functions = running.client("lambda")
-    mayfly.create(functions, "wasm", {"hello.wat": EXAMPLE.read_bytes()}, runtime="wasm", handler="hello.wat")
+    mayfly.create(functions, "wasm", {name: text}, runtime="wasm", handler=name, Timeout=60)
     url = functions.create_function_url_config(FunctionName="wasm", AuthType="NONE")["FunctionUrl"]
     functions.add_permission(
         FunctionName="wasm",

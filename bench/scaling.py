@@ -1,17 +1,21 @@
-"""Scaling: many functions once, a burst of one, and what an idle instance costs."""
+"""Scaling: many functions once, bursts of one, and what an idle instance costs."""
 
 import concurrent.futures
 import json
 import os
 import pathlib
+import subprocess
 import time
 
+import gateway
 import machine
 import mayfly
+import tools
 from table import ms, p50, p99
 
 DIFFERENT = int(os.environ.get("BENCH_FUNCTIONS", "1000"))
 BURST = 200
+GUESTS = 10_000
 WAIT = 0.5
 WAITS = "import time\ndef handler(event, context):\n    time.sleep(event['for'])\n    return 1\n"
 SPINS = (
@@ -23,6 +27,7 @@ SPINS = (
 def measure(table):
     different(table)
     burst(table)
+    guests(table)
     still(table)
 
 
@@ -91,6 +96,31 @@ def burst(table):
             floor=f"one alone {ms(alone)}", ratio=whole / alone,
         )
         table.row("the same, p50 of an answer", ms(p50(took)), floor=f"one alone {ms(alone)}", ratio=p50(took) / alone)
+
+
+def guests(table):
+    """From ten guests at once to thousands, each of which waits a second."""
+    limits = f"[limits]\naccount_concurrency = {GUESTS + 100}\nnode_instances = {GUESTS}\n"
+    with mayfly.server(limits) as running:
+        url = gateway.deploy(running, "wait.wat", pathlib.Path(__file__).with_name("wait.wat").read_bytes())
+        path = url.removeprefix(running.endpoint)
+        few = tools.burst(running.listen, path, 10)
+        before = machine.precise_cpu_seconds(running.process.pid)
+        many = tools.burst(running.listen, path, GUESTS)
+        spent = machine.precise_cpu_seconds(running.process.pid) - before
+        peak = machine.status(running.process.pid, "VmHWM") / 1024
+        table.row(
+            f"10 -> {GUESTS:,} Wasm at once, each waiting 1 s: until the last has its answer",
+            ms(many["last_ms"]), floor=f"ten {ms(few['last_ms'])}", ratio=many["last_ms"] / few["last_ms"],
+            target="2 s, none lost, none failed",
+            met=many["last_ms"] <= 2000 and many["ok"] == GUESTS,
+        )
+        table.row(
+            "the same: answered; failed; lost; p50",
+            f"{many['ok']:,}; {many['failed']:,}; {many['lost']:,}; {ms(many['p50_ms'])}",
+        )
+        each = f"{spent / GUESTS * 1e6:.0f} us, {peak / GUESTS * 1024:.0f} KiB"
+        table.row("the same: the server's processor time and memory for each", each)
 
 
 def still(table):

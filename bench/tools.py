@@ -1,5 +1,6 @@
 """Programs that the bench compares with or measures by, brought in when they are missing."""
 
+import json
 import os
 import pathlib
 import shutil
@@ -32,3 +33,14 @@ def workerd():
         path for path in folder.glob("node_modules/@cloudflare/workerd-*/bin/workerd") if path.is_file()
     ]
     return str(native[0] if native else program)
+
+
+def burst(listen, path, connections):
+    """Sends a request on each of many connections at once; what `burst.c` says of the answers."""
+    source = pathlib.Path(__file__).with_name("burst.c")
+    program = CACHE / "burst"
+    if not program.exists() or program.stat().st_mtime < source.stat().st_mtime:
+        CACHE.mkdir(parents=True, exist_ok=True)
+        subprocess.run(["cc", "-O2", "-o", program, source], check=True)
+    command = [program, *listen.split(":"), path, str(connections), "60"]
+    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
