@@ -66,6 +66,7 @@ async fn sweep(cloud: &Cloud, caller: &Caller) -> Result<(), Fault> {
                 continue;
             }
             cloud.blobs.delete(&id).await?;
+            forget_layer(cloud, &id).await;
             cloud
                 .transact(caller, "", |cx| {
                     blobs::forget(cx, &id);
@@ -73,6 +74,16 @@ async fn sweep(cloud: &Cloud, caller: &Caller) -> Result<(), Fault> {
                 })
                 .await?;
         }
+    }
+}
+
+/// A layer's archive is gone: what was unpacked of it may go too.
+async fn forget_layer(cloud: &Cloud, blob: &str) {
+    let Some(digest) = blob.strip_prefix("layer-").map(str::to_owned) else { return };
+    let host = cloud.host().clone();
+    let forgotten = tokio::task::spawn_blocking(move || host.forget_layer(&digest)).await;
+    if let Ok(Err(error)) = forgotten {
+        warn!(%error, "cannot remove an unpacked layer");
     }
 }
 

@@ -5,6 +5,7 @@
 //! an idle fabric costs nothing.
 
 use crate::cloud::Cloud;
+use crate::images;
 use mayfly_kernel::function::{Invocation, Outcome, Refusal};
 use mayfly_kernel::{Caller, Fault, Time};
 use mayfly_services::fabric::{self, Record, Target};
@@ -226,6 +227,9 @@ async fn prepare(cloud: &Arc<Cloud>, caller: &Caller, record: &Record) -> Result
         Ok(None) => return Ok(Vec::new()),
         Err(fault) => return Err(fault.to_string()),
     };
+    if let Some(image) = &version.image {
+        images::fetch(cloud, image).await?;
+    }
     let host = cloud.host().clone();
     let version = Arc::new(version);
     let prepared = tokio::task::spawn_blocking(move || host.prepare(&version)).await;

@@ -7,6 +7,7 @@ mod collector;
 mod config;
 mod fabric;
 mod gateway;
+mod images;
 mod logs;
 mod mappings;
 mod platform;

@@ -7,6 +7,7 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use mayfly_kernel::function::{PackageDigest, Version};
 use mayfly_runtime::{LogStream, Platform, SessionCredentials};
+use mayfly_services::ecr;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -47,5 +48,10 @@ impl Platform for Services {
     fn package(&self, digest: &PackageDigest) -> io::Result<PathBuf> {
         let id = gateway::blob_id(digest);
         self.cloud.blobs.path(&id).ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, id))
+    }
+
+    fn layer(&self, digest: &str) -> io::Result<PathBuf> {
+        let gone = || io::Error::new(io::ErrorKind::NotFound, format!("there is no layer sha256:{digest}"));
+        self.cloud.blobs.path(&ecr::layer_blob(digest)).ok_or_else(gone)
     }
 }

@@ -297,12 +297,8 @@ async fn run(
         Handler::Poll(run) => cloud.poll(caller, id, |cx| run(cx, call)).await?,
         Handler::Staged { source, install } => {
             let source = cloud.runner.view(caller, id, |cx| source(cx, call))?;
-            let _kept = cloud.packages.read().await;
-            let package = match source {
-                Some(source) => Some(stage::stage(cloud, source).await?),
-                None => None,
-            };
-            cloud.transact(caller, id, |cx| install(cx, call, package.as_ref())).await?
+            let staged = stage::stage(cloud, source).await?;
+            cloud.transact(caller, id, |cx| install(cx, call, staged.package.as_ref())).await?
         }
         Handler::Upload { .. } => return Err(Fault::internal("dispatch", "an upload is not a document")),
     };

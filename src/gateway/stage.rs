@@ -1,6 +1,7 @@
 //! Keeps a deployment package: fetched, checked, and on disk under the name of its content.
 
 use crate::cloud::Cloud;
+use crate::images;
 use base64::Engine as _;
 use futures_util::TryStreamExt as _;
 use mayfly_kernel::Fault;
@@ -9,6 +10,7 @@ use mayfly_runtime::{PackageError, inspect_package};
 use mayfly_services::operation::{Package, PackageSource, Piece};
 use sha2::{Digest as _, Sha256};
 use std::sync::Arc;
+use tokio::sync::RwLockReadGuard;
 
 /// An archive is written before its content, and with it its name, is known.
 const UNNAMED: &str = "package-unnamed";
@@ -20,8 +22,27 @@ pub(crate) fn blob_id(digest: &PackageDigest) -> String {
     format!("package-{}", digest.0)
 }
 
+/// A package, and the promise that nobody deletes its bytes before something holds them.
+pub(super) struct Staged<'a> {
+    pub(super) package: Option<Package>,
+    _kept: RwLockReadGuard<'a, ()>,
+}
+
+pub(super) async fn stage(cloud: &Arc<Cloud>, source: Option<PackageSource>) -> Result<Staged<'_>, Fault> {
+    // Another registry takes its time to answer, and whoever waits for the lock shall not wait for that.
+    let (mut package, archive) = match source {
+        Some(PackageSource::Image(image)) => (Some(images::resolve(cloud, *image).await?), None),
+        archive => (None, archive),
+    };
+    let _kept = cloud.packages.read().await;
+    if let Some(archive) = archive {
+        package = Some(inspected(cloud, archive).await?);
+    }
+    Ok(Staged { package, _kept })
+}
+
 /// Checks the archive and keeps it. The same bytes are kept once, whoever sends them.
-pub(super) async fn stage(cloud: &Arc<Cloud>, source: PackageSource) -> Result<Package, Fault> {
+async fn inspected(cloud: &Arc<Cloud>, source: PackageSource) -> Result<Package, Fault> {
     let limits = cloud.runner.limits().clone();
     let (pieces, size, limit) = match source {
         PackageSource::Zip(bytes) => {
@@ -29,6 +50,7 @@ pub(super) async fn stage(cloud: &Arc<Cloud>, source: PackageSource) -> Result<P
             (vec![Piece::Inline(bytes)], size, limits.package_zip_bytes)
         }
         PackageSource::Stored { pieces, size } => (pieces, size, limits.package_unpacked_bytes),
+        PackageSource::Image(_) => return Err(Fault::internal("stage a package", "an image has no archive")),
     };
     if size > limit {
         return Err(too_large(limit));
@@ -43,7 +65,7 @@ pub(super) async fn stage(cloud: &Arc<Cloud>, source: PackageSource) -> Result<P
     let inspected = inspected.map_err(|e| Fault::internal("inspect a package", e))?;
     let info = inspected.map_err(|error| refused(&error))?;
     let sha256_base64 = base64::engine::general_purpose::STANDARD.encode(sha256);
-    Ok(Package { digest, sha256_base64, size, unpacked_bytes: info.unpacked_bytes })
+    Ok(Package { digest, sha256_base64, size, unpacked_bytes: info.unpacked_bytes, image: None })
 }
 
 fn hex(sha256: &[u8]) -> String {

@@ -1,6 +1,8 @@
 """Builds container images without Docker, as OCI layouts, and pushes them as stock clients do."""
 
 import base64
+import contextlib
+import functools
 import gzip
 import hashlib
 import io
@@ -13,6 +15,8 @@ import urllib.error
 import urllib.request
 
 import pytest
+
+import mayfly
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 INDEX = "application/vnd.oci.image.index.v1+json"
@@ -46,6 +50,11 @@ def tar(files, entries=()):
     return out.getvalue()
 
 
+@functools.cache
+def compressed(layer):
+    return gzip.compress(layer, compresslevel=1, mtime=0)
+
+
 class Image:
     """Layers from the lowest, and how the image is started."""
 
@@ -53,7 +62,7 @@ class Image:
         self.blobs = {}
         descriptors = []
         for layer in layers:
-            data = gzip.compress(layer, mtime=0)
+            data = compressed(layer)
             descriptors.append(self.add(data, LAYER))
         self.layers = descriptors
         document = {
@@ -141,3 +150,92 @@ def skopeo(*arguments):
     done = subprocess.run(["skopeo", *map(str, arguments)], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
+
+
+CLIENT = '''
+import importlib, json, os, sys, types, urllib.request
+sys.path.insert(0, os.environ.get("LAMBDA_TASK_ROOT", "/var/task"))
+base = "http://" + os.environ["AWS_LAMBDA_RUNTIME_API"] + "/2018-06-01/runtime/"
+def post(path, document):
+    urllib.request.urlopen(urllib.request.Request(base + path, json.dumps(document).encode(), method="POST")).close()
+def described(error):
+    return {"errorType": type(error).__name__, "errorMessage": str(error)}
+try:
+    module, name = sys.argv[1].rsplit(".", 1)
+    handler = getattr(importlib.import_module(module), name)
+except Exception as error:
+    post("init/error", described(error))
+    sys.exit(1)
+while True:
+    with urllib.request.urlopen(base + "invocation/next") as event:
+        id, payload = event.headers["Lambda-Runtime-Aws-Request-Id"], event.read()
+    context = types.SimpleNamespace(aws_request_id=id)
+    try:
+        answer = handler(json.loads(payload), context)
+    except Exception as error:
+        post(f"invocation/{id}/error", described(error))
+    else:
+        post(f"invocation/{id}/response", answer)
+'''
+
+
+def libraries(paths):
+    """What the loader finds for these programs and modules on this machine."""
+    found = set()
+    for path in paths:
+        printed = subprocess.run(["ldd", path], capture_output=True, text=True).stdout
+        found |= {word for line in printed.splitlines() for word in line.split() if word.startswith("/")}
+    return found
+
+
+def copied(paths):
+    """Name -> bytes of files of this machine, at their own places."""
+    return {path.lstrip("/") + "*": pathlib.Path(path).read_bytes() for path in sorted(paths)}
+
+
+@functools.cache
+def python():
+    """A layer with this machine's Python, a shell and a few programs: what a base image brings."""
+    ask = "import sys, sysconfig; print(sys.executable); print(sysconfig.get_path('stdlib'))"
+    program, library = subprocess.run(["python3", "-I", "-c", ask], capture_output=True, text=True).stdout.split()
+    library = pathlib.Path(library)
+    left_out = {"test", "tests", "idlelib", "dist-packages", "site-packages", "__pycache__", "ensurepip", "tkinter",
+                "lib2to3", "pydoc_data", "distutils", "unittest", "asyncio", "sqlite3"}
+    unused = ("_test", "_tkinter", "_curses", "_sqlite", "_dbm", "_gdbm", "_codecs_", "readline")
+    files, modules = {}, []
+    for path in sorted(library.rglob("*")):
+        inside = path.relative_to(library).parts
+        left = left_out & set(inside) or inside[0].startswith("config-") or path.name.startswith(unused)
+        if path.is_file() and not left:
+            files[str(path).lstrip("/")] = path.read_bytes()
+            if path.suffix == ".so":
+                modules.append(str(path))
+    programs = [shutil.which(name) for name in ("sh", "rm", "su")]
+    files |= copied(libraries([program, *programs, *modules]) | {path for path in programs if path})
+    files["usr/bin/python3*"] = pathlib.Path(program).resolve().read_bytes()
+    files["client.py"] = CLIENT
+    # With another user's rights, as it would be on a machine.
+    rights = [(entry("usr/bin/su", mode=0o6755), files.get("usr/bin/su*", b""))]
+    return tar(files, [(entry("bin", type=tarfile.SYMTYPE, linkname="usr/bin"), b""), *rights])
+
+
+def python_image(files, **config):
+    """An image whose functions are called by a client of its own, as `awslambdaric` does."""
+    settings = {"Entrypoint": ["python3", "/client.py"], "Cmd": ["app.handler"], **config}
+    return Image(python(), tar({f"var/task/{name}": content for name, content in files.items()}), **settings)
+
+
+def create(cloud, name, image, uri=None, wait=True, **more):
+    """A function of an image that is pushed to a repository of the function's name."""
+    aws = cloud.client("lambda")
+    if uri is None:
+        ecr = cloud.client("ecr")
+        with contextlib.suppress(ecr.exceptions.RepositoryAlreadyExistsException):
+            ecr.create_repository(repositoryName=name)
+        uri = Registry.of(cloud).push(name, image)
+    made = aws.create_function(
+        FunctionName=name, PackageType="Image", Code={"ImageUri": uri}, Role=mayfly.ROLE, **more
+    )
+    if wait:
+        aws.get_waiter("function_active_v2").wait(FunctionName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 120})
+    return made

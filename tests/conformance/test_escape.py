@@ -5,6 +5,7 @@ had booted before, and in those of an ordinary user. After each the server must 
 else must not have noticed.
 """
 
+import contextlib
 import json
 import os
 import platform
@@ -13,6 +14,7 @@ import subprocess
 import threading
 
 import guests
+import images
 import mayfly
 import pytest
 from mayfly import create, invoke
@@ -220,13 +222,18 @@ def as_other(event):
 class Walls:
     """A server, a spy in it, and somebody who must not notice."""
 
-    def __init__(self, cloud, waited=False):
+    def __init__(self, cloud, waited=False, image=False):
         self.cloud = cloud
         self.aws = cloud.client("lambda")
         self.has = {check["name"] for check in doctor(cloud) if check["ok"]}
         files = {"app.py": SPY, **guests.executable(guests.c("walls"))}
-        create(self.aws, "spy", files, Timeout=60, MemorySize=512)
-        create(self.aws, "victim", {"app.py": SPY}, Timeout=10)
+        self.spy = "spy-image" if image else "spy"
+        if image:
+            images.create(cloud, self.spy, images.python_image(files), Timeout=60, MemorySize=512)
+        else:
+            create(self.aws, self.spy, files, Timeout=60, MemorySize=512)
+        with contextlib.suppress(self.aws.exceptions.ResourceConflictException):
+            create(self.aws, "victim", {"app.py": SPY}, Timeout=10)
         self.check()
         if waited:
             mayfly.until(lambda: cloud.metrics()["mayfly_prewarmed_interpreters"] == 1)
@@ -234,7 +241,7 @@ class Walls:
             assert cloud.metrics()['mayfly_cold_starts_total{kind="prewarmed"}'] == 1
 
     def try_(self, do, **more):
-        answer, result = invoke(self.aws, "spy", {"do": do, **more})
+        answer, result = invoke(self.aws, self.spy, {"do": do, **more})
         self.check()
         return result
 
@@ -251,10 +258,15 @@ def doctor(cloud):
     return json.loads(done.stdout)["checks"]
 
 
-@pytest.fixture(scope="module", params=["fresh", "waited", "ordinary"])
+@pytest.fixture(scope="module", params=["fresh", "waited", "image", "ordinary", "ordinary-image"])
 def walls(request):
+    image = request.param.endswith("image")
     if request.param == "ordinary":
         yield Walls(request.getfixturevalue("ordinary"))
+        return
+    if request.param == "ordinary-image":
+        with mayfly.server(user=mayfly.ORDINARY if os.geteuid() == 0 else None) as running:
+            yield Walls(running, image=image)
         return
     if os.geteuid() != 0:
         pytest.skip("the tests do not run as root")
@@ -262,7 +274,7 @@ def walls(request):
     with mayfly.server("" if waited else "[limits]\nprewarmed_instances = 0\n") as running:
         if waited and "memory-cgroup" not in {check["name"] for check in doctor(running) if check["ok"]}:
             pytest.skip("without it a limit on memory cannot be set later, so nothing waits")
-        yield Walls(running, waited)
+        yield Walls(running, waited, image)
 
 
 REFUSED = {"ENOENT", "EACCES", "EPERM", "EROFS", "ENXIO"}
@@ -363,7 +375,7 @@ def test_descriptors_are_bounded(walls):
 
 def test_a_flood_of_log_lines_does_not_hold_the_server_up(walls):
     told = []
-    flood = threading.Thread(target=lambda: told.append(invoke(walls.cloud.client("lambda"), "spy", {"do": "flood", "seconds": 3})[1]))
+    flood = threading.Thread(target=lambda: told.append(invoke(walls.cloud.client("lambda"), walls.spy, {"do": "flood", "seconds": 3})[1]))
     flood.start()
     while flood.is_alive():
         walls.check()

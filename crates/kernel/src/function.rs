@@ -21,6 +21,9 @@ pub enum Runtime {
     Java(String),
     /// An executable `bootstrap` that speaks the Lambda Runtime API itself: `provided.al2023` and its like.
     Provided(String),
+    /// A container image whose process speaks the Lambda Runtime API itself. Never written as a text: it is
+    /// what an image is unless it is said to be `web`.
+    Image,
     /// Any program that serves HTTP on `$PORT`.
     Web,
     /// A `wasi:http` component.
@@ -32,7 +35,11 @@ impl Runtime {
     pub fn speaks_http(&self) -> bool {
         match self {
             Runtime::Web | Runtime::Wasm => true,
-            Runtime::Python(_) | Runtime::Node(_) | Runtime::Java(_) | Runtime::Provided(_) => false,
+            Runtime::Python(_)
+            | Runtime::Node(_)
+            | Runtime::Java(_)
+            | Runtime::Provided(_)
+            | Runtime::Image => false,
         }
     }
 }
@@ -88,6 +95,7 @@ impl fmt::Display for Runtime {
             Runtime::Java(v) => write!(f, "java{v}"),
             Runtime::Provided(os) if os.is_empty() => f.write_str("provided"),
             Runtime::Provided(os) => write!(f, "provided.{os}"),
+            Runtime::Image => f.write_str("Image"),
             Runtime::Web => f.write_str("web"),
             Runtime::Wasm => f.write_str("wasm"),
         }
@@ -112,6 +120,38 @@ impl From<Runtime> for String {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct PackageDigest(pub String);
 
+/// A container image, with all that starting it takes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Image {
+    /// Lowest first.
+    pub layers: Vec<ImageLayer>,
+    pub command: Vec<String>,
+    /// What the image itself sets; the function's own variables go before it.
+    pub environment: BTreeMap<String, String>,
+    /// Where the command starts; empty for the root.
+    pub working_directory: String,
+    /// Where its layers come from, if they were not pushed to us.
+    pub origin: Option<Origin>,
+}
+
+/// A layer by the SHA-256 of its archive, compressed as it is kept (`digest`) and not (`diff_id`), both in
+/// lower-case hexadecimal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImageLayer {
+    pub digest: String,
+    pub diff_id: String,
+    /// Of the archive as it is kept.
+    pub size: u64,
+}
+
+/// A repository of another registry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// Host and perhaps port.
+    pub registry: String,
+    pub repository: String,
+}
+
 /// One version of a function, with all that starting an instance of it takes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Version {
@@ -125,7 +165,10 @@ pub struct Version {
     pub label: String,
     pub runtime: Runtime,
     pub handler: String,
+    /// Of an image, the digest of its manifest.
     pub package: PackageDigest,
+    /// The code, if it is a container image and not a package.
+    pub image: Option<Image>,
     /// In the order in which they are laid over each other under `/opt`.
     pub layers: Vec<PackageDigest>,
     pub environment: BTreeMap<String, String>,

@@ -7,6 +7,7 @@
 //!
 //! In the background and one package at a time: until it is done, instances compile for themselves.
 
+use crate::instance::TASK;
 use crate::interpreters::{Boot, CLIENT};
 use crate::launcher::protocol::{Bind, Spec};
 use crate::package::inner_path;
@@ -75,12 +76,14 @@ impl Bytecode {
         // Warnings would be printed among the results.
         let options = ["-I", "-S", "-B", "-W", "ignore"].map(String::from);
         let script = format!("{CLIENT}/compile.py");
-        let mut binds = vec![Bind { source: package.to_owned(), target: "/var/task".into() }];
+        let mut binds = vec![Bind { source: package.to_owned(), target: TASK.into() }];
         binds.extend(python.binds.iter().cloned());
         let spec = Spec {
             id: launcher.next_id(),
             command: [program].into_iter().chain(options).chain([script]).collect(),
             environment: Vec::new(),
+            root: None,
+            directory: TASK.into(),
             binds,
             opt: Vec::new(),
             tmp_bytes: 1 << 20,

@@ -7,6 +7,7 @@ use crate::extensions::telemetry::Telemetry;
 use crate::extensions::{Extensions, Shutdown};
 use crate::farewell::{Farewells, Parting};
 use crate::freezer::Freezer;
+use crate::image::Root;
 use crate::interpreters::Boot;
 use crate::launcher::protocol::{Attachment, Bind, Exit, Spec};
 use crate::launcher::{PLATFORM_PORT, RUNTIME_API_PORT};
@@ -32,6 +33,8 @@ use tokio::time::Instant;
 
 /// The port of web functions, `$PORT`.
 pub(crate) const WEB_PORT: u16 = 8080;
+/// Where a package is.
+pub(crate) const TASK: &str = "/var/task";
 const MIB: u64 = 1024 * 1024;
 /// Connections of one instance to the platform at once. An SDK's client holds up to ten or fifty.
 const PLATFORM_CONNECTIONS: usize = 256;
@@ -69,6 +72,8 @@ pub(crate) struct Instance {
     /// End with the instance.
     tasks: JoinSet<()>,
     freezer: Option<Arc<Freezer>>,
+    /// An image's tree stays for as long as anyone stands on it.
+    _files: Files,
 }
 
 /// What an instance is made of.
@@ -78,14 +83,61 @@ pub(crate) struct Parts {
     pub(crate) boot: Boot,
     /// A sandbox that waits for this version's code.
     pub(crate) prewarmed: Option<Prewarmed>,
-    pub(crate) code: PathBuf,
-    pub(crate) layers: Vec<PathBuf>,
+    pub(crate) files: Files,
     pub(crate) log: Arc<Log>,
     /// The programs of extensions, and where they print to.
     pub(crate) helpers: Vec<PathBuf>,
     pub(crate) helpers_log: Arc<Log>,
     pub(crate) telemetry: Arc<Telemetry>,
     pub(crate) farewells: Arc<Farewells>,
+}
+
+/// What a version's code is on this machine's disk.
+pub(crate) enum Files {
+    Package {
+        code: PathBuf,
+        layers: Vec<PathBuf>,
+    },
+    Image {
+        root: Arc<Root>,
+        /// Where the command starts.
+        directory: PathBuf,
+    },
+}
+
+impl Files {
+    /// What is mounted, in which root, and where the command starts.
+    fn place(&self) -> Place {
+        let (mut binds, mut opt) = (Vec::new(), Vec::new());
+        match self {
+            Files::Image { root, directory } => {
+                return Place { binds, opt, root: Some(root.path()), directory: directory.clone() };
+            }
+            Files::Package { code, layers } => {
+                binds.push(Bind { source: code.clone(), target: TASK.into() });
+                match layers.as_slice() {
+                    [only] => binds.push(Bind { source: only.clone(), target: "/opt".into() }),
+                    layers => opt = layers.to_vec(),
+                }
+            }
+        }
+        Place { binds, opt, root: None, directory: TASK.into() }
+    }
+
+    /// The folders of a package and its layers.
+    pub(crate) fn folders(&self) -> Vec<PathBuf> {
+        match self {
+            Files::Package { code, layers } => [code].into_iter().chain(layers).cloned().collect(),
+            Files::Image { .. } => Vec::new(),
+        }
+    }
+}
+
+struct Place {
+    binds: Vec<Bind>,
+    opt: Vec<PathBuf>,
+    root: Option<PathBuf>,
+    directory: PathBuf,
 }
 
 /// How an attempt at an answer ended without one. The instance is of no use any more.
@@ -115,16 +167,9 @@ impl Instance {
         limits: &Limits,
         region: &str,
     ) -> Result<Instance, String> {
-        let Parts { version, purpose, boot, prewarmed, code, layers, log, .. } = parts;
+        let Parts { version, purpose, boot, prewarmed, files, log, .. } = parts;
         let Parts { helpers, helpers_log: helpers_sink, telemetry, farewells, .. } = parts;
-        let mut binds = vec![Bind { source: code, target: "/var/task".into() }];
-        let opt = match <[PathBuf; 1]>::try_from(layers) {
-            Ok([only]) => {
-                binds.push(Bind { source: only, target: "/opt".into() });
-                Vec::new()
-            }
-            Err(layers) => layers,
-        };
+        let Place { mut binds, opt, root, directory } = files.place();
         let (memory, tmp_bytes) =
             (u64::from(version.memory_mib) * MIB, u64::from(version.ephemeral_mib) * MIB);
         let memory_bytes = memory + tmp_bytes;
@@ -157,6 +202,8 @@ impl Instance {
                     id: launcher.next_id(),
                     command,
                     environment: variables,
+                    root,
+                    directory,
                     binds,
                     opt,
                     tmp_bytes,
@@ -201,6 +248,7 @@ impl Instance {
             depth,
             tasks,
             freezer,
+            _files: files,
         })
     }
 
@@ -219,6 +267,7 @@ impl Instance {
             | Runtime::Node(_)
             | Runtime::Java(_)
             | Runtime::Provided(_)
+            | Runtime::Image
             | Runtime::Wasm => self.asks_for_an_event(deadline).await?,
         }
         self.sound(self.extensions.ready(), deadline).await?;
@@ -456,6 +505,13 @@ pub(crate) fn explain(broken: &Broken, id: &str, version: &Version, now: Time) -
     }
 }
 
+/// Variables that an image may choose for itself.
+const IMAGE_DEFAULTS: [(&str, &str); 3] = [
+    ("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),
+    ("TZ", ":UTC"),
+    ("HOME", "/tmp"),
+];
+
 fn environment(
     version: &Version,
     purpose: Purpose,
@@ -465,8 +521,14 @@ fn environment(
 ) -> Vec<(String, String)> {
     let credentials = platform.credentials(version);
     let mut all = version.environment.clone();
-    for (name, value) in DEFAULTS {
-        all.entry(name.into()).or_insert_with(|| value.into());
+    let own = version.image.iter().flat_map(|image| image.environment.clone());
+    let defaults = match version.image {
+        Some(_) => IMAGE_DEFAULTS.as_slice(),
+        None => DEFAULTS.as_slice(),
+    };
+    let defaults = defaults.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    for (name, value) in own.chain(defaults) {
+        all.entry(name).or_insert(value);
     }
     let initialization = match purpose {
         Purpose::Event => "on-demand",
@@ -487,11 +549,17 @@ fn environment(
         ("AWS_ACCESS_KEY_ID", credentials.access_key),
         ("AWS_SECRET_ACCESS_KEY", credentials.secret_key),
         ("AWS_SESSION_TOKEN", credentials.session_token),
-        ("LAMBDA_TASK_ROOT", "/var/task".to_owned()),
-        ("LAMBDA_RUNTIME_DIR", "/var/runtime".to_owned()),
-        ("_HANDLER", version.handler.clone()),
         ("PORT", WEB_PORT.to_string()),
     ];
     all.extend(fixed.map(|(name, value)| (name.to_owned(), value)));
+    // Where things are in an image is the image's to say.
+    let places = [
+        ("LAMBDA_TASK_ROOT", TASK.to_owned()),
+        ("LAMBDA_RUNTIME_DIR", "/var/runtime".to_owned()),
+        ("_HANDLER", version.handler.clone()),
+    ];
+    if version.image.is_none() {
+        all.extend(places.map(|(name, value)| (name.to_owned(), value)));
+    }
     all.into_iter().collect()
 }

@@ -43,7 +43,7 @@ pub(crate) const WAIT: &str = "--wait";
 
 impl Start {
     /// A program of the package's own.
-    fn own(command: Vec<String>, binds: Vec<Bind>) -> Start {
+    pub(crate) fn own(command: Vec<String>, binds: Vec<Bind>) -> Start {
         Start { boot: Boot { command, binds }, warning: None, waits: false }
     }
 }
@@ -158,6 +158,7 @@ impl Interpreters {
             }
             Runtime::Web => Ok(self.web(version, code)),
             Runtime::Wasm => Err("a Wasm function has no process".into()),
+            Runtime::Image => Err("an image says itself what is run".into()),
         }
     }
 

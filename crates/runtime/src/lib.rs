@@ -13,6 +13,7 @@ mod extensions;
 mod farewell;
 mod freezer;
 mod host;
+mod image;
 mod instance;
 mod interpreters;
 mod launcher;
@@ -37,6 +38,7 @@ pub use doctor::{Check, doctor};
 pub use host::{
     FetchError, Host, HostConfig, HostStats, LauncherCommand, PrepareError, Prepared, StartError,
 };
+pub use image::ImageError;
 pub use launcher::launcher_main;
 pub use layers::{Layer, Layers};
 pub use memory::hold_little_memory;

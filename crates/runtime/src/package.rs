@@ -60,15 +60,8 @@ pub(crate) struct PackageCache {
 }
 
 impl PackageCache {
-    /// Nothing in the cache is synced, so what is left from before a restart of the machine may be hollow: it goes.
     pub(crate) fn new(dir: PathBuf, limits: Limits) -> io::Result<PackageCache> {
-        let boot = fs::read("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-        let mark = dir.join(".boot");
-        if fs::read(&mark).unwrap_or_default() != boot {
-            let _ = fs::remove_dir_all(&dir);
-        }
-        fs::create_dir_all(&dir)?;
-        fs::write(mark, boot)?;
+        of_this_boot(&dir)?;
         Ok(PackageCache { dir, limits, unique: AtomicU64::new(0) })
     }
 
@@ -98,6 +91,18 @@ impl PackageCache {
             Err(error) => Err(error.into()),
         }
     }
+}
+
+/// Sees to a folder of what can be made again. Nothing in it is synced, so what is left from before a restart of the
+/// machine may be hollow: it goes.
+pub(crate) fn of_this_boot(dir: &Path) -> io::Result<()> {
+    let boot = fs::read("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    let mark = dir.join(".boot");
+    if fs::read(&mark).unwrap_or_default() != boot {
+        let _ = fs::remove_dir_all(dir);
+    }
+    fs::create_dir_all(dir)?;
+    fs::write(mark, boot)
 }
 
 /// Visits every entry; writes it below `into` if there is one.

@@ -29,6 +29,10 @@ pub trait Platform: Send + Sync + 'static {
 
     /// Where the zip archive of a package or layer is on local disk. May block.
     fn package(&self, digest: &PackageDigest) -> io::Result<PathBuf>;
+
+    /// Where the archive of an image's layer, compressed or not, is on local disk, by its hexadecimal
+    /// SHA-256. May block.
+    fn layer(&self, digest: &str) -> io::Result<PathBuf>;
 }
 
 pub trait LogStream: Send + Sync {

@@ -5,7 +5,7 @@
 //! none, and one that is short of memory none either. What waits holds no code, no credentials and no log,
 //! and runs nothing but our own client.
 
-use crate::instance::{DEFAULTS, PROCESSES};
+use crate::instance::{DEFAULTS, PROCESSES, TASK};
 use crate::interpreters::{Boot, Start, WAIT};
 use crate::launcher::RUNTIME_API_PORT;
 use crate::launcher::protocol::Spec;
@@ -163,6 +163,8 @@ async fn make(boot: &Boot, launcher: &Launcher) -> Result<Prewarmed, SpawnError>
         id: launcher.next_id(),
         command,
         environment,
+        root: None,
+        directory: TASK.into(),
         binds: boot.binds.clone(),
         opt: Vec::new(),
         tmp_bytes: WAITING_TMP_BYTES,

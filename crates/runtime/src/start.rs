@@ -6,7 +6,8 @@ use crate::bytecode::Bytecode;
 use crate::extensions;
 use crate::extensions::telemetry::{Kind, Telemetry};
 use crate::farewell::Farewells;
-use crate::instance::{Broken, Instance, Parts};
+use crate::image::Images;
+use crate::instance::{Broken, Files, Instance, Parts};
 use crate::interpreters::{Boot, Interpreters, Start};
 use crate::layers::{Layer, Layers};
 use crate::logs::Log;
@@ -18,7 +19,7 @@ use crate::sandbox::Launcher;
 use mayfly_kernel::function::{Refusal, Runtime, Version};
 use mayfly_kernel::ids::Ids;
 use mayfly_kernel::{Clock, Limits};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -32,6 +33,7 @@ pub(crate) struct Starter {
     pub(crate) launcher: Launcher,
     interpreters: Interpreters,
     packages: PackageCache,
+    images: Images,
     bytecode: Bytecode,
     platform: Arc<dyn Platform>,
     clock: Arc<dyn Clock>,
@@ -64,8 +66,7 @@ pub(crate) struct Started {
 
 /// What an instance needs of this machine's disk, all of it there.
 struct Ready {
-    code: PathBuf,
-    layers: Vec<PathBuf>,
+    files: Files,
     start: Start,
     /// The programs of extensions.
     extensions: Vec<PathBuf>,
@@ -75,7 +76,7 @@ impl Starter {
     pub(crate) fn new(
         launcher: Launcher,
         interpreters: Interpreters,
-        packages: PackageCache,
+        (packages, images): (PackageCache, Images),
         (platform, clock): (Arc<dyn Platform>, Arc<dyn Clock>),
         (limits, region): (Limits, String),
         layers: &Layers,
@@ -88,6 +89,7 @@ impl Starter {
             farewells: Arc::new(Farewells::new(clock.clone())),
             interpreters,
             packages,
+            images,
             platform,
             clock,
             ids: Ids::system(),
@@ -107,8 +109,7 @@ impl Starter {
     ) -> Result<Started, Refusal> {
         let began = Instant::now();
         self.cold_starts.fetch_add(1, Ordering::Relaxed);
-        let Ready { code, layers, start, extensions } =
-            self.ready(version).await.map_err(Refusal::Unrunnable)?;
+        let Ready { files, start, extensions } = self.ready(version).await.map_err(Refusal::Unrunnable)?;
         let telemetry = Arc::new(Telemetry::new(self.clock.clone(), !extensions.is_empty()));
         telemetry.init_started(version);
         let log = self.log(version, self.new_stream(version));
@@ -120,14 +121,13 @@ impl Starter {
         // Extensions start before the runtime, and an interpreter that waited has started already.
         let prewarmed = if extensions.is_empty() { self.prewarm.take(&start, version) } else { None };
         let boot = start.boot.clone();
-        let folders = [code.clone()].into_iter().chain(layers.iter().cloned()).collect();
+        let folders = files.folders();
         let parts = Parts {
             version: version.clone(),
             purpose,
             boot,
             prewarmed,
-            code,
-            layers,
+            files,
             log,
             helpers: extensions,
             helpers_log,
@@ -215,24 +215,38 @@ impl Starter {
 
     /// What deploying finds out ahead: whether it can be run here, and with what warning. Blocks.
     pub(crate) fn prepare(self: &Arc<Starter>, version: &Arc<Version>) -> Result<Option<String>, String> {
-        let (code, layers) = self.unpack(version)?;
         self.interpreters.prepare(version);
-        let Start { boot, warning, .. } = self.interpreters.start(version, &code)?;
-        let (starter, version) = (self.clone(), version.clone());
-        let folders: Vec<PathBuf> = [code].into_iter().chain(layers).collect();
+        let Ready { files, start: Start { boot, warning, .. }, .. } = self.make_ready(version)?;
+        let (starter, version, folders) = (self.clone(), version.clone(), files.folders());
         tokio::spawn(async move { starter.compile(&version, &boot, &folders).await });
         Ok(warning)
     }
 
     async fn ready(self: &Arc<Starter>, version: &Arc<Version>) -> Result<Ready, String> {
         let (starter, version) = (self.clone(), version.clone());
-        let work = move || {
-            let (code, layers) = starter.unpack(&version)?;
-            let start = starter.interpreters.start(&version, &code)?;
-            let extensions = extensions::programs(&layers);
-            Ok(Ready { code, layers, start, extensions })
-        };
+        let work = move || starter.make_ready(&version);
         tokio::task::spawn_blocking(work).await.map_err(|failed| failed.to_string())?
+    }
+
+    /// Unpacks what is not there yet, and finds out how the version is started. Blocks.
+    fn make_ready(&self, version: &Version) -> Result<Ready, String> {
+        if let Some(image) = &version.image {
+            let root = self.images.root(image, |digest| self.platform.layer(digest));
+            let root = root.map_err(|error| error.to_string())?;
+            let directory = Path::new("/").join(&image.working_directory);
+            let start = Start::own(image.command.clone(), Vec::new());
+            let extensions = image_extensions(&root.path());
+            return Ok(Ready { files: Files::Image { root, directory }, start, extensions });
+        }
+        let (code, layers) = self.unpack(version)?;
+        let start = self.interpreters.start(version, &code)?;
+        let extensions = extensions::programs(&layers);
+        Ok(Ready { files: Files::Package { code, layers }, start, extensions })
+    }
+
+    /// An image's layer is gone for good. Blocks.
+    pub(crate) fn forget_layer(&self, digest: &str) -> std::io::Result<()> {
+        self.images.forget(digest)
     }
 
     /// The folders of a version's code and layers. Blocks.
@@ -251,6 +265,20 @@ impl Starter {
         let layers = version.layers.iter().map(one).collect::<Result<_, _>>()?;
         Ok((code, layers))
     }
+}
+
+/// The programs of extensions that an image brings. Its links are not the host's to follow, so what one leads
+/// to is none.
+fn image_extensions(root: &Path) -> Vec<PathBuf> {
+    let is_folder = |path: &Path| path.symlink_metadata().is_ok_and(|meta| meta.is_dir());
+    let opt = root.join("opt");
+    if !is_folder(&opt) || !is_folder(&opt.join("extensions")) {
+        return Vec::new();
+    }
+    let mut programs = extensions::programs(&[opt]);
+    let inside = |program: &PathBuf| root.join(program.strip_prefix("/").unwrap_or(program));
+    programs.retain(|program| inside(program).symlink_metadata().is_ok_and(|meta| meta.is_file()));
+    programs
 }
 
 /// Runs a start to its end, and gives its place among those at once up after a while.

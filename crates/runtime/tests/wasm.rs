@@ -97,6 +97,7 @@ fn version_with(memory_mib: u32, environment: &[(&str, &str)]) -> Arc<Version> {
         runtime: Runtime::Wasm,
         handler: String::new(),
         package: digest(),
+        image: None,
         layers: Vec::new(),
         environment,
         timeout_ms: 3000,

@@ -1,15 +1,18 @@
 //! The operation table: the only place that names operations.
 //!
-//! A service is a value: its protocol and a list of operations, each a name, perhaps a route, and a handler. From
-//! the same table come dispatch, the coverage page and the conformance test against AWS's models.
+//! A service is a value: its protocol and a list of operations, each a name, perhaps a route, and a handler.
+//! From the same table come dispatch, the coverage page and the conformance test against AWS's models.
 //!
-//! A handler of kind *plain* is one transaction, one of kind *poll* is run again until it finds something. Three kinds need bytes moved around that transaction, which the
-//! binary does: an *upload* (a body streams to disk between two transactions), a *staged* operation (a deployment
-//! package is fetched, checked and kept before it), and a reply whose [`Content`] says what to send or to invoke.
+//! A handler of kind *plain* is one transaction, one of kind *poll* is run again until it finds something.
+//! Three kinds need bytes moved around that transaction, which the binary does: an *upload* (a body streams
+//! to disk between two transactions), a *staged* operation (a deployment package is fetched, checked and kept
+//! before it), and a reply whose [`Content`] says what to send or to invoke.
 
 use crate::Cx;
+use crate::ecr::Located;
+use crate::ecr::registry::Found;
 use bytes::Bytes;
-use mayfly_kernel::function::{Invocation, PackageDigest, Version};
+use mayfly_kernel::function::{ImageLayer, Invocation, Origin, PackageDigest, Version};
 use mayfly_kernel::{Fault, Time};
 use mayfly_wire::checksum::Digests;
 use mayfly_wire::{Call, Dialect, Protocol, Route};
@@ -127,6 +130,34 @@ pub struct Upload {
 pub enum PackageSource {
     Zip(Bytes),
     Stored { pieces: Vec<Piece>, size: u64 },
+    Image(Box<ImageSource>),
+}
+
+/// A container image that is to be a function.
+#[derive(Clone, Debug)]
+pub struct ImageSource {
+    /// As the caller wrote it.
+    pub uri: String,
+    pub located: Located,
+    /// In the words of images, such as `amd64`.
+    pub architecture: &'static str,
+    /// Its manifest, if our own registry has it.
+    pub found: Option<Found>,
+}
+
+/// What the manifest and the configuration of an image say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StagedImage {
+    pub uri: String,
+    /// With the digest that the tag meant.
+    pub resolved: String,
+    pub layers: Vec<ImageLayer>,
+    pub entry_point: Vec<String>,
+    pub command: Vec<String>,
+    /// `NAME=value`.
+    pub environment: Vec<String>,
+    pub working_directory: String,
+    pub origin: Option<Origin>,
 }
 
 /// A deployment package that has been checked and kept.
@@ -137,6 +168,8 @@ pub struct Package {
     pub sha256_base64: String,
     pub size: u64,
     pub unpacked_bytes: u64,
+    /// Of a container image, which has no archive of its own.
+    pub image: Option<Box<StagedImage>>,
 }
 
 type Run = Box<dyn Fn(&mut Cx<'_>, &Call) -> Result<Reply, Fault> + Send + Sync>;
@@ -153,7 +186,8 @@ pub enum Handler {
     Write(Run),
     /// One transaction, and another one when there may be more to find, until there is or time is up.
     Poll(Poll),
-    /// `admit` decides on the head alone, the body streams to disk, `finish` is the transaction that names it.
+    /// `admit` decides on the head alone, the body streams to disk, `finish` is the transaction that names
+    /// it.
     Upload { admit: Admit, finish: Finish },
     /// `source` says which package is meant, it is fetched and checked, `install` is the transaction.
     Staged { source: Source, install: Install },

@@ -1,12 +1,14 @@
 //! A whole cloud for a unit test: the memory engine, a clock that moves when told to, and ids from a seed.
 
 use crate::cx::{Cx, Signal, Site};
-use crate::operation::{Content, Handler, Package, PackageSource, Piece, Reply, Upload};
+use crate::operation::{
+    Content, Handler, ImageSource, Package, PackageSource, Piece, Reply, StagedImage, Upload,
+};
 use crate::runner::Runner;
 use crate::{Catalogue, catalogue};
 use bytes::Bytes;
 use mayfly_kernel::caller::Principal;
-use mayfly_kernel::function::PackageDigest;
+use mayfly_kernel::function::{ImageLayer, PackageDigest};
 use mayfly_kernel::ids::Ids;
 use mayfly_kernel::time::ManualClock;
 use mayfly_kernel::{Caller, Clock, Fault, Limits, Time};
@@ -211,6 +213,7 @@ fn package(source: &PackageSource) -> Package {
     let bytes = match source {
         PackageSource::Zip(bytes) => bytes.clone(),
         PackageSource::Stored { pieces, .. } => read(&Content::Pieces(pieces.clone())),
+        PackageSource::Image(source) => return image(source),
     };
     let sha256 = sha2::Sha256::digest(&bytes);
     Package {
@@ -218,6 +221,30 @@ fn package(source: &PackageSource) -> Package {
         sha256_base64: base64::engine::general_purpose::STANDARD.encode(sha256),
         size: bytes.len() as u64,
         unpacked_bytes: bytes.len() as u64,
+        image: None,
+    }
+}
+
+/// An image of one layer, whatever is asked for.
+fn image(source: &ImageSource) -> Package {
+    let digest = source.found.as_ref().map_or_else(|| "0".repeat(64), |found| found.digest[7..].to_owned());
+    let layer = ImageLayer { digest: "1".repeat(64), diff_id: "2".repeat(64), size: 100 };
+    let image = StagedImage {
+        uri: source.uri.clone(),
+        resolved: format!("{}@sha256:{digest}", source.located.repository),
+        layers: vec![layer],
+        entry_point: vec!["/entry".into()],
+        command: vec!["app.handler".into()],
+        environment: vec!["FROM=image".into(), "OWN=image".into()],
+        working_directory: "/work".into(),
+        origin: None,
+    };
+    Package {
+        digest: PackageDigest(digest.clone()),
+        sha256_base64: digest,
+        size: 0,
+        unpacked_bytes: 0,
+        image: Some(Box::new(image)),
     }
 }
 

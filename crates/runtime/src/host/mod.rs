@@ -12,6 +12,7 @@ mod supply;
 
 use crate::body::Body;
 use crate::clients;
+use crate::image::Images;
 use crate::instance::Instance;
 use crate::interpreters::Interpreters;
 use crate::layers::{self, Layer, Layers};
@@ -151,9 +152,11 @@ impl Host {
         let pool = Pool::new(&config.limits);
         tokio::spawn(pool.clone().tend());
         let packages = packages.map_err(io("open the package cache"))?;
+        let images = Images::new(&config.cache_dir.join("images"), config.limits.clone());
+        let images = images.map_err(io("open the image cache"))?;
         let interpreters = Interpreters::new(config.runtimes_dir);
         let (seams, settings) = ((platform, clock.clone()), (config.limits.clone(), config.region));
-        let starter = Starter::new(launcher, interpreters, packages, seams, settings, &layers);
+        let starter = Starter::new(launcher, interpreters, (packages, images), seams, settings, &layers);
         let inner = Inner {
             layers,
             wasm: wasm.map_err(io("open the Wasm cache"))?,
@@ -229,9 +232,11 @@ impl Host {
                 let gone = |failed: tokio::task::JoinError| FetchError::BadGateway(failed.to_string());
                 tokio::spawn(run).await.map_err(gone)?
             }
-            Runtime::Python(_) | Runtime::Node(_) | Runtime::Java(_) | Runtime::Provided(_) => {
-                Err(FetchError::BadGateway("the function does not speak HTTP".into()))
-            }
+            Runtime::Python(_)
+            | Runtime::Node(_)
+            | Runtime::Java(_)
+            | Runtime::Provided(_)
+            | Runtime::Image => Err(FetchError::BadGateway("the function does not speak HTTP".into())),
         }
     }
 
@@ -253,6 +258,11 @@ impl Host {
     pub fn retire(&self, version: &str) {
         self.inner.pool.retire(version);
         self.inner.guests.forget(version);
+    }
+
+    /// The archive of an image's layer has been deleted, because nothing names it: what was unpacked of it goes. Blocks.
+    pub fn forget_layer(&self, digest: &str) -> std::io::Result<()> {
+        self.inner.starter.forget_layer(digest)
     }
 
     /// Keeps at least so many instances of each of these versions ready, and of no others.

@@ -23,8 +23,11 @@ use nix::sys::signalfd::SignalFd;
 use nix::unistd::execve;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd, OwnedFd};
-use rustix::fs::{Mode, OFlags, openat};
-use rustix::mount::{MountFlags, UnmountFlags, mount, mount_bind, unmount};
+use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::mount::{
+    MountFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags, mount, mount_bind, move_mount, open_tree,
+    unmount,
+};
 use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, recv, socket_with};
 use rustix::process::{
     DumpableBehavior, Pid, Resource, Rlimit, Signal, WaitOptions, WaitStatus, kill_process,
@@ -154,6 +157,9 @@ impl Asked<'_> {
         let root = self.launcher.template.root();
         let at = |path: &str| root.join(path.trim_start_matches('/'));
         let failed = |what: String| move |cause: io::Error| Failure::new(what, &cause);
+        if let Some(image) = &self.spec.root {
+            stand_on(image, root).map_err(failed("mount the image".into()))?;
+        }
         for bind in &self.spec.binds {
             let what = || failed(format!("mount {}", bind.target.display()));
             let inside = at(&bind.target.to_string_lossy());
@@ -315,7 +321,7 @@ impl Asked<'_> {
     fn execute(&self) {
         let command = || {
             let words = self.spec.command.iter().map(|one| text(one)).collect::<io::Result<Vec<_>>>()?;
-            self.become_program(&words, &[], "/var/task", &self.log)
+            self.become_program(&words, &[], &self.spec.directory, &self.log)
         };
         if let Err(cause) = command() {
             let _ = send(&self.control, &Event::NotExecutable(Failure::new("execute", &cause)), &[]);
@@ -324,32 +330,53 @@ impl Asked<'_> {
 
     fn execute_helper(&self, helper: u32, program: &Path) {
         let log = self.helpers_log.as_ref().unwrap_or(&self.log);
-        let command = || self.become_program(&[text(&program.to_string_lossy())?], &WITHHELD, "/", log);
+        let root = Path::new("/");
+        let command = || self.become_program(&[text(&program.to_string_lossy())?], &WITHHELD, root, log);
         if let Err(cause) = command() {
             let failure = Failure::new(format!("execute {}", program.display()), &cause);
             let _ = send(&self.control, &Event::Helper { helper, ended: Err(failure) }, &[]);
         }
     }
 
+    /// Where the command may be: as it is written, or if it is a name alone, in the folders of its own search
+    /// path.
+    fn programs(&self, name: &str) -> Vec<String> {
+        if name.contains('/') {
+            return vec![name.to_owned()];
+        }
+        let path = self.spec.environment.iter().find(|(name, _)| name == "PATH");
+        let folders = path.map(|(_, folders)| folders.as_str()).unwrap_or_default().split(':');
+        folders.filter(|folder| !folder.is_empty()).map(|folder| format!("{folder}/{name}")).collect()
+    }
+
     fn become_program(
         &self,
         command: &[CString],
         withheld: &[&str],
-        folder: &str,
+        folder: &Path,
         log: &OwnedFd,
     ) -> io::Result<()> {
         let environment = self.spec.environment.iter().filter(|(name, _)| !withheld.contains(&name.as_str()));
         let environment = environment
             .map(|(name, value)| text(&format!("{name}={value}")))
             .collect::<io::Result<Vec<_>>>()?;
-        let program = command.first().ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
+        let missing = || io::Error::from_raw_os_error(libc::ENOENT);
+        let name = command.first().ok_or_else(missing)?;
         SigSet::empty().thread_set_mask()?;
         rustix::process::chdir(folder)?;
         dup2_stdin(&self.launcher.null)?;
         dup2_stdout(log)?;
         dup2_stderr(log)?;
-        execve(program, command, &environment)?;
-        Ok(())
+        let mut cause = missing();
+        for program in self.programs(&name.to_string_lossy()) {
+            // Comes back only if that was not the program.
+            cause = match execve(&text(&program)?, command, &environment) {
+                Err(nix::errno::Errno::ENOENT | nix::errno::Errno::ENOTDIR) => continue,
+                Err(other) => other.into(),
+                Ok(never) => match never {},
+            };
+        }
+        Err(cause)
     }
 }
 
@@ -363,6 +390,21 @@ fn counts_by_namespace() -> bool {
     let release = about.release().to_string_lossy();
     let mut numbers = release.split('.').map(|part| part.parse::<u32>().unwrap_or_default());
     (numbers.next(), numbers.next()) >= (Some(5), Some(14))
+}
+
+/// Puts an image in the template's place, with the template's `/proc` and `/dev` in it.
+fn stand_on(image: &Path, root: &Path) -> io::Result<()> {
+    let clone =
+        OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_RECURSIVE;
+    let proc = open_tree(CWD, root.join("proc"), clone)?;
+    let devices = open_tree(CWD, root.join("dev"), clone)?;
+    mount_bind(image, root)?;
+    make_read_only(&c_path(root)?, true, false)?;
+    for (tree, place) in [(proc, "proc"), (devices, "dev")] {
+        move_mount(&tree, "", CWD, root.join(place), MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)?;
+    }
+    // The devices below are mounts of their own, and stay what they are.
+    make_read_only(&c_path(&root.join("dev"))?, false, false)
 }
 
 /// Makes `root` the root and lets go of everything outside it.

@@ -28,6 +28,10 @@ pub(crate) struct Spec {
     pub id: u64,
     pub command: Vec<String>,
     pub environment: Vec<(String, String)>,
+    /// A folder that is the root, in place of the host's programs and libraries.
+    pub root: Option<PathBuf>,
+    /// Where the command starts.
+    pub directory: PathBuf,
     /// Host folders and what they are inside, read-only.
     pub binds: Vec<Bind>,
     /// Several layers merged into one `/opt`, lowest first. One layer alone is a bind.

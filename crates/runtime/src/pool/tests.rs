@@ -49,6 +49,7 @@ fn version(name: &str) -> Arc<Version> {
         runtime: Runtime::Python("3.11".into()),
         handler: "app.handler".into(),
         package: PackageDigest("package".into()),
+        image: None,
         layers: Vec::new(),
         environment: std::collections::BTreeMap::default(),
         timeout_ms: 1000,

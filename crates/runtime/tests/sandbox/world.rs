@@ -36,6 +36,10 @@ struct Shelf {
 }
 
 impl Platform for Shelf {
+    fn layer(&self, digest: &str) -> io::Result<PathBuf> {
+        Err(io::Error::new(io::ErrorKind::NotFound, digest.to_owned()))
+    }
+
     fn log_stream(&self, _version: &Version, _stream: &str) -> Arc<dyn LogStream> {
         Arc::new(Lines(self.lines.clone()))
     }
@@ -111,6 +115,7 @@ impl World {
             runtime,
             handler: "app.handler".into(),
             package: PackageDigest(digest),
+            image: None,
             layers: Vec::new(),
             environment: BTreeMap::from([("COLOUR".into(), "green".into())]),
             timeout_ms: 20_000,

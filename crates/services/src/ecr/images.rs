@@ -285,6 +285,15 @@ pub(super) struct Batch {
     image_ids: Vec<ImageId>,
 }
 
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct BatchGet {
+    registry_id: Option<String>,
+    repository_name: String,
+    image_ids: Vec<ImageId>,
+    accepted_media_types: Option<Vec<String>>,
+}
+
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Images {
@@ -293,8 +302,11 @@ pub(super) struct Images {
 }
 
 /// Every image in the form in which it was pushed, whatever forms the caller would accept.
-pub(super) fn batch_get(cx: &mut Cx<'_>, input: Batch) -> Result<Images, Fault> {
+pub(super) fn batch_get(cx: &mut Cx<'_>, input: BatchGet) -> Result<Images, Fault> {
     let open = repositories::open(cx, &input.repository_name, input.registry_id.as_deref())?;
+    if input.accepted_media_types.is_some_and(|types| !(1..=BATCH).contains(&types.len())) {
+        return Err(faults::invalid("acceptedMediaTypes", "must have length between 1 and 100"));
+    }
     check_ids(&input.image_ids)?;
     let (mut images, mut failures) = (Vec::new(), Vec::new());
     for id in input.image_ids {

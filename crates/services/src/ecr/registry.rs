@@ -116,6 +116,18 @@ pub fn manifest(cx: &mut Cx<'_>, name: &str, reference: &str) -> Result<Found, F
     Ok(Found { digest, media_type: row.media_type, body: row.body })
 }
 
+/// The manifest of an image for this architecture, under a tag or digest.
+pub fn image(cx: &mut Cx<'_>, name: &str, reference: &str, architecture: &str) -> Result<Found, Fault> {
+    let found = manifest(cx, name, reference)?;
+    let document = Document::parse(&found.body)?;
+    if document.manifests.is_empty() {
+        return Ok(found);
+    }
+    let missing = || faults::manifest_unknown(&format!("{reference} for linux/{architecture}"));
+    let wanted = document.for_platform(architecture).ok_or_else(missing)?;
+    manifest(cx, name, &wanted.digest)
+}
+
 /// Keeps a manifest whose layers are there, under its digest and perhaps a tag; its digest.
 pub fn put_manifest(
     cx: &mut Cx<'_>,

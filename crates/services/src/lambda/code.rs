@@ -1,12 +1,15 @@
 //! Where a function's code comes from, and UpdateFunctionCode.
 
 use super::configuration::{self, Configuration, check_revision, check_sizes};
-use super::model::PackageRef;
+use super::model::{ImageLayerRow, ImageRow, PackageRef, VersionRow};
 use super::{check, faults, lifecycle, lookup, names, versions};
 use crate::Cx;
-use crate::operation::{Package, PackageSource};
+use crate::ecr::{self, registry};
+use crate::operation::{ImageSource, Package, PackageSource, StagedImage};
 use base64::Engine as _;
 use mayfly_kernel::Fault;
+use mayfly_kernel::caller::Principal;
+use mayfly_kernel::function::ImageLayer;
 use mayfly_wire::tree::Unread;
 use serde::Deserialize;
 use std::time::Duration;
@@ -25,7 +28,7 @@ pub(super) struct Code {
 impl Code {
     pub(super) fn source(&self, cx: &mut Cx<'_>) -> Result<PackageSource, Fault> {
         if self.image_uri.is_some() {
-            return Err(Fault::not_implemented("functions of package type Image"));
+            return Err(faults::parameter("An ImageUri is for functions of package type Image."));
         }
         match (&self.zip_file, &self.s3_bucket, &self.s3_key) {
             (Some(zip), None, None) => inline(cx, zip),
@@ -42,6 +45,35 @@ impl Code {
             (None, Some(_), None) => Err(faults::parameter("Please provide an S3Key.")),
             (None, None, _) => Err(faults::parameter("Please provide a source for function code.")),
         }
+    }
+}
+
+impl Code {
+    /// The image for a machine of this architecture.
+    pub(super) fn image(&self, cx: &mut Cx<'_>, architecture: &str) -> Result<PackageSource, Fault> {
+        let Some(uri) = &self.image_uri else {
+            return Err(faults::parameter("Please provide ImageUri for a function of package type Image."));
+        };
+        if self.zip_file.is_some() || self.s3_bucket.is_some() || self.s3_key.is_some() {
+            return Err(faults::parameter(
+                "Please do not provide other FunctionCode parameters when providing an ImageUri.",
+            ));
+        }
+        let located = ecr::locate(cx.site, &cx.caller.account, uri).ok_or_else(|| faults::bad_image(uri))?;
+        let architecture = if architecture == "arm64" { "arm64" } else { "amd64" };
+        let found = match (&located.registry, &cx.caller.principal) {
+            (None, _) => {
+                let image = registry::image(cx, &located.repository, &located.reference, architecture);
+                Some(image.map_err(|fault| faults::no_image(uri, fault))?)
+            }
+            // What a function names, the server would fetch: a way out that its sandbox does not have.
+            (Some(_), Principal::Function(_)) => {
+                let text = "Functions may name images of Mayfly's own registry alone.";
+                return Err(Fault::new(403, "AccessDeniedException", text));
+            }
+            (Some(_), Principal::Root | Principal::Service(_) | Principal::Anonymous) => None,
+        };
+        Ok(PackageSource::Image(Box::new(ImageSource { uri: uri.clone(), located, architecture, found })))
     }
 }
 
@@ -81,6 +113,35 @@ pub(super) fn link(cx: &Cx<'_>, package: &PackageRef) -> String {
     let path = format!("{PACKAGE_PATH}{}", package.digest);
     let link = cx.site.links.link(&path, cx.now + LINK_LIFETIME);
     format!("{}://{}{link}", cx.site.scheme(), cx.site.authority)
+}
+
+/// Puts the code of an operation that always has some into the version.
+pub(super) fn install(row: &mut VersionRow, package: Option<&Package>) -> Result<(), Fault> {
+    row.package = staged(package)?;
+    row.image = package.and_then(|package| package.image.as_deref()).map(ImageRow::from);
+    Ok(())
+}
+
+impl From<&StagedImage> for ImageRow {
+    fn from(image: &StagedImage) -> ImageRow {
+        let layer = |layer: &ImageLayer| ImageLayerRow {
+            digest: layer.digest.clone(),
+            diff_id: layer.diff_id.clone(),
+            size: layer.size,
+        };
+        let origin = image.origin.as_ref();
+        ImageRow {
+            uri: image.uri.clone(),
+            resolved: image.resolved.clone(),
+            layers: image.layers.iter().map(layer).collect(),
+            entry_point: image.entry_point.clone(),
+            command: image.command.clone(),
+            environment: image.environment.clone(),
+            working_directory: image.working_directory.clone(),
+            registry: origin.map(|origin| origin.registry.clone()).unwrap_or_default(),
+            repository: origin.map(|origin| origin.repository.clone()).unwrap_or_default(),
+        }
+    }
 }
 
 /// The package of an operation that always has one.
@@ -130,12 +191,19 @@ pub(super) fn update_source(cx: &mut Cx<'_>, input: UpdateCode) -> Result<Option
     let function = names::unqualified(cx, &input.function_name)?;
     let latest = lookup::latest(cx, &function)?;
     check_revision(input.revision_id.as_deref(), &latest.revision_id)?;
-    if input.code.image_uri.is_some() {
-        return Err(faults::parameter(
+    match (latest.image.is_some(), input.code.image_uri.is_some()) {
+        (true, true) => {
+            let architecture = architecture(input.architectures.as_ref())?.unwrap_or(latest.architecture);
+            input.code.image(cx, &architecture).map(Some)
+        }
+        (true, false) => {
+            Err(faults::parameter("Please provide ImageUri when updating a function with packageType Image."))
+        }
+        (false, true) => Err(faults::parameter(
             "Please don't provide ImageUri when updating a function with packageType Zip.",
-        ));
+        )),
+        (false, false) => input.code.source(cx).map(Some),
     }
-    input.code.source(cx).map(Some)
 }
 
 pub(super) fn update(
@@ -147,7 +215,7 @@ pub(super) fn update(
     let old = lookup::latest(cx, &function)?;
     check_revision(input.revision_id.as_deref(), &old.revision_id)?;
     let mut row = lifecycle::begin_update(&function, &old)?;
-    row.package = staged(package)?;
+    install(&mut row, package)?;
     if let Some(architecture) = architecture(input.architectures.as_ref())? {
         row.architecture = architecture;
     }

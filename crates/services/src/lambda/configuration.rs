@@ -1,6 +1,6 @@
 //! A version's configuration as callers see it, and UpdateFunctionConfiguration.
 
-use super::model::{PackageRef, State, Update, VersionRow, timestamp};
+use super::model::{ImageConfigRow, PackageRef, State, Update, VersionRow, timestamp};
 use super::names::Function;
 use super::settings::Settings;
 use super::{faults, lifecycle, lookup, names};
@@ -16,9 +16,9 @@ use std::collections::BTreeMap;
 pub(super) struct Configuration {
     function_name: String,
     function_arn: String,
-    runtime: String,
+    runtime: Option<String>,
     role: String,
-    handler: String,
+    handler: Option<String>,
     code_size: u64,
     description: String,
     timeout: u32,
@@ -38,10 +38,37 @@ pub(super) struct Configuration {
     last_update_status_reason: Option<String>,
     last_update_status_reason_code: Option<String>,
     package_type: &'static str,
+    image_config_response: Option<ImageConfigResponse>,
     architectures: [String; 1],
     ephemeral_storage: EphemeralStorage,
     snap_start: SnapStart,
     logging_config: LoggingConfig,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct ImageConfigResponse {
+    image_config: ImageConfig,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct ImageConfig {
+    entry_point: Option<Vec<String>>,
+    command: Option<Vec<String>>,
+    working_directory: Option<String>,
+}
+
+impl From<ImageConfigRow> for ImageConfigResponse {
+    fn from(row: ImageConfigRow) -> ImageConfigResponse {
+        let list = |list: Vec<String>| (!list.is_empty()).then_some(list);
+        let image_config = ImageConfig {
+            entry_point: list(row.entry_point),
+            command: list(row.command),
+            working_directory: filled(&row.working_directory),
+        };
+        ImageConfigResponse { image_config }
+    }
 }
 
 #[derive(Serialize)]
@@ -127,9 +154,9 @@ impl Configuration {
         Configuration {
             function_name: name.to_owned(),
             function_arn: arn.to_string(),
-            runtime: row.runtime,
+            runtime: filled(&row.runtime),
             role: row.role,
-            handler: row.handler,
+            handler: row.image.is_none().then_some(row.handler),
             code_size: size,
             description: row.description,
             timeout: row.timeout_s,
@@ -148,7 +175,8 @@ impl Configuration {
             last_update_status: None,
             last_update_status_reason: None,
             last_update_status_reason_code: None,
-            package_type: "Zip",
+            package_type: if row.image.is_some() { "Image" } else { "Zip" },
+            image_config_response: row.image_config.map(ImageConfigResponse::from),
             architectures: [row.architecture],
             ephemeral_storage: EphemeralStorage { size: row.ephemeral_mib },
             snap_start: SnapStart { apply_on: row.snap_start, optimization_status: "Off" },
@@ -222,6 +250,9 @@ pub(super) fn check_sizes(cx: &Cx<'_>, row: &VersionRow) -> Result<(), Fault> {
 
 /// A function whose managed runtime calls a handler cannot do without one.
 pub(super) fn check_mandatory(row: &VersionRow) -> Result<(), Fault> {
+    if row.image.is_some() {
+        return Ok(());
+    }
     let needs_handler = !matches!(row.runtime.as_str(), "web" | "wasm");
     if row.runtime.is_empty() || (needs_handler && row.handler.is_empty()) {
         return Err(faults::parameter(

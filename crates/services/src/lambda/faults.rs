@@ -116,6 +116,30 @@ pub(super) fn unpacked_too_large(limit: u64) -> Fault {
     parameter(format!("Unzipped size must be smaller than {limit} bytes"))
 }
 
+/// A reference to an image that cannot be read as one.
+pub(super) fn bad_image(uri: &str) -> Fault {
+    parameter(format!("Source image {uri} is not valid. Provide a valid source image."))
+}
+
+/// What the registry says of an image that was to be a function, in Lambda's words.
+pub(super) fn no_image(uri: &str, fault: Fault) -> Fault {
+    match fault.status {
+        404 => parameter(format!("Source image {uri} does not exist. Provide a valid source image.")),
+        400 => bad_image(uri),
+        _ => fault,
+    }
+}
+
+pub(super) fn image_alone() -> Fault {
+    parameter(
+        "Please don't provide Handler or Runtime or Layer when the intended function PackageType is Image.",
+    )
+}
+
+pub(super) fn zip_alone() -> Fault {
+    parameter("Please don't provide ImageConfig when the intended function PackageType is Zip.")
+}
+
 pub(super) fn code_storage_exceeded() -> Fault {
     user(400, "CodeStorageExceededException", "Code storage limit exceeded.")
 }

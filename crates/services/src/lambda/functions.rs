@@ -4,7 +4,7 @@ use super::account::{self, Concurrency};
 use super::code::{self, Code};
 use super::configuration::{Configuration, check_mandatory, check_sizes};
 use super::keys::{ALIASES, ASYNC, FUNCTIONS, POLICIES, TAGS, URL_IDS, URLS, VERSIONS};
-use super::model::{FunctionRow, Logging, VersionRow};
+use super::model::{FunctionRow, ImageRow, Logging, VersionRow};
 use super::names::{self, Function, Qualifier};
 use super::settings::Settings;
 use super::{check, faults, lifecycle, lookup, paging, provisioned, tags, versions};
@@ -37,8 +37,11 @@ pub(super) struct Create {
 }
 
 pub(super) fn create_source(cx: &mut Cx<'_>, input: Create) -> Result<Option<PackageSource>, Fault> {
-    new_version(cx, &input)?;
-    input.code.source(cx).map(Some)
+    let (_, row) = new_version(cx, &input)?;
+    match row.image.is_some() {
+        true => input.code.image(cx, &row.architecture).map(Some),
+        false => input.code.source(cx).map(Some),
+    }
 }
 
 pub(super) fn create(
@@ -47,7 +50,7 @@ pub(super) fn create(
     package: Option<&Package>,
 ) -> Result<Configuration, Fault> {
     let (function, mut row) = new_version(cx, &input)?;
-    row.package = code::staged(package)?;
+    code::install(&mut row, package)?;
     check_sizes(cx, &row)?;
     let stored = FunctionRow { uid: row.uid.clone(), ..FunctionRow::default() };
     FUNCTIONS.put(cx.tx, &function.key(), &stored);
@@ -67,9 +70,6 @@ fn new_version(cx: &mut Cx<'_>, input: &Create) -> Result<(Function, VersionRow)
     let function = names::unqualified(cx, &input.function_name)?;
     let package_type = input.package_type.as_deref().unwrap_or("Zip");
     check::one_of(package_type, "packageType", &["Zip", "Image"])?;
-    if package_type == "Image" {
-        return Err(Fault::not_implemented("functions of package type Image"));
-    }
     let mut row = VersionRow {
         uid: cx.ids.lower(12),
         generation: 1,
@@ -79,6 +79,8 @@ fn new_version(cx: &mut Cx<'_>, input: &Create) -> Result<(Function, VersionRow)
         architecture: code::architecture(input.architectures.as_ref())?.unwrap_or_else(|| "x86_64".into()),
         tracing: "PassThrough".into(),
         snap_start: "None".into(),
+        // Which one it is comes with the package; that it is one decides what else may be said.
+        image: (package_type == "Image").then(ImageRow::default),
         logging: Logging {
             format: "Text".into(),
             group: format!("/aws/lambda/{}", function.name),
@@ -119,7 +121,9 @@ pub(super) struct Got {
 #[serde(rename_all = "PascalCase")]
 struct Location {
     repository_type: &'static str,
-    location: String,
+    location: Option<String>,
+    image_uri: Option<String>,
+    resolved_image_uri: Option<String>,
 }
 
 pub(super) fn get(cx: &mut Cx<'_>, input: Named) -> Result<Got, Fault> {
@@ -127,10 +131,23 @@ pub(super) fn get(cx: &mut Cx<'_>, input: Named) -> Result<Got, Fault> {
     let row = lookup::version(cx, &function)?;
     let reserved = lookup::function(cx, &function)?.reserved_concurrency;
     let tags = tags::of(cx, &function)?;
-    let location = code::link(cx, &row.package);
+    let code = match &row.image {
+        Some(image) => Location {
+            repository_type: "ECR",
+            location: None,
+            image_uri: Some(image.uri.clone()),
+            resolved_image_uri: Some(image.resolved.clone()),
+        },
+        None => Location {
+            repository_type: "S3",
+            location: Some(code::link(cx, &row.package)),
+            image_uri: None,
+            resolved_image_uri: None,
+        },
+    };
     Ok(Got {
         configuration: Configuration::new(&function.name, function.named_arn(), row),
-        code: Location { repository_type: "S3", location },
+        code,
         tags: (!tags.is_empty()).then_some(tags),
         concurrency: Concurrency::of(reserved),
     })

@@ -1,8 +1,9 @@
 //! How versions come, change, become ready and go: the rules that every operation on code or configuration
 //! shares.
 //!
-//! A function that has to be compiled first (`wasm`) is `Pending` until that is done, and turns changes away
-//! meanwhile; while a change to it is compiled, and if that fails, what it was before goes on serving. All
+//! A function that has to be compiled first (`wasm`), or whose layers have to come and be unpacked (an image),
+//! is `Pending` until that is done, and turns changes away meanwhile; while a change to it is made ready, and
+//! if that fails, what it was before goes on serving. All
 //! others can be invoked at once; what is done ahead for them (unpacking, finding the interpreter) shows in
 //! `LastUpdateStatus`, and a newer change simply overtakes it.
 
@@ -17,8 +18,9 @@ use mayfly_kernel::Fault;
 
 const CREATING: (&str, &str) = ("The function is being created.", "Creating");
 
-fn compiles(row: &VersionRow) -> bool {
-    row.runtime == "wasm"
+/// Whether it can only run once it has been made ready.
+pub(super) fn waits(row: &VersionRow) -> bool {
+    row.runtime == "wasm" || row.image.is_some()
 }
 
 /// A copy of `$LATEST` to change, if it may be changed now.
@@ -26,7 +28,7 @@ pub(super) fn begin_update(function: &Function, old: &VersionRow) -> Result<Vers
     if old.state() == State::Pending {
         return Err(faults::in_state("Pending"));
     }
-    if old.update() == Update::InProgress && compiles(old) {
+    if old.update() == Update::InProgress && waits(old) {
         return Err(faults::update_in_progress(&function.arn()));
     }
     Ok(old.clone())
@@ -67,7 +69,7 @@ fn supersede(
     new: &VersionRow,
 ) -> Result<Option<Box<VersionRow>>, Fault> {
     let earlier = old.previous.take();
-    let serves = compiles(new) && old.state() == State::Active;
+    let serves = waits(new) && old.state() == State::Active;
     if serves && old.update() == Update::Successful {
         return Ok(Some(Box::new(old)));
     }
@@ -98,7 +100,7 @@ pub(super) fn create(cx: &mut Cx<'_>, function: &Function, mut row: VersionRow) 
 }
 
 fn start(row: &mut VersionRow) {
-    if compiles(row) {
+    if waits(row) {
         row.set_state(State::Pending);
         row.state_reason = CREATING.0.into();
         row.state_reason_code = CREATING.1.into();

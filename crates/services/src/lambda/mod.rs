@@ -6,7 +6,7 @@
 //! from the fabric is settled here ([`settled`]). Making a version ready ahead of its first invocation is a
 //! delivery too, and [`prepared`] is its end.
 //!
-//! Deliberately absent: container images, VPCs and file systems, code signing and SnapStart (instances start
+//! Deliberately absent: VPCs and file systems, code signing and SnapStart (instances start
 //! in milliseconds), event source mappings of other sources than queues, runtime management.
 //!
 //! | space | key | record |

@@ -1,6 +1,7 @@
 //! Lambda's stored records, and the rules that need nothing but them. Tags are for ever.
 
-use mayfly_kernel::function::{PackageDigest, Version};
+use crate::ecr::layer_blob;
+use mayfly_kernel::function::{Image, ImageLayer, Origin, PackageDigest, Runtime, Version};
 use mayfly_kernel::{Arn, Fault, Time};
 use std::collections::BTreeMap;
 
@@ -100,6 +101,60 @@ pub(super) struct VersionRow {
     /// What `$LATEST` was before an update that has to be compiled first. It serves until that has succeeded.
     #[prost(message, optional, boxed, tag = "27")]
     pub(super) previous: Option<Box<VersionRow>>,
+    /// The code, if it is a container image. The digest of its manifest stands in `package`.
+    #[prost(message, optional, tag = "28")]
+    pub(super) image: Option<ImageRow>,
+    #[prost(message, optional, tag = "29")]
+    pub(super) image_config: Option<ImageConfigRow>,
+}
+
+/// A container image, and what its configuration says.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub(super) struct ImageRow {
+    /// As the caller wrote it.
+    #[prost(string, tag = "1")]
+    pub(super) uri: String,
+    #[prost(string, tag = "2")]
+    pub(super) resolved: String,
+    /// Lowest first.
+    #[prost(message, repeated, tag = "3")]
+    pub(super) layers: Vec<ImageLayerRow>,
+    #[prost(string, repeated, tag = "4")]
+    pub(super) entry_point: Vec<String>,
+    #[prost(string, repeated, tag = "5")]
+    pub(super) command: Vec<String>,
+    /// `NAME=value`.
+    #[prost(string, repeated, tag = "6")]
+    pub(super) environment: Vec<String>,
+    #[prost(string, tag = "7")]
+    pub(super) working_directory: String,
+    /// The host of another registry; empty if it is our own.
+    #[prost(string, tag = "8")]
+    pub(super) registry: String,
+    #[prost(string, tag = "9")]
+    pub(super) repository: String,
+}
+
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub(super) struct ImageLayerRow {
+    /// Hexadecimal, as are all digests here.
+    #[prost(string, tag = "1")]
+    pub(super) digest: String,
+    #[prost(string, tag = "2")]
+    pub(super) diff_id: String,
+    #[prost(uint64, tag = "3")]
+    pub(super) size: u64,
+}
+
+/// What a function says instead of its image.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub(super) struct ImageConfigRow {
+    #[prost(string, repeated, tag = "1")]
+    pub(super) entry_point: Vec<String>,
+    #[prost(string, repeated, tag = "2")]
+    pub(super) command: Vec<String>,
+    #[prost(string, tag = "3")]
+    pub(super) working_directory: String,
 }
 
 /// A deployment package, which lies beside the store.
@@ -329,6 +384,9 @@ impl VersionRow {
 
     /// The bodies beside the store that this version needs, with their sizes.
     pub(super) fn blobs(&self) -> Vec<(String, u64)> {
+        if let Some(image) = &self.image {
+            return image.layers.iter().map(|layer| (layer_blob(&layer.digest), layer.size)).collect();
+        }
         let layers = self.layers.iter().map(|layer| &layer.package);
         std::iter::once(&self.package).chain(layers).map(|package| (package.blob(), package.size)).collect()
     }
@@ -340,14 +398,20 @@ impl VersionRow {
         name: &str,
         reserved: Option<u32>,
     ) -> Result<Version, Fault> {
+        let image = self.image.as_ref().map(|image| image.to_kernel(self.image_config.as_ref()));
+        let runtime = match (&image, self.runtime.as_str()) {
+            (Some(_), "") => Runtime::Image,
+            (_, text) => text.parse().map_err(|e| Fault::internal("read a version", e))?,
+        };
         Ok(Version {
             id: self.id(),
             function: function.clone(),
             name: name.to_owned(),
             label: self.label(),
-            runtime: self.runtime.parse().map_err(|e| Fault::internal("read a version", e))?,
+            runtime,
             handler: self.handler.clone(),
             package: PackageDigest(self.package.digest.clone()),
+            image,
             layers: self.layers.iter().map(|layer| PackageDigest(layer.package.digest.clone())).collect(),
             environment: self.environment.clone(),
             timeout_ms: u64::from(self.timeout_s) * 1000,
@@ -356,6 +420,33 @@ impl VersionRow {
             log_group: self.logging.group.clone(),
             reserved_concurrency: reserved,
         })
+    }
+}
+
+impl ImageRow {
+    fn to_kernel(&self, config: Option<&ImageConfigRow>) -> Image {
+        let instead = |list: Option<&Vec<String>>, own: &Vec<String>| match list {
+            Some(list) if !list.is_empty() => list.clone(),
+            _ => own.clone(),
+        };
+        let entry_point = instead(config.map(|config| &config.entry_point), &self.entry_point);
+        let command = instead(config.map(|config| &config.command), &self.command);
+        let directory = config.map(|config| &config.working_directory).filter(|path| !path.is_empty());
+        let pair =
+            |text: &String| text.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let layer = |layer: &ImageLayerRow| ImageLayer {
+            digest: layer.digest.clone(),
+            diff_id: layer.diff_id.clone(),
+            size: layer.size,
+        };
+        let origin = || Origin { registry: self.registry.clone(), repository: self.repository.clone() };
+        Image {
+            layers: self.layers.iter().map(layer).collect(),
+            command: entry_point.into_iter().chain(command).collect(),
+            environment: self.environment.iter().filter_map(pair).collect(),
+            working_directory: directory.unwrap_or(&self.working_directory).clone(),
+            origin: (!self.registry.is_empty()).then(origin),
+        }
     }
 }
 

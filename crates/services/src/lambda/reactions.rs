@@ -31,7 +31,11 @@ pub fn prepared(
             lifecycle::forget_previous(cx, &mut row)?;
         }
         Err(reason) => {
-            let code = if row.runtime == "wasm" { "InvalidZipFileException" } else { "InvalidRuntime" };
+            let code = match row.runtime.as_str() {
+                _ if row.image.is_some() => "InvalidImage",
+                "wasm" => "InvalidZipFileException",
+                _ => "InvalidRuntime",
+            };
             // A function that ran before its last change is still there; one that never ran is not.
             if row.generation == 1 || row.state() == State::Pending {
                 row.set_state(State::Failed);

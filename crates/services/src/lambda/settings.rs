@@ -1,7 +1,7 @@
 //! What a caller may set on a version besides its code: the members that CreateFunction and
 //! UpdateFunctionConfiguration share, checked on their way into the record.
 
-use super::model::{Logging, VersionRow};
+use super::model::{ImageConfigRow, Logging, VersionRow};
 use super::{check, faults, layers};
 use crate::Cx;
 use mayfly_kernel::function::Runtime;
@@ -52,6 +52,7 @@ pub(super) struct Settings {
     tracing_config: Option<TracingConfig>,
     logging_config: Option<LoggingConfig>,
     snap_start: Option<SnapStart>,
+    image_config: Option<ImageConfig>,
 }
 
 #[derive(Deserialize)]
@@ -87,6 +88,17 @@ struct SnapStart {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
+struct ImageConfig {
+    #[serde(default)]
+    entry_point: Vec<String>,
+    #[serde(default)]
+    command: Vec<String>,
+    #[serde(default)]
+    working_directory: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
 struct LoggingConfig {
     log_format: Option<String>,
     application_log_level: Option<String>,
@@ -94,9 +106,20 @@ struct LoggingConfig {
     log_group: Option<String>,
 }
 
+impl ImageConfig {
+    fn stored(&self) -> ImageConfigRow {
+        ImageConfigRow {
+            entry_point: self.entry_point.clone(),
+            command: self.command.clone(),
+            working_directory: self.working_directory.clone(),
+        }
+    }
+}
+
 impl Settings {
     /// Checks every member that is present and lays it over the record.
     pub(super) fn apply(&self, cx: &mut Cx<'_>, row: &mut VersionRow) -> Result<(), Fault> {
+        self.apply_image(row)?;
         let limits = cx.limits;
         if let Some(runtime) = &self.runtime {
             row.runtime = checked_runtime(runtime)?;
@@ -129,6 +152,33 @@ impl Settings {
             row.layers = layers::uses(cx, arns)?;
         }
         self.apply_diagnostics(row)
+    }
+
+    /// An image says itself what is run, unless it is to be spoken to in HTTP.
+    fn apply_image(&self, row: &mut VersionRow) -> Result<(), Fault> {
+        if row.image.is_none() {
+            let asked =
+                self.image_config.as_ref().is_some_and(|config| config.stored() != Default::default());
+            return if asked { Err(faults::zip_alone()) } else { Ok(()) };
+        }
+        let filled = |text: &Option<String>| text.as_ref().is_some_and(|text| !text.is_empty());
+        let runtime = self.runtime.as_deref().is_some_and(|runtime| !matches!(runtime, "" | "web"));
+        if runtime || filled(&self.handler) || self.layers.as_ref().is_some_and(|layers| !layers.is_empty()) {
+            return Err(faults::image_alone());
+        }
+        if let Some(config) = &self.image_config {
+            for (list, path) in [(&config.entry_point, "entryPoint"), (&config.command, "command")] {
+                if list.len() > 1500 {
+                    let path = format!("imageConfig.{path}");
+                    let constraint = "Member must have length less than or equal to 1500";
+                    return Err(faults::invalid("[...]", &path, constraint));
+                }
+            }
+            check::length(&config.working_directory, "imageConfig.workingDirectory", 0, 1000)?;
+            let stored = config.stored();
+            row.image_config = (stored != ImageConfigRow::default()).then_some(stored);
+        }
+        Ok(())
     }
 
     fn apply_diagnostics(&self, row: &mut VersionRow) -> Result<(), Fault> {

@@ -36,7 +36,7 @@ pub(super) fn publish(cx: &mut Cx<'_>, input: Publish) -> Result<Configuration, 
         State::Failed => return Err(faults::in_state("Failed")),
         State::Unspecified | State::Active => {}
     }
-    if latest.update() == Update::InProgress && latest.runtime == "wasm" {
+    if latest.update() == Update::InProgress && lifecycle::waits(&latest) {
         return Err(faults::update_in_progress(&function.arn()));
     }
     let current = &latest.package.sha256_base64;

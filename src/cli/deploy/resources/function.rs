@@ -18,8 +18,9 @@ const FUNCTIONS: &str = "/2015-03-31/functions";
 /// Larger archives go through a bucket, as the Lambda API demands.
 const INLINE_LIMIT: usize = 50 * 1024 * 1024;
 
-/// How long a function may take to become ready after a change: compiling a large component takes seconds.
-const READY: Duration = Duration::from_secs(120);
+/// How long a function may take to become ready after a change: compiling a large component takes seconds,
+/// and an image may have to come from far away.
+const READY: Duration = Duration::from_secs(660);
 const READY_POLL: Duration = Duration::from_millis(20);
 
 pub(super) fn path(function: &str) -> String {
@@ -35,6 +36,9 @@ pub(super) async fn create(cx: &Context<'_>, wanted: &Wanted<'_>) -> anyhow::Res
     let mut request = configuration(cx, &name, from);
     request["FunctionName"] = json!(name);
     request["Code"] = package(cx, from.get("Code")).await?;
+    if let Some(package_type) = from.text("PackageType") {
+        request["PackageType"] = json!(package_type);
+    }
     if let Some(architectures) = from.get("Architectures") {
         request["Architectures"] = architectures.clone();
     }
@@ -91,7 +95,7 @@ pub(super) async fn update(cx: &Context<'_>, was: &Deployed, wanted: &Wanted<'_>
 }
 
 /// What members are when nobody has set them.
-fn defaults() -> [(&'static str, Json); 7] {
+fn defaults() -> [(&'static str, Json); 8] {
     [
         ("Description", json!("")),
         ("Timeout", json!(3)),
@@ -100,6 +104,7 @@ fn defaults() -> [(&'static str, Json); 7] {
         ("Layers", json!([])),
         ("EphemeralStorage", json!({ "Size": 512 })),
         ("DeadLetterConfig", json!({ "TargetArn": "" })),
+        ("ImageConfig", json!({})),
     ]
 }
 
@@ -123,6 +128,7 @@ fn configuration(cx: &Context<'_>, name: &str, from: Properties<'_>) -> Json {
         ("EphemeralStorage", storage.map(|size| json!({ "Size": size }))),
         ("Layers", from.get("Layers").cloned()),
         ("DeadLetterConfig", from.get("DeadLetterConfig").cloned()),
+        ("ImageConfig", from.get("ImageConfig").cloned()),
     ])
 }
 

@@ -89,12 +89,12 @@ static TYPES: &[Type] = &[
             ("ReservedConcurrentExecutions", Integer),
             ("DeadLetterConfig", Map),
             ("PackageType", Text),
+            ("ImageConfig", Map),
             ("Tags", Any),
         ],
         &[
             "CodeSigningConfigArn",
             "FileSystemConfigs",
-            "ImageConfig",
             "KmsKeyArn",
             "LoggingConfig",
             "RecursiveLoop",

@@ -4,7 +4,8 @@ use crate::lambda::keys::{FUNCTIONS, VERSIONS};
 use crate::lambda::mappings::model::MappingRow;
 use crate::lambda::model::VersionRow;
 use crate::lambda::model::{
-    AliasRow, AsyncRow, CorsRow, FunctionRow, LayerHeadRow, LayerRow, LayerUse, Logging,
+    AliasRow, AsyncRow, CorsRow, FunctionRow, ImageConfigRow, ImageLayerRow, ImageRow, LayerHeadRow,
+    LayerRow, LayerUse, Logging,
 };
 use crate::lambda::model::{
     PackageRef, PolicyRow, ProvisionedRow, StandingRow, State, StatementRow, TagsRow, Update, UrlIdRow,
@@ -127,6 +128,8 @@ fn a_version_keeps_its_bytes() {
         update_reason: "y".into(),
         update_reason_code: "z".into(),
         previous: Some(Box::new(VersionRow::default())),
+        image: None,
+        image_config: None,
     };
     let golden = concat!(
         "080112017518022201742a01723201683a01644003480450055a060a016b120176620f0a0161120a",
@@ -148,4 +151,31 @@ fn keys_keep_their_bytes() {
     assert_eq!(hex::encode(FUNCTIONS.key(&key)), "0014610000720000660000");
     let key = ("a".to_owned(), "r".to_owned(), "f".to_owned(), 1);
     assert_eq!(hex::encode(VERSIONS.key(&key)), "00156100007200006600000000000000000001");
+}
+
+#[test]
+fn records_of_images_keep_their_bytes() {
+    let layer = ImageLayerRow { digest: "d".into(), diff_id: "e".into(), size: 1 };
+    let image = ImageRow {
+        uri: "u".into(),
+        resolved: "r".into(),
+        layers: vec![layer],
+        entry_point: vec!["p".into()],
+        command: vec!["c".into()],
+        environment: vec!["A=b".into()],
+        working_directory: "w".into(),
+        registry: "h".into(),
+        repository: "n".into(),
+    };
+    let expected = "0a0175120172 1a080a016412016518012201702a0163 3203413d62 3a0177420168 4a016e";
+    assert_eq!(bytes(&image), expected.replace(' ', ""));
+    let config = ImageConfigRow {
+        entry_point: vec!["p".into()],
+        command: vec!["c".into()],
+        working_directory: "w".into(),
+    };
+    assert_eq!(bytes(&config), "0a01701201631a0177");
+    let row = VersionRow { image: Some(image), image_config: Some(config), ..VersionRow::default() };
+    let bytes = bytes(&row);
+    assert!(bytes.contains("e201") && bytes.ends_with("ea01090a01701201631a0177"), "{bytes}");
 }

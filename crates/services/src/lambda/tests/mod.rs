@@ -3,6 +3,7 @@
 mod fabric;
 mod functions;
 mod golden;
+mod images;
 mod invoking;
 mod layers;
 mod mappings;

@@ -38,6 +38,8 @@ static SCHEMA: Schema = Schema {
         ("Events", Map),
         ("Tags", Map),
         ("PackageType", Text),
+        ("ImageUri", Text),
+        ("ImageConfig", Map),
         ("AutoPublishAliasAllProperties", Flag),
     ],
     ignored: &[
@@ -111,9 +113,6 @@ pub(super) fn expand(to: &mut Expansion<'_>, function: &Resource) -> Result<(), 
 /// The plain function's properties.
 fn plain(function: &Resource) -> Result<Node, Problem> {
     let from = &function.properties;
-    if from.get("PackageType").and_then(Node::as_text) == Some("Image") {
-        return Err(Problem::new(from.line_of(&["PackageType"]), "container images are not supported yet"));
-    }
     let same = [
         "FunctionName",
         "Description",
@@ -128,8 +127,15 @@ fn plain(function: &Resource) -> Result<Node, Problem> {
         "Architectures",
         "ReservedConcurrentExecutions",
         "Tags",
+        "PackageType",
+        "ImageConfig",
     ];
     let mut plain = Node::new(from.line, Value::Map(copied(from, &same)));
+    if from.get("PackageType").and_then(Node::as_text) == Some("Image") {
+        plain.set("Code", image(from)?);
+        dead_letters(from, &mut plain)?;
+        return Ok(plain);
+    }
     // A component or a web server is started whole; there is no function in it to name.
     let whole = matches!(from.get("Runtime").and_then(Node::as_text), Some("wasm" | "web"));
     for required in ["Runtime", "Handler"] {
@@ -146,13 +152,30 @@ fn plain(function: &Resource) -> Result<Node, Problem> {
         }
     };
     plain.set("Code", code);
+    dead_letters(from, &mut plain)?;
+    Ok(plain)
+}
+
+/// Images are named, never built: that takes a builder and a context that are the developer's own.
+fn image(from: &Node) -> Result<Node, Problem> {
+    match from.entry("ImageUri") {
+        Some(uri) => Ok(Node::map(uri.line, [("ImageUri", uri.node.clone())])),
+        None => Err(Problem::new(
+            from.line_of(&["PackageType"]),
+            "a function of package type Image needs ImageUri: Metadata is not built here; build the image, push \
+             it to a registry (Mayfly has its own), and name it",
+        )),
+    }
+}
+
+fn dead_letters(from: &Node, plain: &mut Node) -> Result<(), Problem> {
     if let Some(queue) = from.get("DeadLetterQueue") {
         let Some(target) = queue.get("TargetArn") else {
             return Err(Problem::new(queue.line, "DeadLetterQueue needs a TargetArn"));
         };
         plain.set("DeadLetterConfig", Node::map(queue.line, [("TargetArn", target.clone())]));
     }
-    Ok(plain)
+    Ok(())
 }
 
 /// A version for each revision of the function, and an alias that points to the newest. Returns the alias's
