@@ -153,29 +153,31 @@ def skopeo(*arguments):
 
 
 CLIENT = '''
-import importlib, json, os, sys, types, urllib.request
+import http.client, importlib, json, os, sys, types
 sys.path.insert(0, os.environ.get("LAMBDA_TASK_ROOT", "/var/task"))
-base = "http://" + os.environ["AWS_LAMBDA_RUNTIME_API"] + "/2018-06-01/runtime/"
-def post(path, document):
-    urllib.request.urlopen(urllib.request.Request(base + path, json.dumps(document).encode(), method="POST")).close()
+door = http.client.HTTPConnection(os.environ["AWS_LAMBDA_RUNTIME_API"])
+def ask(method, path, document=None):
+    door.request(method, "/2018-06-01/runtime/" + path, None if document is None else json.dumps(document))
+    answer = door.getresponse()
+    return answer.headers, answer.read()
 def described(error):
     return {"errorType": type(error).__name__, "errorMessage": str(error)}
 try:
     module, name = sys.argv[1].rsplit(".", 1)
     handler = getattr(importlib.import_module(module), name)
 except Exception as error:
-    post("init/error", described(error))
+    ask("POST", "init/error", described(error))
     sys.exit(1)
 while True:
-    with urllib.request.urlopen(base + "invocation/next") as event:
-        id, payload = event.headers["Lambda-Runtime-Aws-Request-Id"], event.read()
+    headers, payload = ask("GET", "invocation/next")
+    id = headers["Lambda-Runtime-Aws-Request-Id"]
     context = types.SimpleNamespace(aws_request_id=id)
     try:
         answer = handler(json.loads(payload), context)
     except Exception as error:
-        post(f"invocation/{id}/error", described(error))
+        ask("POST", f"invocation/{id}/error", described(error))
     else:
-        post(f"invocation/{id}/response", answer)
+        ask("POST", f"invocation/{id}/response", answer)
 '''
 
 
