@@ -223,7 +223,8 @@ fn number(field: &[u8]) -> Option<u64> {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use super::*;
+    use super::{Archive, BLOCK, Entry, Kind, number};
+    use std::io;
 
     /// One entry as an archive has it.
     pub(in crate::image) fn entry(kind: u8, path: &str, target: &str, data: &[u8]) -> Vec<u8> {
