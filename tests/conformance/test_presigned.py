@@ -143,3 +143,12 @@ def test_a_form_says_how_it_is_answered(signer, bucket):
     form = signer.generate_presigned_post(bucket, "told", Fields=fields, Conditions=[fields])
     status, headers, _ = post(form, b"x")
     assert status == 303 and headers["location"].startswith("http://127.0.0.1:1/next?a=1&bucket=links&key=told&etag=%22")
+
+
+def test_a_form_may_carry_tags(signer, bucket, objects):
+    tags = {"tagging": "<Tagging><TagSet><Tag><Key>a b</Key><Value>c&amp;d</Value></Tag></TagSet></Tagging>"}
+    form = signer.generate_presigned_post(bucket, "tagged", Fields=tags, Conditions=[tags])
+    assert post(form, b"x")[0] == 204
+    assert objects.get_object_tagging(Bucket=bucket, Key="tagged")["TagSet"] == [{"Key": "a b", "Value": "c&d"}]
+    status, _, body = post(form, b"x", tagging="<Tagging>")
+    assert status == 403, body

@@ -153,3 +153,23 @@ fn nothing_acknowledged_is_lost_by_kill_9() {
     }
     assert!(checked > ROUNDS * ACKNOWLEDGED_MIN / 2, "{checked} checks are too few to tell");
 }
+
+/// A start reads the log, and each process begins a segment of it: what was read is moved into the tree.
+#[test]
+fn restarts_do_not_make_the_next_start_longer() {
+    let dir = tempfile::tempdir().unwrap();
+    let most = 8 * options().log_segment_bytes;
+    for round in 0..20_u32 {
+        let store = Store::open(dir.path(), options()).unwrap();
+        let mut tx = store.begin();
+        assert!((0..round).all(|before| tx.get(&before.to_be_bytes()).unwrap().is_some()));
+        tx.put(round.to_be_bytes().to_vec(), "little");
+        tx.commit(Durability::Durable).wait().unwrap();
+        let patience = std::time::Instant::now() + Duration::from_secs(20);
+        while store.stats().log_bytes > most {
+            assert!(std::time::Instant::now() < patience, "the log has {} bytes", store.stats().log_bytes);
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        store.close();
+    }
+}

@@ -84,3 +84,35 @@ fn a_listing_walks_the_caller_s_apis_alone() {
     call(&bench, &format!("DELETE /v2/apis/{}", ids[0]), &json!({}));
     assert_eq!(names("").0.len(), 2);
 }
+
+#[test]
+fn what_is_not_honoured_is_refused_and_what_asks_for_nothing_passes() {
+    let bench = Bench::seed(4);
+    let api = call(&bench, "POST /v2/apis", &json!({"name": "a", "protocolType": "HTTP"}));
+    let id = api["apiId"].as_str().unwrap().to_owned();
+    let routes = format!("POST /v2/apis/{id}/routes");
+    let refused = |body: Value| {
+        let answer = bench.http("apigatewayv2", &routes, &[], serde_json::to_vec(&body).unwrap());
+        answer.unwrap_err().message
+    };
+    let secured = refused(json!({"routeKey": "GET /a", "authorizerId": "x"}));
+    assert_eq!(secured, "Mayfly does not implement the member authorizerId. See docs/coverage.md.");
+    let nothing = json!({"apiKeyRequired": false, "authorizationScopes": [], "requestModels": {}});
+    for key in ["GET /a", "GET /b", "GET /c"] {
+        let mut route = nothing.clone();
+        route["routeKey"] = key.into();
+        call(&bench, &routes, &route);
+    }
+    let page = |rest: &str| call(&bench, &format!("GET /v2/apis/{id}/routes?maxResults=2{rest}"), &json!({}));
+    let first = page("");
+    let second = page(&format!("&nextToken={}", first["nextToken"].as_str().unwrap()));
+    let keys = [&first, &second].map(|page| page["items"].as_array().unwrap().len());
+    assert_eq!((keys, &second["nextToken"]), ([2, 1], &Value::Null));
+    let post = json!({
+        "integrationType": "AWS_PROXY", "integrationMethod": "GET", "integrationUri": FUNCTION,
+        "payloadFormatVersion": "2.0", "connectionType": "INTERNET"
+    });
+    let integrations = format!("POST /v2/apis/{id}/integrations");
+    let answer = bench.http("apigatewayv2", &integrations, &[], serde_json::to_vec(&post).unwrap());
+    assert_eq!(answer.unwrap_err().code, "BadRequestException");
+}

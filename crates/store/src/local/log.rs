@@ -51,6 +51,8 @@ pub(super) struct Resume {
     pub(super) next_id: u64,
     pub(super) synced_seq: u64,
     pub(super) synced_version: Version,
+    /// How much of the log had to be read.
+    pub(super) read_bytes: u64,
 }
 
 impl Log {

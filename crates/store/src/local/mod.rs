@@ -171,6 +171,12 @@ impl Local {
         })?;
 
         let published = resume.synced_version;
+        // Every process begins a segment of its own, however little it wrote. Were they kept until the table
+        // is full, each kill would make the next start longer.
+        let much = (4 * options.log_segment_bytes).max(options.memory_table_bytes as u64);
+        if resume.read_bytes > much {
+            layers = layers.freeze(published);
+        }
         let shared = Arc::new(Shared {
             timeline: Timeline::new(published, layers),
             watches: Arc::default(),

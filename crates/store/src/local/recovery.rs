@@ -73,7 +73,14 @@ pub(super) fn recover(
             last_version: state.last_version,
         });
     }
-    let resume = Resume { next_id, synced_seq: state.next_seq - 1, synced_version: state.last_version };
+    let read_bytes =
+        sealed.iter().filter(|segment| segment.last_version > flushed).map(|segment| segment.bytes);
+    let resume = Resume {
+        next_id,
+        synced_seq: state.next_seq - 1,
+        synced_version: state.last_version,
+        read_bytes: read_bytes.sum(),
+    };
     archive.adopt(sealed, spares);
     archive.retire(flushed);
     Ok(resume)
