@@ -82,6 +82,9 @@ impl Inner {
         };
         let course = Course::begin(Instant::now(), None, self.clock.now());
         let log = Arc::new(self.guest_log(&version));
+        if told.is_some() {
+            log.begin_tail();
+        }
         log.say(format!("START RequestId: {id} Version: {}", version.label));
         let sink = log.clone();
         let call = wasm::Call {
