@@ -6,7 +6,7 @@
 
 use crate::cloud::Cloud;
 use mayfly_kernel::{Caller, Fault};
-use mayfly_services::{blobs, ecr, logs, sns, sqs};
+use mayfly_services::{blobs, ecr, events, logs, scheduler, sns, sqs};
 use std::sync::Arc;
 use std::time::Duration;
 use tracing::{info, warn};
@@ -44,10 +44,12 @@ pub(crate) async fn drive(cloud: Arc<Cloud>) {
     }
 }
 
-/// Deletes messages past their queue's retention, what deleted and purged queues have left behind, and layers
-/// that no image names.
+/// Deletes messages and archived events past their retention, what was deleted or purged has left behind, and
+/// layers that no image names.
 async fn expire_rows(cloud: &Cloud, caller: &Caller) -> Result<(), Fault> {
     while cloud.transact_relaxed(caller, |cx| sqs::expire(cx, PAGE)).await? > 0 {}
+    while cloud.transact_relaxed(caller, |cx| events::expire(cx, PAGE)).await? > 0 {}
+    while cloud.transact_relaxed(caller, |cx| scheduler::sweep(cx, PAGE)).await? > 0 {}
     while cloud.transact_relaxed(caller, |cx| ecr::expire(cx, PAGE)).await? > 0 {}
     while cloud.transact_relaxed(caller, |cx| sns::expire(cx, PAGE)).await? > 0 {}
     Ok(())

@@ -9,7 +9,7 @@ use crate::images;
 use mayfly_kernel::function::{Invocation, Outcome, Refusal};
 use mayfly_kernel::{Caller, Fault, Time};
 use mayfly_services::fabric::{self, Record, Target};
-use mayfly_services::{lambda, sqs};
+use mayfly_services::{events, lambda, scheduler, sqs, targets};
 use std::collections::HashMap;
 use std::sync::Arc;
 use tokio::sync::mpsc;
@@ -181,6 +181,12 @@ async fn fly(cloud: Arc<Cloud>, lane: String, record: Record) {
             .await;
         }
         Ok(Target::Redrive(_)) => settle(&cloud, &caller, |cx| sqs::redrive_step(cx, &record)).await,
+        Ok(Target::Parcel(_)) => settle(&cloud, &caller, |cx| targets::perform(cx, &record)).await,
+        Ok(Target::Timer(arn)) if arn.service == "scheduler" => {
+            settle(&cloud, &caller, |cx| scheduler::fire(cx, &record)).await;
+        }
+        Ok(Target::Timer(_)) => settle(&cloud, &caller, |cx| events::fire(cx, &record)).await,
+        Ok(Target::Replay(_)) => settle(&cloud, &caller, |cx| events::replay_step(cx, &record)).await,
         Err(fault) => {
             let reason = fault.to_string();
             let verdict = fabric::Verdict::Dead { reason };

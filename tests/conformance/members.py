@@ -44,6 +44,15 @@ KEPT = {
         "CreateApi.Version": "kept, as AWS does",
         "UpdateApi.Version": "kept, as AWS does",
     },
+    "events": {
+        "DeleteRule.Force": "no rule is managed by a service",
+        "RemoveTargets.Force": "no rule is managed by a service",
+        "PutRule.RoleArn": "kept; roles are not asked",
+        "PutPermission.*": "kept in the bus's policy; there is no access control yet",
+    },
+    "scheduler": {
+        "*.ClientToken": "calls are done once by what they do",
+    },
     "logs": {
         "CreateLogGroup.logGroupClass": "only STANDARD",
         "FilterLogEvents.interleaved": "events always come in the order of their times",

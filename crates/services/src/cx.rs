@@ -3,6 +3,7 @@
 use crate::claims::Held;
 use crate::fabric;
 use crate::identity::LinkSeal;
+use crate::memo::Recall;
 use mayfly_kernel::ids::Ids;
 use mayfly_kernel::{Arn, Caller, Fault, Limits, Time};
 use mayfly_store::Tx;
@@ -59,6 +60,7 @@ pub struct Cx<'a> {
     allowed: bool,
     signals: Vec<Signal>,
     held: Held,
+    pub(crate) recall: Recall<'a>,
 }
 
 impl<'a> Cx<'a> {
@@ -68,9 +70,10 @@ impl<'a> Cx<'a> {
         now: Time,
         ids: &'a Ids,
         (limits, site, request_id): (&'a Limits, &'a Site, &'a str),
-        held: Held,
+        (held, recall): (Held, Recall<'a>),
     ) -> Cx<'a> {
-        Cx { tx, caller, now, ids, limits, site, request_id, allowed: false, signals: Vec::new(), held }
+        let signals = Vec::new();
+        Cx { tx, caller, now, ids, limits, site, request_id, allowed: false, signals, held, recall }
     }
 
     /// Asks whether the caller may do this operation on `resource`. Every handler asks; the runner refuses to

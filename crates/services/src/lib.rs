@@ -17,15 +17,19 @@ pub mod fabric;
 pub mod identity;
 pub mod lambda;
 pub mod logs;
+mod memo;
 pub mod operation;
 mod pattern;
 pub mod runner;
 pub mod s3;
+mod schedule;
+pub mod scheduler;
 pub mod sns;
 pub mod spaces;
 pub mod sqs;
 pub mod stacks;
 mod statements;
+pub mod targets;
 #[cfg(test)]
 mod testing;
 
@@ -44,6 +48,7 @@ pub fn catalogue() -> Catalogue {
         apigateway::service(),
         events::service(),
         logs::service(),
+        scheduler::service(),
         identity::service(),
         fabric::with_deliveries(stacks::service()),
     ])

@@ -6,6 +6,7 @@
 
 use crate::claims::{Claims, Held};
 use crate::cx::{Cx, Signal, Site};
+use crate::memo::{Memory, Recall};
 use mayfly_kernel::ids::Ids;
 use mayfly_kernel::{Caller, Clock, Fault, Limits};
 use mayfly_store::{CommitError, Durability, Store, Ticket};
@@ -24,6 +25,7 @@ pub struct Runner {
     limits: Arc<Limits>,
     site: Site,
     claims: Claims,
+    memory: Memory,
     turns: Mutex<()>,
 }
 
@@ -39,7 +41,8 @@ pub struct Attempt<T> {
 
 impl Runner {
     pub fn new(store: Store, clock: Arc<dyn Clock>, ids: Ids, limits: Arc<Limits>, site: Site) -> Runner {
-        Runner { store, clock, ids, limits, site, claims: Claims::default(), turns: Mutex::new(()) }
+        let memory = Memory::of(&store);
+        Runner { store, clock, ids, limits, site, claims: Claims::default(), memory, turns: Mutex::new(()) }
     }
 
     pub fn store(&self) -> &Store {
@@ -73,8 +76,9 @@ impl Runner {
         request_id: &str,
         f: impl FnOnce(&mut Cx<'_>) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
+        let recall = self.memory.recall();
         let mut tx = self.store.view();
-        let mut cx = self.cx(&mut tx, caller, request_id);
+        let mut cx = self.cx(&mut tx, caller, request_id, recall);
         let output = f(&mut cx)?;
         must_have_asked(&cx)?;
         Ok(output)
@@ -88,8 +92,9 @@ impl Runner {
         durability: Durability,
         f: impl FnOnce(&mut Cx<'_>) -> Result<T, Fault>,
     ) -> Result<Attempt<T>, Fault> {
+        let recall = self.memory.recall();
         let mut tx = self.store.begin();
-        let mut cx = self.cx(&mut tx, caller, request_id);
+        let mut cx = self.cx(&mut tx, caller, request_id, recall);
         let output = f(&mut cx)?;
         must_have_asked(&cx)?;
         let (signals, held) = cx.finish();
@@ -120,9 +125,15 @@ impl Runner {
         Err(contended())
     }
 
-    fn cx<'a>(&'a self, tx: &'a mut mayfly_store::Tx, caller: &'a Caller, request_id: &'a str) -> Cx<'a> {
+    fn cx<'a>(
+        &'a self,
+        tx: &'a mut mayfly_store::Tx,
+        caller: &'a Caller,
+        request_id: &'a str,
+        recall: Recall<'a>,
+    ) -> Cx<'a> {
         let facts = (&*self.limits, &self.site, request_id);
-        Cx::new(tx, caller, self.clock.now(), &self.ids, facts, self.claims.nothing_held())
+        Cx::new(tx, caller, self.clock.now(), &self.ids, facts, (self.claims.nothing_held(), recall))
     }
 }
 

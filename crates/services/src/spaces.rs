@@ -83,6 +83,21 @@ pub(crate) const SNS_TAILS: Space = Space(142);
 pub(crate) const SNS_SEEN: Space = Space(143);
 pub(crate) const SNS_FORGET: Space = Space(144);
 
+pub(crate) const EVENTS_BUSES: Space = Space(150);
+pub(crate) const EVENTS_RULES: Space = Space(151);
+pub(crate) const EVENTS_TARGETS: Space = Space(152);
+pub(crate) const EVENTS_RULES_BY_TARGET: Space = Space(153);
+pub(crate) const EVENTS_TIMERS: Space = Space(154);
+pub(crate) const EVENTS_ARCHIVES: Space = Space(155);
+pub(crate) const EVENTS_ARCHIVED: Space = Space(156);
+pub(crate) const EVENTS_ARCHIVE_COUNTS: Space = Space(157);
+pub(crate) const EVENTS_REPLAYS: Space = Space(158);
+pub(crate) const EVENTS_SWEEPS: Space = Space(159);
+
+pub(crate) const SCHEDULER_GROUPS: Space = Space(170);
+pub(crate) const SCHEDULER_SCHEDULES: Space = Space(171);
+pub(crate) const SCHEDULER_SWEEPS: Space = Space(172);
+
 pub(crate) const ECR_REPOSITORIES: Space = Space(240);
 pub(crate) const ECR_MANIFESTS: Space = Space(241);
 pub(crate) const ECR_TAGS: Space = Space(242);

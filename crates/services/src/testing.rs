@@ -115,6 +115,35 @@ impl Bench {
         self.runner.run_blocking(&self.caller, "request", |cx| f(cx)).map(|(done, _)| done)
     }
 
+    /// Performs every delivery of the platform's own work that is due, and what falls due by it, until none is.
+    /// Returns how many there were.
+    pub(crate) fn perform_due(&self) -> usize {
+        use crate::fabric::{Target, claim, lanes};
+        let mut performed = 0;
+        loop {
+            let due =
+                lanes(self.store()).expect("the lanes").into_iter().filter(|(_, due)| *due <= self.now());
+            let own =
+                |lane: &String| ["timers ", "parcel ", "replay "].iter().any(|kind| lane.starts_with(kind));
+            let Some(lane) = due.map(|(lane, _)| lane).find(own) else { return performed };
+            for record in self.run(|cx| claim(cx, self.store(), &lane, 16)) {
+                performed += 1;
+                self.run(|cx| match record.target()? {
+                    Target::Timer(arn) if arn.service == "scheduler" => crate::scheduler::fire(cx, &record),
+                    Target::Timer(_) => crate::events::fire(cx, &record),
+                    Target::Replay(_) => crate::events::replay_step(cx, &record),
+                    Target::Parcel(_) => crate::targets::perform(cx, &record),
+                    other => panic!("a lane of the platform has {other:?}"),
+                });
+            }
+        }
+    }
+
+    /// When the first delivery of all falls due.
+    pub(crate) fn next_due(&self) -> Option<Time> {
+        crate::fabric::lanes(self.store()).expect("the lanes").into_iter().map(|(_, due)| due).min()
+    }
+
     /// Calls an operation by its name, as JSON and query clients do.
     pub(crate) fn call(&self, service: &str, operation: &str, input: &Value) -> Result<Answer, Fault> {
         let body = Bytes::from(serde_json::to_vec(input).expect("JSON"));

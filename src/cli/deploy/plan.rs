@@ -131,6 +131,9 @@ fn fixed(kind: Kind) -> Fixed {
         Kind::TopicPolicy => Fixed::These(&["Topics"]),
         Kind::Subscription => Fixed::These(&["TopicArn", "Protocol", "Endpoint"]),
         Kind::LogGroup => Fixed::These(&["LogGroupName"]),
+        Kind::Bus | Kind::ScheduleGroup => Fixed::These(&["Name"]),
+        Kind::Rule => Fixed::These(&["Name", "EventBusName"]),
+        Kind::Schedule => Fixed::These(&["Name", "GroupName"]),
         Kind::Identity => Fixed::These(&[]),
     }
 }

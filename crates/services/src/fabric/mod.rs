@@ -39,6 +39,11 @@ pub(crate) fn enqueue(cx: &mut Cx<'_>, delivery: Delivery) -> Result<(), Fault> 
     Ok(())
 }
 
+/// Takes back a delivery that waits. One that is in flight already is not there any more.
+pub(crate) fn cancel(cx: &mut Cx<'_>, target: &Target, due: Time, id: &str) {
+    READY.delete(cx.tx, &(target.lane(), due, id.to_owned()));
+}
+
 /// Writes down a delivery that nobody will perform unless an operator says so, and why.
 pub(crate) fn keep_as_dead(cx: &mut Cx<'_>, delivery: Delivery, reason: String) {
     let record = Record { last_error: reason, ..Record::new(cx, delivery) };

@@ -12,6 +12,12 @@ pub enum Target {
     Prepare { function: Arn, version: String },
     /// Work of the platform itself: moving the messages of this dead-letter queue, for a task.
     Redrive(Arn),
+    /// What a rule, a schedule or a pipe could not hand over to this target, to be tried again.
+    Parcel(Arn),
+    /// Work of the platform itself: the schedule or the rule with this ARN falls due.
+    Timer(Arn),
+    /// Work of the platform itself: putting archived events on a bus again, for a replay.
+    Replay(Arn),
 }
 
 impl Target {
@@ -21,6 +27,11 @@ impl Target {
             Target::Function(arn) => format!("function {}", unqualified(arn)),
             Target::Prepare { function, .. } => format!("prepare {}", unqualified(function)),
             Target::Redrive(queue) => format!("redrive {queue}"),
+            Target::Parcel(arn) => format!("parcel {arn}"),
+            // A firing is one short transaction, so all of an account share a lane: a schedule that rests costs
+            // its row and nothing in memory.
+            Target::Timer(arn) => format!("timers {} {}", arn.account, arn.region),
+            Target::Replay(arn) => format!("replay {arn}"),
         }
     }
 }
@@ -95,6 +106,9 @@ pub enum Kind {
     Function = 1,
     Prepare = 2,
     Redrive = 3,
+    Parcel = 4,
+    Timer = 5,
+    Replay = 6,
 }
 
 impl Record {
@@ -103,6 +117,9 @@ impl Record {
             Target::Function(arn) => (Kind::Function, arn, String::new()),
             Target::Prepare { function, version } => (Kind::Prepare, function, version),
             Target::Redrive(queue) => (Kind::Redrive, queue, String::new()),
+            Target::Parcel(arn) => (Kind::Parcel, arn, String::new()),
+            Target::Timer(arn) => (Kind::Timer, arn, String::new()),
+            Target::Replay(arn) => (Kind::Replay, arn, String::new()),
         };
         Record {
             id: delivery.id.unwrap_or_else(|| cx.ids.uuid()),
@@ -127,6 +144,9 @@ impl Record {
             Kind::Function => Ok(Target::Function(arn()?)),
             Kind::Prepare => Ok(Target::Prepare { function: arn()?, version: self.version.clone() }),
             Kind::Redrive => Ok(Target::Redrive(arn()?)),
+            Kind::Parcel => Ok(Target::Parcel(arn()?)),
+            Kind::Timer => Ok(Target::Timer(arn()?)),
+            Kind::Replay => Ok(Target::Replay(arn()?)),
             Kind::Unspecified => Err(Fault::internal("read a delivery", "it has no target")),
         }
     }

@@ -35,7 +35,11 @@ pub(super) fn refuse(cx: &Cx<'_>, function: &Function) -> Result<(), Fault> {
 pub(super) fn cuts(cx: &Cx<'_>, record: &Record) -> Result<bool, Fault> {
     match record.target()? {
         Target::Function(arn) => is_cut(cx, &resolve::of_arn(&arn)?, record.depth),
-        Target::Prepare { .. } | Target::Redrive(_) => Ok(false),
+        Target::Prepare { .. }
+        | Target::Redrive(_)
+        | Target::Parcel(_)
+        | Target::Timer(_)
+        | Target::Replay(_) => Ok(false),
     }
 }
 

@@ -42,6 +42,20 @@ pub fn append(cx: &mut Cx<'_>, group: &str, stream: &str, lines: &[Line]) -> Res
     Ok(())
 }
 
+/// The same, only if the group is there. Says whether it was.
+pub(crate) fn append_to_existing(
+    cx: &mut Cx<'_>,
+    group: &str,
+    stream: &str,
+    lines: &[Line],
+) -> Result<bool, Fault> {
+    let key = (cx.caller.account.clone(), cx.caller.region.clone(), group.to_owned());
+    if !GROUPS.contains(cx.tx, &key)? {
+        return Ok(false);
+    }
+    append(cx, group, stream, lines).map(|()| true)
+}
+
 fn write(cx: &mut Cx<'_>, group: &Group, name: &str, mut stream: Stream, lines: &[Line]) {
     for (at, seq, row) in packed::pack(lines, stream.next_seq, cx.now.ms()) {
         EVENTS.put(cx.tx, &(group.id, name.to_owned(), at, seq), &row);

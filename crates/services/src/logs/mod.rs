@@ -26,6 +26,7 @@ mod streams;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use events::append_to_existing;
 pub use events::{Line, append};
 pub use reactions::expire;
 

@@ -37,6 +37,17 @@ impl Pattern {
         Ok(Pattern { rules: rules.iter().map(tree::Node::of).collect() })
     }
 
+    /// The texts of which a member has to be one for the pattern to want a document; `None` if it may be another.
+    pub(crate) fn texts_of(&self, member: &str) -> Option<Vec<&str>> {
+        let mut texts = Vec::new();
+        for rule in &self.rules {
+            texts.extend(rule.texts_of(member)?);
+        }
+        texts.sort_unstable();
+        texts.dedup();
+        Some(texts)
+    }
+
     /// Whether the pattern wants this document. Only an object can be wanted.
     pub(crate) fn matches(&self, document: &Value) -> bool {
         document.is_object() && self.rules.iter().any(|rule| rule.holds_for(document))

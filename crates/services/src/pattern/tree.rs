@@ -1,6 +1,7 @@
 //! A rule as a tree of the members it asks for, and how it is held against a document.
 
 use super::compile::Rule;
+use super::text::Text;
 use super::value::Test;
 use serde_json::{Map, Value};
 use std::sync::Arc;
@@ -77,6 +78,19 @@ impl Node {
             node.field = Some(field.clone());
         }
         root
+    }
+
+    /// The texts of which a member of the document has to be one; `None` if it may be another.
+    pub(super) fn texts_of(&self, member: &str) -> Option<Vec<&str>> {
+        let field = self.children.iter().find(|child| child.step == member)?.field.as_ref()?;
+        if field.may_be_absent {
+            return None;
+        }
+        let text = |test| match test {
+            &Test::Text(Text::Equal(ref text)) => Some(text.as_str()),
+            _ => None,
+        };
+        field.tests.iter().map(text).collect()
     }
 
     pub(super) fn holds_for(&self, document: &Value) -> bool {

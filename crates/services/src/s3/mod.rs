@@ -18,6 +18,7 @@ mod acl;
 mod attributes;
 mod bodies;
 mod buckets;
+mod bus_events;
 mod checksums;
 mod conditions;
 mod copy;

@@ -1,13 +1,12 @@
 //! Who wants to know what happens to objects, and telling them in the same commit.
 //!
-//! Deliberately absent: the event bus as a target.
 
 use super::buckets::{self, Nothing, Opened};
 use super::element::Element;
-use super::events;
 use super::faults;
 use super::keys::{NOTIFICATIONS, NOTIFICATIONS_CONFIG};
 use super::model::Version;
+use super::{bus_events, events};
 use crate::fabric::{Delivery, Target};
 use crate::sns;
 use crate::sqs::{self, Post};
@@ -87,6 +86,9 @@ const EVENTS: [&str; 27] = [
 pub(super) struct Notifications {
     #[prost(message, repeated, tag = "1")]
     functions: Vec<FunctionConfig>,
+    /// Whether every event also goes to the default event bus.
+    #[prost(bool, tag = "2")]
+    bus: bool,
 }
 
 #[derive(Clone, PartialEq, Eq, prost::Message)]
@@ -225,12 +227,10 @@ impl Wanted {
 pub(super) fn put(cx: &mut Cx<'_>, _: Nothing, call: &Call) -> Result<Reply, Fault> {
     let bucket = buckets::open(cx, call)?;
     let wanted: Configuration = xml::from_bytes(&call.body)?;
-    if wanted.bus.is_some() {
-        return Err(Fault::not_implemented("bucket notifications to EventBridge"));
-    }
     if wanted.functions.len() + wanted.queues.len() + wanted.topics.len() > CONFIGURATIONS_MAX {
         return Err(invalid("The number of notification configurations exceeds 100"));
     }
+    let bus = wanted.bus.is_some();
     let all = wanted.functions.into_iter().chain(wanted.queues).chain(wanted.topics);
     let functions: Vec<FunctionConfig> = all.map(|wanted| wanted.checked(cx)).collect::<Result<_, _>>()?;
     check_against_each_other(&functions)?;
@@ -248,7 +248,7 @@ pub(super) fn put(cx: &mut Cx<'_>, _: Nothing, call: &Call) -> Result<Reply, Fau
             return Err(bad_destination(&arn));
         }
     }
-    NOTIFICATIONS.put(cx.tx, &bucket.row(NOTIFICATIONS_CONFIG), &Notifications { functions });
+    NOTIFICATIONS.put(cx.tx, &bucket.row(NOTIFICATIONS_CONFIG), &Notifications { functions, bus });
     Ok(Reply::status(200))
 }
 
@@ -294,10 +294,12 @@ pub(super) fn get(cx: &mut Cx<'_>, _: Nothing, call: &Call) -> Result<Reply, Fau
     let of = |service: &'static str| {
         stored.functions.iter().filter(move |config| config.service() == service).map(element)
     };
+    let bus = stored.bus.then(Element::new);
     Ok(Element::new()
         .each("CloudFunctionConfiguration", of("lambda"))
         .each("QueueConfiguration", of("sqs"))
         .each("TopicConfiguration", of("sns"))
+        .each("EventBridgeConfiguration", bus)
         .reply("NotificationConfiguration"))
 }
 
@@ -310,6 +312,9 @@ pub(super) fn notify(
     version: &Version,
 ) -> Result<(), Fault> {
     let Some(stored) = NOTIFICATIONS.get(cx.tx, &bucket.row(NOTIFICATIONS_CONFIG))? else { return Ok(()) };
+    if stored.bus {
+        bus_events::tell(cx, bucket, key, event, version)?;
+    }
     let name = format!("s3:{}", event.name());
     for config in stored.functions.iter().filter(|config| config.wants(&name, key)) {
         let target: Arn = config.target.parse().map_err(|e| Fault::internal("read a notification", e))?;

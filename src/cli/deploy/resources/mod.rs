@@ -4,6 +4,7 @@
 //! reference filled in. Removing what is already gone is a success: a deployment that was cut off is taken up
 //! again.
 
+mod bus;
 mod function;
 mod gateway;
 mod identity;
@@ -133,6 +134,10 @@ pub(super) async fn create(cx: &Context<'_>, wanted: &Wanted<'_>) -> anyhow::Res
         Kind::Topic => topic::create(cx, wanted).await,
         Kind::TopicPolicy => topic::put_policy(cx, wanted).await,
         Kind::Subscription => topic::create_subscription(cx, wanted).await,
+        Kind::Bus => bus::create_bus(cx, wanted).await,
+        Kind::Rule => bus::create_rule(cx, wanted).await,
+        Kind::Schedule => bus::create_schedule(cx, wanted).await,
+        Kind::ScheduleGroup => bus::create_group(cx, wanted).await,
         Kind::Identity => Ok(identity::name(cx, wanted)),
     }
 }
@@ -157,6 +162,10 @@ pub(super) async fn update(cx: &Context<'_>, was: &Deployed, wanted: &Wanted<'_>
         Kind::Topic => topic::update(cx, was, wanted).await,
         Kind::TopicPolicy => topic::put_policy(cx, wanted).await,
         Kind::Subscription => topic::update_subscription(cx, was, wanted).await,
+        Kind::Bus => bus::update_bus(cx, was, wanted).await,
+        Kind::Rule => bus::update_rule(cx, was, wanted).await,
+        Kind::Schedule => bus::update_schedule(cx, was, wanted).await,
+        Kind::ScheduleGroup => bus::update_group(cx, was, wanted).await,
         Kind::Identity => Ok(identity::name(cx, wanted)),
         Kind::Version | Kind::Permission | Kind::Layer => bail!("{} cannot be changed in place", wanted.kind),
     }
@@ -184,6 +193,10 @@ pub(super) async fn delete(cx: &Context<'_>, gone: &Deployed) -> anyhow::Result<
         Kind::Topic => topic::delete(cx, gone).await,
         Kind::TopicPolicy => topic::delete_policy(cx, gone).await,
         Kind::Subscription => topic::delete_subscription(cx, gone).await,
+        Kind::Bus => bus::delete_bus(cx, gone).await,
+        Kind::Rule => bus::delete_rule(cx, gone).await,
+        Kind::Schedule => bus::delete_schedule(cx, gone).await,
+        Kind::ScheduleGroup => bus::delete_group(cx, gone).await,
         Kind::Identity => Ok(()),
     };
     match done {

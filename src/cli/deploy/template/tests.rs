@@ -365,3 +365,52 @@ fn a_circle_is_shown() {
 ";
     assert_eq!(problems(text), ["2: resource A: needs itself: A → B → C → A"]);
 }
+
+#[test]
+fn events_of_buses_and_clocks_are_rules_and_schedules() {
+    let template = loaded(
+        r#"
+Transform: AWS::Serverless-2016-10-31
+Resources:
+  Work:
+    Type: AWS::Serverless::Function
+    Properties:
+      CodeUri: s3://artifacts/work.zip
+      Handler: work.handler
+      Runtime: python3.12
+      Events:
+        Ordered:
+          Type: EventBridgeRule
+          Properties:
+            EventBusName: orders
+            Pattern: {source: [shop]}
+            InputPath: $.detail
+            RetryPolicy: {MaximumRetryAttempts: 3}
+        Nightly:
+          Type: Schedule
+          Properties: {Schedule: rate(1 day), Enabled: false, Input: '{}'}
+        Morning:
+          Type: ScheduleV2
+          Properties: {ScheduleExpression: cron(0 9 * * ? *), ScheduleExpressionTimezone: Europe/Berlin}
+"#,
+    );
+    let arn = json!({"Fn::GetAtt": ["Work", "Arn"]});
+    assert_eq!(
+        properties(&template, "WorkOrdered"),
+        json!({"EventPattern": {"source": ["shop"]}, "EventBusName": "orders", "Targets": [{
+            "Arn": arn, "Id": "WorkOrderedLambdaTarget", "InputPath": "$.detail",
+            "RetryPolicy": {"MaximumRetryAttempts": 3}}]})
+    );
+    assert_eq!(
+        properties(&template, "WorkOrderedPermission")["SourceArn"],
+        json!({"Fn::GetAtt": ["WorkOrdered", "Arn"]})
+    );
+    let nightly = properties(&template, "WorkNightly");
+    assert_eq!(
+        (&nightly["ScheduleExpression"], &nightly["State"]),
+        (&json!("rate(1 day)"), &json!("DISABLED"))
+    );
+    let morning = properties(&template, "WorkMorning");
+    assert_eq!(morning["FlexibleTimeWindow"], json!({"Mode": "OFF"}));
+    assert_eq!((&morning["Name"], &morning["Target"]["Arn"]), (&json!("WorkMorning"), &arn));
+}

@@ -165,7 +165,6 @@ fn a_configuration_is_held_to_the_rules() {
     assert!(refusal(&format!("{one}{two}")).2.starts_with("Configurations overlap."));
     let queue = queue_configuration("arn:aws:sqs:us-east-1:000000000000:none");
     assert_eq!(refusal(&queue), refused(400, "InvalidArgument", unable));
-    assert_eq!(refusal("<EventBridgeConfiguration/>").1, "NotImplemented");
 
     put(&cloud, &one);
     let stored = cloud.get("/box?notification");

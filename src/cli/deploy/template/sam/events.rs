@@ -1,9 +1,9 @@
 //! What a function's `Events` stand for: routes of an HTTP API, a bucket's notifications, mappings of queues,
-//! subscriptions to topics.
+//! subscriptions to topics. Rules and schedules are beside it (`buses.rs`).
 
 use super::super::node::{Entry, Node, Problem, Value};
 use super::function::Target;
-use super::{Expansion, api};
+use super::{Expansion, api, buses};
 
 pub(super) fn expand(to: &mut Expansion<'_>, target: &Target<'_>) -> Result<(), Problem> {
     let Some(events) = target.resource.properties.get("Events") else { return Ok(()) };
@@ -17,10 +17,14 @@ pub(super) fn expand(to: &mut Expansion<'_>, target: &Target<'_>) -> Result<(), 
             Some("S3") => notification(to, target, event, properties),
             Some("SQS") => mapping(to, target, event, properties),
             Some("SNS") => subscription(to, target, event, properties),
+            Some("EventBridgeRule" | "CloudWatchEvent") => buses::rule(to, target, event, properties),
+            Some("Schedule") => buses::schedule(to, target, event, properties),
+            Some("ScheduleV2") => buses::schedule_v2(to, target, event, properties),
             Some(other) => Err(Problem::new(
                 event.node.line_of(&["Type"]),
                 format!(
-                    "events of type {other} are not supported yet; supported are HttpApi, Api, S3, SQS and SNS"
+                    "events of type {other} are not supported yet; supported are HttpApi, Api, S3, SQS, SNS, \
+                     EventBridgeRule, CloudWatchEvent, Schedule and ScheduleV2"
                 ),
             )),
             None => Err(Problem::new(event.line, format!("the event {} has no Type", event.key))),
@@ -134,7 +138,7 @@ fn refuse_authorizer(properties: &Node) -> Result<(), Problem> {
     }
 }
 
-fn properties_known(properties: &Node, known: &[&str]) -> Result<(), Problem> {
+pub(super) fn properties_known(properties: &Node, known: &[&str]) -> Result<(), Problem> {
     match properties.entries().iter().find(|entry| !known.contains(&entry.key.as_str())) {
         Some(entry) => {
             let what =
@@ -145,7 +149,7 @@ fn properties_known(properties: &Node, known: &[&str]) -> Result<(), Problem> {
     }
 }
 
-fn permission(target: &Target<'_>, line: usize, principal: &str, source: (&str, Node)) -> Node {
+pub(super) fn permission(target: &Target<'_>, line: usize, principal: &str, source: (&str, Node)) -> Node {
     Node::map(
         line,
         [

@@ -6,6 +6,7 @@
 //! rather than an OpenAPI document, and no role is made for a function.
 
 mod api;
+mod buses;
 mod events;
 mod function;
 mod globals;

@@ -1,0 +1,122 @@
+//! From an event on a bus to the targets of the rules that want it, in one commit.
+
+use super::index::{Compiled, Rule};
+use super::input::{self, Facts};
+use super::keys::{ARCHIVE_COUNTS, ARCHIVED, BusKey, RuleKey};
+use super::model::{Archived, DEFAULT_BUS, Target};
+use super::names::rule_arn;
+use super::put::{envelope, seconds};
+use crate::Cx;
+use crate::targets::{self, Parcel, Sender};
+use mayfly_kernel::{Arn, Fault};
+use serde_json::Value;
+use std::sync::Arc;
+
+/// The bus as it is compiled, if there is one.
+fn compiled(cx: &Cx<'_>, bus: &BusKey) -> Result<Option<Arc<Compiled>>, Fault> {
+    let recall = cx.recall;
+    let found = recall.bus(bus, || Compiled::read(cx, bus))?;
+    Ok(Some(found).filter(|bus| bus.exists))
+}
+
+/// Puts an event on a bus: into its archives, and to the targets of its rules. A bus that is not there has none.
+pub(super) fn accept(cx: &mut Cx<'_>, bus: &BusKey, event: Value, depth: u32) -> Result<bool, Fault> {
+    let Some(compiled) = compiled(cx, bus)? else { return Ok(false) };
+    for archive in compiled.archives.iter().filter(|archive| archive.wants(&event)) {
+        let bytes = bytes_of(&event)?;
+        ARCHIVE_COUNTS.add(cx.tx, &(archive.id, 0), 1);
+        ARCHIVE_COUNTS.add(cx.tx, &(archive.id, 1), i64::try_from(bytes.len()).unwrap_or(i64::MAX));
+        let uid = cx.ids.number();
+        ARCHIVED.put(cx.tx, &(archive.id, cx.now, uid), &Archived { event: bytes });
+    }
+    tell(cx, bus, &compiled, &event, depth, |_| true)?;
+    Ok(true)
+}
+
+/// Puts an event that was archived on a bus again, for some of its rules or for all.
+pub(super) fn replay(cx: &mut Cx<'_>, bus: &BusKey, event: &Value, rules: &[String]) -> Result<(), Fault> {
+    let Some(compiled) = compiled(cx, bus)? else { return Ok(()) };
+    let depth = cx.caller.depth;
+    tell(cx, bus, &compiled, event, depth, |arn| rules.is_empty() || rules.iter().any(|rule| rule == arn))
+}
+
+fn tell(
+    cx: &mut Cx<'_>,
+    bus: &BusKey,
+    compiled: &Compiled,
+    event: &Value,
+    depth: u32,
+    meant: impl Fn(&str) -> bool,
+) -> Result<(), Fault> {
+    for Rule { name, targets, .. } in compiled.wanting(event) {
+        let key = (bus.0.clone(), bus.1.clone(), bus.2.clone(), name.clone());
+        let arn = rule_arn(&key).to_string();
+        if meant(&arn) {
+            for target in targets {
+                send(cx, (&key, &arn), target, event, depth)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Sends an event to a target of a rule, in the form that the target wants.
+pub(super) fn send(
+    cx: &mut Cx<'_>,
+    (rule, rule_arn): (&RuleKey, &str),
+    target: &Target,
+    event: &Value,
+    depth: u32,
+) -> Result<(), Fault> {
+    let input = match (&target.input, &target.input_path, &target.transformer) {
+        (Some(constant), ..) => constant.clone().into_bytes(),
+        (None, Some(path), _) => bytes_of(input::at_path(event, path).unwrap_or(&Value::Null))?,
+        (None, None, Some(transformer)) => {
+            let ingested = seconds(cx.now);
+            let facts = Facts { rule_arn, rule_name: &rule.3, ingested: &ingested };
+            input::fill(&transformer.template, &transformer.paths, event, &facts).into_bytes()
+        }
+        (None, None, None) => bytes_of(event)?,
+    };
+    let parcel = Parcel {
+        target: target.arn.clone(),
+        input,
+        group: target.group.clone(),
+        dead_letters: target.dead_letters.clone(),
+        source: rule_arn.to_owned(),
+        sender: Sender::Rule.into(),
+        event_type: event["detail-type"].as_str().unwrap_or_default().to_owned(),
+        depth,
+    };
+    targets::deliver(cx, parcel)
+}
+
+fn bytes_of(value: &Value) -> Result<Vec<u8>, Fault> {
+    serde_json::to_vec(value).map_err(|e| Fault::internal("write an event", e))
+}
+
+/// An event that comes from another bus, or from a schedule. False if there is no such bus.
+pub(crate) fn pass_on(cx: &mut Cx<'_>, bus: &Arn, event: Value, depth: u32) -> Result<bool, Fault> {
+    let name = bus.resource.trim_start_matches("event-bus/").to_owned();
+    accept(cx, &(bus.account.clone(), bus.region.clone(), name), event, depth)
+}
+
+/// An event of the platform itself, on the default bus of an account in a region.
+pub(crate) fn emit(
+    cx: &mut Cx<'_>,
+    (account, region): (&str, &str),
+    kind: (&str, &str),
+    resources: Value,
+    detail: Value,
+) -> Result<(), Fault> {
+    let mut event = envelope(cx, kind, cx.now, resources, detail);
+    event["account"] = Value::from(account);
+    event["region"] = Value::from(region);
+    let bus = (account.to_owned(), region.to_owned(), DEFAULT_BUS.to_owned());
+    accept(cx, &bus, event, cx.caller.depth).map(drop)
+}
+
+/// What a target that is a bus gets, if a schedule makes an event for it.
+pub(crate) fn event_for_bus(cx: &Cx<'_>, kind: (&str, &str), resource: &str, detail: Value) -> Value {
+    envelope(cx, kind, cx.now, serde_json::json!([resource]), detail)
+}

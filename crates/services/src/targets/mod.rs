@@ -1,0 +1,200 @@
+//! Bringing what a rule, a schedule or a pipe has for its target to that target.
+//!
+//! A target that lives in the store gets it in the same commit: a message in a queue, an event on another bus, a
+//! line in a log group. A function gets a delivery of the fabric, whose retries and destinations are the
+//! function's own. What cannot be handed over goes to the dead-letter queue of whoever sent it, or else is kept
+//! among the dead deliveries of the fabric, from where an operator may send it again: nothing is lost in silence.
+//!
+//! Not here: what is sent (the sender's input and transformer decide), and targets outside of Mayfly.
+
+mod letter;
+
+use crate::fabric::{self, Delivery, Record, Target, Verdict};
+use crate::sqs::{self, Place, Post, Unreached};
+use crate::{Cx, events, lambda, logs, sns};
+use mayfly_kernel::{Arn, Fault};
+use prost::Message as _;
+use sha2::{Digest as _, Sha256};
+
+/// Something on its way to a target. Stored while it waits; tags are for ever.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub(crate) struct Parcel {
+    #[prost(string, tag = "1")]
+    pub(crate) target: String,
+    #[prost(bytes = "vec", tag = "2")]
+    pub(crate) input: Vec<u8>,
+    /// Of a FIFO queue.
+    #[prost(string, tag = "3")]
+    pub(crate) group: String,
+    /// The queue for what cannot be handed over; empty if there is none.
+    #[prost(string, tag = "4")]
+    pub(crate) dead_letters: String,
+    /// The ARN of the rule, schedule or pipe.
+    #[prost(string, tag = "5")]
+    pub(crate) source: String,
+    #[prost(enumeration = "Sender", tag = "6")]
+    pub(crate) sender: i32,
+    #[prost(string, tag = "7")]
+    pub(crate) event_type: String,
+    /// How many deliveries and messages led to this one.
+    #[prost(uint32, tag = "8")]
+    pub(crate) depth: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, prost::Enumeration)]
+#[repr(i32)]
+pub(crate) enum Sender {
+    Unspecified = 0,
+    Rule = 1,
+    Schedule = 2,
+    Pipe = 3,
+}
+
+/// Why something could not be handed over: a code that dead letters name, and words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Undelivered {
+    pub(crate) code: &'static str,
+    pub(crate) message: String,
+}
+
+impl Undelivered {
+    fn new(code: &'static str, message: impl Into<String>) -> Undelivered {
+        Undelivered { code, message: message.into() }
+    }
+
+    fn missing(message: impl Into<String>) -> Undelivered {
+        Undelivered::new("RESOURCE_NOT_FOUND", message)
+    }
+}
+
+/// The kinds of targets that there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Function,
+    Queue,
+    Topic,
+    Bus,
+    LogGroup,
+}
+
+impl Kind {
+    /// `None`: a service that Mayfly does not deliver to.
+    pub(crate) fn of(arn: &Arn) -> Option<Kind> {
+        match arn.service.as_str() {
+            "lambda" if arn.resource.starts_with("function:") => Some(Kind::Function),
+            "sqs" => Some(Kind::Queue),
+            "sns" => Some(Kind::Topic),
+            "events" if arn.resource.starts_with("event-bus/") => Some(Kind::Bus),
+            "logs" if arn.resource.starts_with("log-group:") => Some(Kind::LogGroup),
+            _ => None,
+        }
+    }
+}
+
+/// Hands over in this transaction, or writes down what becomes of it.
+pub(crate) fn deliver(cx: &mut Cx<'_>, parcel: Parcel) -> Result<(), Fault> {
+    match hand_over(cx, &parcel)? {
+        Ok(()) => Ok(()),
+        Err(why) => letter::give_up(cx, parcel, &why),
+    }
+}
+
+/// What comes too late to be handed over goes where undelivered things go.
+pub(crate) fn too_old(cx: &mut Cx<'_>, parcel: Parcel) -> Result<(), Fault> {
+    let why = Undelivered::new("EVENT_AGE_EXCEEDED", "it is older than its retry policy lets it grow");
+    letter::give_up(cx, parcel, &why)
+}
+
+fn hand_over(cx: &mut Cx<'_>, parcel: &Parcel) -> Result<Result<(), Undelivered>, Fault> {
+    let Ok(arn) = parcel.target.parse::<Arn>() else {
+        return Ok(Err(Undelivered::missing("The target is no ARN")));
+    };
+    if parcel.depth > cx.limits.delivery_depth {
+        let text =
+            format!("more than delivery_depth ({}) events follow one another", cx.limits.delivery_depth);
+        return Ok(Err(Undelivered::new("RECURSIVE_LOOP", text)));
+    }
+    match Kind::of(&arn) {
+        Some(Kind::Function) => to_function(cx, parcel, arn),
+        Some(Kind::Queue) => to_queue(cx, parcel, &arn),
+        Some(Kind::Topic) => to_topic(cx, parcel, &arn),
+        Some(Kind::Bus) => to_bus(cx, parcel, &arn),
+        Some(Kind::LogGroup) => to_log_group(cx, parcel, &arn),
+        None => {
+            Ok(Err(Undelivered::new("SDK_CLIENT_ERROR", format!("Mayfly does not deliver to {arn} yet"))))
+        }
+    }
+}
+
+fn to_function(cx: &mut Cx<'_>, parcel: &Parcel, arn: Arn) -> Result<Result<(), Undelivered>, Fault> {
+    if !lambda::exists(cx, &arn)? {
+        return Ok(Err(Undelivered::missing(format!("Function not found: {arn}"))));
+    }
+    // Schedules and pipes act in a role of the account; a rule only with the function's own leave.
+    if parcel.sender() == Sender::Rule && !lambda::permits(cx, &arn, "events.amazonaws.com", &parcel.source)?
+    {
+        let text = format!("{} is not authorized to perform: lambda:InvokeFunction on {arn}", parcel.source);
+        return Ok(Err(Undelivered::new("NO_PERMISSIONS", text)));
+    }
+    cx.deliver(Delivery {
+        target: Target::Function(arn),
+        event_type: parcel.event_type.clone(),
+        payload: parcel.input.clone(),
+        source: parcel.source.clone(),
+        id: None,
+        due: None,
+        depth: parcel.depth,
+    })?;
+    Ok(Ok(()))
+}
+
+fn to_queue(cx: &mut Cx<'_>, parcel: &Parcel, arn: &Arn) -> Result<Result<(), Undelivered>, Fault> {
+    // A queue that tells messages apart by their ids is given what one that does so by their bodies would find.
+    let place = (!parcel.group.is_empty())
+        .then(|| Place { group: parcel.group.clone(), dedup: hex::encode(Sha256::digest(&parcel.input)) });
+    let post = Post { place, ..Post::new(parcel.input.clone(), parcel.depth + 1) };
+    Ok(sqs::post(cx, arn, post)?.map_err(|why| match why {
+        Unreached::NoSuchQueue => Undelivered::missing(why.to_string()),
+        Unreached::Fifo | Unreached::TooLarge | Unreached::NotText => {
+            Undelivered::new("SDK_CLIENT_ERROR", why.to_string())
+        }
+    }))
+}
+
+fn to_topic(cx: &mut Cx<'_>, parcel: &Parcel, arn: &Arn) -> Result<Result<(), Undelivered>, Fault> {
+    match sns::announce(cx, arn, "", parcel.input.clone(), &[], parcel.depth + 1)? {
+        true => Ok(Ok(())),
+        false => {
+            Ok(Err(Undelivered::missing("the topic does not exist, is FIFO, or the message is too large")))
+        }
+    }
+}
+
+fn to_bus(cx: &mut Cx<'_>, parcel: &Parcel, arn: &Arn) -> Result<Result<(), Undelivered>, Fault> {
+    let event = serde_json::from_slice(&parcel.input).map_err(|e| Fault::internal("read an event", e))?;
+    match events::pass_on(cx, arn, event, parcel.depth + 1)? {
+        true => Ok(Ok(())),
+        false => Ok(Err(Undelivered::missing(format!("Event bus not found: {arn}")))),
+    }
+}
+
+fn to_log_group(cx: &mut Cx<'_>, parcel: &Parcel, arn: &Arn) -> Result<Result<(), Undelivered>, Fault> {
+    let group = arn.resource.trim_start_matches("log-group:").trim_end_matches(":*").to_owned();
+    let stream = parcel.source.rsplit('/').next().unwrap_or_default().to_owned();
+    let line = logs::Line { at: cx.now, message: String::from_utf8_lossy(&parcel.input).into_owned() };
+    match logs::append_to_existing(cx, &group, &stream, &[line])? {
+        true => Ok(Ok(())),
+        false => Ok(Err(Undelivered::missing(format!("Log group not found: {arn}")))),
+    }
+}
+
+/// Performs a delivery that was kept as dead and is sent again.
+pub fn perform(cx: &mut Cx<'_>, record: &Record) -> Result<(), Fault> {
+    cx.allowed_by_policy();
+    let parcel = Parcel::decode(&record.payload[..]).map_err(|e| Fault::internal("read a parcel", e))?;
+    let verdict = match hand_over(cx, &parcel)? {
+        Ok(()) => Verdict::Done,
+        Err(why) => Verdict::Dead { reason: letter::reason(&why) },
+    };
+    fabric::settle(cx, record.clone(), verdict)
+}
