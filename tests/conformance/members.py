@@ -14,14 +14,12 @@ FILE = pathlib.Path(__file__).with_name("members.json")
 KEPT = {
     "lambda": {
         "CreateFunction.Architectures": "kept; code runs on this machine's architecture",
-        "CreateFunction.LoggingConfig": "LogGroup is honoured; LogFormat and the levels are kept",
         "CreateFunction.Role": "kept; any role of any account, until there is access control",
         "CreateFunction.TracingConfig": "kept; there are no traces",
         "PublishLayerVersion.CompatibleArchitectures": "kept",
         "PublishLayerVersion.CompatibleRuntimes": "kept",
         "PublishLayerVersion.LicenseInfo": "kept",
         "UpdateFunctionCode.Architectures": "kept; code runs on this machine's architecture",
-        "UpdateFunctionConfiguration.LoggingConfig": "LogGroup is honoured; LogFormat and the levels are kept",
         "UpdateFunctionConfiguration.Role": "kept; any role of any account, until there is access control",
         "UpdateFunctionConfiguration.TracingConfig": "kept; there are no traces",
     },

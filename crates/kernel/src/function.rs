@@ -177,8 +177,30 @@ pub struct Version {
     /// The size of the instance's private `/tmp`.
     pub ephemeral_mib: u32,
     pub log_group: String,
+    pub log_format: LogFormat,
     /// The most instances of the function at once, if the function reserves any.
     pub reserved_concurrency: Option<u32>,
+}
+
+/// How a version's log is written.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json {
+        /// The least of the function's own levels that is written, such as `INFO`.
+        application: String,
+        system: SystemLevel,
+    },
+}
+
+/// How much the platform's lines in a log say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum SystemLevel {
+    Debug,
+    Info,
+    Warn,
 }
 
 /// One event on its way through one function.

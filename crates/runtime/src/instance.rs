@@ -11,7 +11,7 @@ use crate::image::Root;
 use crate::interpreters::Boot;
 use crate::launcher::protocol::{Attachment, Bind, Exit, Spec};
 use crate::launcher::{PLATFORM_PORT, RUNTIME_API_PORT};
-use crate::logs::{Log, LogPipe};
+use crate::logs::{Log, LogPipe, stamp};
 use crate::platform::Platform;
 use crate::pool::Pooled;
 use crate::prewarm::Prewarmed;
@@ -19,7 +19,7 @@ use crate::runtime_api::{Api, Call, Work};
 use crate::sandbox::{Doors, End, Launcher, Sandbox};
 use crate::start::Purpose;
 use crate::stream::Sink;
-use mayfly_kernel::function::{FunctionError, Runtime, Version};
+use mayfly_kernel::function::{FunctionError, LogFormat, Runtime, Version};
 use mayfly_kernel::{Limits, Time};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -467,19 +467,15 @@ pub(crate) fn error(kind: &str, text: &str) -> FunctionError {
     FunctionError { error_type: kind.into(), payload: payload.to_string().into_bytes() }
 }
 
-fn stamp(now: Time) -> jiff::Timestamp {
-    jiff::Timestamp::from_millisecond(i64::try_from(now.ms()).unwrap_or(0)).unwrap_or_default()
-}
-
 /// The line of an event that an instance did not live to take.
 pub(crate) fn untaken(id: &str, now: Time) -> String {
-    format!("{:.3} {id} The instance ended before it took the event, which goes to another one", stamp(now))
+    format!("{} {id} The instance ended before it took the event, which goes to another one", stamp(now))
 }
 
 /// What a broken invocation is told as, and the line that the log gets.
 pub(crate) fn explain(broken: &Broken, id: &str, version: &Version, now: Time) -> (FunctionError, String) {
     let stamp = stamp(now);
-    let line = |what: &str| format!("{stamp:.3} {id} {what}");
+    let line = |what: &str| format!("{stamp} {id} {what}");
     let say = |kind: &str, what: &str| (error(kind, &format!("RequestId: {id} Error: {what}")), line(what));
     let exited = |what: &str| say("Runtime.ExitError", &format!("Runtime exited {what}"));
     match broken {
@@ -560,6 +556,10 @@ fn environment(
     ];
     if version.image.is_none() {
         all.extend(places.map(|(name, value)| (name.to_owned(), value)));
+    }
+    if let LogFormat::Json { application, .. } = &version.log_format {
+        all.insert("AWS_LAMBDA_LOG_FORMAT".into(), "JSON".into());
+        all.insert("AWS_LAMBDA_LOG_LEVEL".into(), application.clone());
     }
     all.into_iter().collect()
 }

@@ -4,8 +4,8 @@
 use crate::extensions::telemetry::{Kind, Telemetry};
 use crate::platform::{LogStream, Platform};
 use crate::readiness::watched;
-use mayfly_kernel::Clock;
-use mayfly_kernel::function::Version;
+use mayfly_kernel::function::{LogFormat, SystemLevel, Version};
+use mayfly_kernel::{Clock, Time};
 use parking_lot::Mutex;
 use rustix::fd::OwnedFd;
 use std::io;
@@ -24,6 +24,8 @@ pub(crate) struct Log {
     sink: Arc<dyn LogStream>,
     clock: Arc<dyn Clock>,
     stream: Arc<str>,
+    /// In JSON, and then only what is at least of this level.
+    json: Option<SystemLevel>,
     lines: Mutex<Lines>,
     /// Who else hears of what is printed, and whose print it is.
     tap: Option<(Kind, Arc<Telemetry>)>,
@@ -48,6 +50,10 @@ impl Log {
             sink: platform.log_stream(version, &stream),
             clock,
             stream: stream.into(),
+            json: match version.log_format {
+                LogFormat::Text => None,
+                LogFormat::Json { system, .. } => Some(system),
+            },
             lines: Mutex::default(),
             tap: None,
         }
@@ -60,6 +66,7 @@ impl Log {
             sink: self.sink.clone(),
             clock: self.clock.clone(),
             stream: self.stream.clone(),
+            json: self.json,
             lines,
             tap: None,
         }
@@ -74,8 +81,35 @@ impl Log {
         &self.stream
     }
 
-    /// A line of the platform's own.
+    /// A word of the platform about something that is wrong.
     pub(crate) fn say(&self, line: String) {
+        match self.json {
+            None => self.line(line),
+            Some(_) => self.tell(SystemLevel::Warn, "platform.fault", String::new, || line.into()),
+        }
+    }
+
+    /// A line of the platform's own: as text, or as an object of this kind with this record.
+    pub(crate) fn tell(
+        &self,
+        level: SystemLevel,
+        kind: &str,
+        text: impl FnOnce() -> String,
+        record: impl FnOnce() -> serde_json::Value,
+    ) {
+        match self.json {
+            None => self.line(text()),
+            Some(least) if level >= least => {
+                let time = stamp(self.clock.now());
+                let line = serde_json::json!({ "time": time, "type": kind, "record": record() });
+                self.line(line.to_string());
+            }
+            Some(_) => {}
+        }
+    }
+
+    /// A whole line, whoever it is of.
+    pub(crate) fn line(&self, line: String) {
         let mut lines = self.lines.lock();
         self.finish_line(&mut lines);
         match line.len() <= LINE_BYTES && !line.contains('\r') {
@@ -156,6 +190,12 @@ impl Log {
         }
         self.sink.line(self.clock.now(), line);
     }
+}
+
+/// `2026-01-01T00:00:00.000Z`
+pub(crate) fn stamp(now: Time) -> String {
+    let at = jiff::Timestamp::from_millisecond(i64::try_from(now.ms()).unwrap_or(0)).unwrap_or_default();
+    format!("{at:.3}")
 }
 
 /// The reading end of a sandbox's standard output and error.

@@ -105,6 +105,7 @@ fn version_with(memory_mib: u32, environment: &[(&str, &str)]) -> Arc<Version> {
         ephemeral_mib: 512,
         log_group: "/aws/lambda/guest".into(),
         reserved_concurrency: None,
+        log_format: mayfly_kernel::function::LogFormat::Text,
     })
 }
 

@@ -1,7 +1,7 @@
 //! Events: one invocation through a function behind the Runtime API, or as a CloudEvent through one that
 //! speaks HTTP.
 
-use super::report::{Course, micros, report_record, runtime_done, say_end};
+use super::report::{Course, micros, report_record, runtime_done, say_end, say_start};
 use super::{FetchError, Held, Host, Inner, Permit};
 use crate::body::{self, Body};
 use crate::instance::{Broken, Handled, error, explain, too_large, untaken};
@@ -78,7 +78,7 @@ impl Inner {
         instance.log.begin_tail();
         let course = Course::begin(asked, made.init_us, self.clock.now());
         instance.catch_up();
-        instance.log.say(format!("START RequestId: {id} Version: {}", version.label));
+        say_start(&instance.log, &id, version);
         let telemetry = instance.extensions.telemetry.clone();
         telemetry.platform("start", json!({ "requestId": id, "version": version.label }));
         let timeout = Duration::from_millis(version.timeout_ms);

@@ -1,7 +1,7 @@
 //! Requests for Wasm functions: what the host does around a guest, which is to know its log and to report its
 //! end.
 
-use super::report::{Course, Told, say_end};
+use super::report::{Course, Told, say_end, say_start};
 use super::{FetchError, Inner, Permit};
 use crate::body::Body;
 use crate::instance::error;
@@ -85,11 +85,11 @@ impl Inner {
         if told.is_some() {
             log.begin_tail();
         }
-        log.say(format!("START RequestId: {id} Version: {}", version.label));
+        say_start(&log, &id, &version);
         let sink = log.clone();
         let call = wasm::Call {
             request_id: id.clone(),
-            log: Arc::new(move |line: &[u8]| sink.say(String::from_utf8_lossy(line).into_owned())),
+            log: Arc::new(move |line: &[u8]| sink.line(String::from_utf8_lossy(line).into_owned())),
             timeout: Duration::from_millis(version.timeout_ms),
         };
         let ending =

@@ -2,7 +2,7 @@
 
 use crate::logs::Log;
 use mayfly_kernel::Time;
-use mayfly_kernel::function::{FunctionError, Report, Version};
+use mayfly_kernel::function::{FunctionError, Report, SystemLevel, Version};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
@@ -51,23 +51,45 @@ pub(crate) fn micros(span: Duration) -> u64 {
     u64::try_from(span.as_micros()).unwrap_or(u64::MAX)
 }
 
+/// The START line, in AWS's form.
+pub(super) fn say_start(log: &Log, id: &str, version: &Version) {
+    let text = || format!("START RequestId: {id} Version: {}", version.label);
+    log.tell(
+        SystemLevel::Info,
+        "platform.start",
+        text,
+        || json!({ "requestId": id, "version": version.label }),
+    );
+}
+
 /// The END and REPORT lines, in AWS's form; a wait for an instance is a field of our own behind AWS's.
 pub(super) fn say_end(log: &Log, id: &str, version: &Version, report: &Report) {
-    log.say(format!("END RequestId: {id}"));
+    let done = || json!({ "requestId": id, "metrics": { "durationMs": ms(report.duration_us) } });
+    log.tell(SystemLevel::Debug, "platform.runtimeDone", || format!("END RequestId: {id}"), done);
+    let text = || report_line(id, version, report);
+    let record = || {
+        let mut record = report_record(id, "", version, report);
+        record.as_object_mut().and_then(|members| members.remove("status"));
+        record
+    };
+    log.tell(SystemLevel::Info, "platform.report", text, record);
+}
+
+fn report_line(id: &str, version: &Version, report: &Report) -> String {
     let ms = |us: u64| format!("{}.{:02} ms", us / 1000, us % 1000 / 10);
     let init = report.init_us.map(|us| format!("Init Duration: {}\t", ms(us))).unwrap_or_default();
     let queue = match report.queue_us {
         ..WORTH_TELLING_US => String::new(),
         us => format!("Queue Duration: {}\t", ms(us)),
     };
-    log.say(format!(
+    format!(
         "REPORT RequestId: {id}\tDuration: {}\tBilled Duration: {} ms\tMemory Size: {} MB\t\
          Max Memory Used: {} MB\t{init}{queue}",
         ms(report.duration_us),
         report.duration_us.div_ceil(1000),
         version.memory_mib,
         report.max_memory_bytes.div_ceil(MIB),
-    ));
+    )
 }
 
 /// The record of `platform.runtimeDone`.

@@ -1,6 +1,6 @@
 //! HTTP: one request through a function in a sandbox that speaks it. Bodies stream.
 
-use super::report::{Course, Told, say_end};
+use super::report::{Course, Told, say_end, say_start};
 use super::{FetchError, Held, Inner, Permit};
 use crate::body::Body;
 use crate::instance::{Broken, error, explain};
@@ -28,7 +28,7 @@ impl Inner {
         let course = Course::begin(asked, made.init_us, self.clock.now());
         held.instance.catch_up();
         held.instance.log.begin_tail();
-        held.instance.log.say(format!("START RequestId: {id} Version: {}", version.label));
+        say_start(&held.instance.log, &id, &version);
         let timeout = Duration::from_millis(version.timeout_ms);
         let sent = match made.initialised {
             Err(broken) => Err(NoAnswer::Broken(broken)),

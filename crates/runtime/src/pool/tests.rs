@@ -57,6 +57,7 @@ fn version(name: &str) -> Arc<Version> {
         ephemeral_mib: 512,
         log_group: String::new(),
         reserved_concurrency: None,
+        log_format: mayfly_kernel::function::LogFormat::Text,
     })
 }
 

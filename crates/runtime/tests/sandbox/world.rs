@@ -123,6 +123,7 @@ impl World {
             ephemeral_mib: 64,
             log_group: format!("/aws/lambda/{name}"),
             reserved_concurrency: None,
+            log_format: mayfly_kernel::function::LogFormat::Text,
         }
     }
 

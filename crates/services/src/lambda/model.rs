@@ -1,7 +1,9 @@
 //! Lambda's stored records, and the rules that need nothing but them. Tags are for ever.
 
 use crate::ecr::layer_blob;
-use mayfly_kernel::function::{Image, ImageLayer, Origin, PackageDigest, Runtime, Version};
+use mayfly_kernel::function::{
+    Image, ImageLayer, LogFormat, Origin, PackageDigest, Runtime, SystemLevel, Version,
+};
 use mayfly_kernel::{Arn, Fault, Time};
 use std::collections::BTreeMap;
 
@@ -191,6 +193,20 @@ pub(super) struct Logging {
     pub(super) system_level: String,
     #[prost(string, tag = "4")]
     pub(super) group: String,
+}
+
+impl Logging {
+    fn kernel_format(&self) -> LogFormat {
+        let system = match self.system_level.as_str() {
+            "DEBUG" => SystemLevel::Debug,
+            "WARN" => SystemLevel::Warn,
+            _ => SystemLevel::Info,
+        };
+        match self.format == "JSON" {
+            true => LogFormat::Json { application: self.application_level.clone(), system },
+            false => LogFormat::Text,
+        }
+    }
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -418,6 +434,7 @@ impl VersionRow {
             memory_mib: self.memory_mib,
             ephemeral_mib: self.ephemeral_mib,
             log_group: self.logging.group.clone(),
+            log_format: self.logging.kernel_format(),
             reserved_concurrency: reserved,
         })
     }

@@ -95,7 +95,7 @@ pub(super) async fn update(cx: &Context<'_>, was: &Deployed, wanted: &Wanted<'_>
 }
 
 /// What members are when nobody has set them.
-fn defaults() -> [(&'static str, Json); 8] {
+fn defaults() -> [(&'static str, Json); 9] {
     [
         ("Description", json!("")),
         ("Timeout", json!(3)),
@@ -105,6 +105,7 @@ fn defaults() -> [(&'static str, Json); 8] {
         ("EphemeralStorage", json!({ "Size": 512 })),
         ("DeadLetterConfig", json!({ "TargetArn": "" })),
         ("ImageConfig", json!({})),
+        ("LoggingConfig", json!({ "LogFormat": "Text" })),
     ]
 }
 
@@ -129,6 +130,7 @@ fn configuration(cx: &Context<'_>, name: &str, from: Properties<'_>) -> Json {
         ("Layers", from.get("Layers").cloned()),
         ("DeadLetterConfig", from.get("DeadLetterConfig").cloned()),
         ("ImageConfig", from.get("ImageConfig").cloned()),
+        ("LoggingConfig", from.get("LoggingConfig").cloned()),
     ])
 }
 
