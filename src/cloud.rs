@@ -6,6 +6,7 @@
 use crate::fabric::Lanes;
 use crate::gateway::{Directory, Network};
 use crate::mappings::Mappings;
+use crate::webhooks::Webhooks;
 use mayfly_kernel::{Caller, Fault};
 use mayfly_runtime::Host;
 use mayfly_services::identity::Keyring;
@@ -23,6 +24,7 @@ pub(crate) struct Cloud {
     pub(crate) blobs: Blobs,
     pub(crate) lanes: Lanes,
     pub(crate) mappings: Mappings,
+    pub(crate) webhooks: Webhooks,
     pub(crate) garbage: Notify,
     pub(crate) directory: Directory,
     /// Whose X-Forwarded-For is believed.
@@ -55,6 +57,7 @@ impl Cloud {
             blobs,
             lanes,
             mappings,
+            webhooks: Webhooks::new(),
             garbage: Notify::new(),
             provision: Notify::new(),
             packages: RwLock::new(()),

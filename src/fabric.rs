@@ -10,6 +10,7 @@ use mayfly_kernel::function::{Invocation, Outcome, Refusal};
 use mayfly_kernel::{Caller, Fault, Time};
 use mayfly_services::fabric::{self, Record, Target};
 use mayfly_services::{events, lambda, scheduler, sqs, targets};
+use mayfly_services::{lambda, sns, sqs};
 use std::collections::HashMap;
 use std::sync::Arc;
 use tokio::sync::mpsc;
@@ -180,6 +181,7 @@ async fn fly(cloud: Arc<Cloud>, lane: String, record: Record) {
             })
             .await;
         }
+        Ok(Target::Webhook { .. }) => call_webhook(&cloud, &caller, &record).await,
         Ok(Target::Redrive(_)) => settle(&cloud, &caller, |cx| sqs::redrive_step(cx, &record)).await,
         Ok(Target::Parcel(_)) => settle(&cloud, &caller, |cx| targets::perform(cx, &record)).await,
         Ok(Target::Timer(arn)) if arn.service == "scheduler" => {
@@ -194,6 +196,16 @@ async fn fly(cloud: Arc<Cloud>, lane: String, record: Record) {
         }
     }
     let _ = cloud.lanes.0.send(Note::Settled(lane));
+}
+
+/// Sends a message to a web endpoint, if it still wants it.
+async fn call_webhook(cloud: &Arc<Cloud>, caller: &Caller, record: &Record) {
+    let sent = match cloud.runner.view(caller, &record.id, |cx| sns::webhook(cx, record)) {
+        Ok(Some(webhook)) => cloud.webhooks.send(webhook).await,
+        Ok(None) => Ok(()),
+        Err(fault) => Err(sns::Refused { for_good: false, why: fault.to_string() }),
+    };
+    settle(cloud, caller, |cx| sns::settled(cx, record, sent.as_ref().map(|()| ()))).await;
 }
 
 async fn invoke(cloud: &Arc<Cloud>, caller: &Caller, record: Record) {

@@ -12,6 +12,7 @@ mod logs;
 mod mappings;
 mod platform;
 mod provision;
+mod webhooks;
 
 use clap::Parser as _;
 use std::process::ExitCode;

@@ -130,12 +130,22 @@ fn service<'a>(
     if virtual_host {
         return catalogue.scope("s3").ok_or_else(|| Fault::not_implemented("the service s3"));
     }
+    if credential.is_none() && is_open_link(parts) {
+        return catalogue.scope("sns").ok_or_else(|| Fault::not_implemented("the service sns"));
+    }
     let scope = match credential {
         Some(credential) => credential.service(),
         None if dialect(parts) == Protocol::RestXml => "s3",
         None => return Err(AuthError::MissingToken.to_fault(dialect(parts))),
     };
     catalogue.scope(scope).ok_or_else(|| Fault::not_implemented(&format!("the service {scope}")))
+}
+
+/// A link that SNS has sent to a web endpoint, and that is opened without a signature.
+fn is_open_link(parts: &Parts) -> bool {
+    let query = parse_query(parts.uri.query().unwrap_or_default());
+    let action = query.iter().find(|(name, _)| name == "Action").map(|(_, value)| value.as_str());
+    parts.method == http::Method::GET && matches!(action, Some("ConfirmSubscription" | "Unsubscribe"))
 }
 
 /// A signature holds for one service: under another's name, what it says of the body would mean something else.
@@ -253,6 +263,7 @@ fn authenticate(exchange: &Exchange<'_>, body: Bytes) -> Result<(Caller, Bytes),
     let Some(credential) = &exchange.credential else {
         return match protocol {
             Protocol::RestXml => Ok((auth::anonymous(exchange.cloud), body)),
+            Protocol::Query if is_open_link(exchange.parts) => Ok((auth::anonymous(exchange.cloud), body)),
             Protocol::Json10 | Protocol::Json11 | Protocol::Query | Protocol::RestJson => {
                 Err(AuthError::MissingToken.to_fault(protocol))
             }

@@ -1,6 +1,10 @@
 """Topics and their subscribers, through an SDK."""
 
+import http.server
 import json
+import threading
+import urllib.error
+import urllib.request
 
 import pytest
 from botocore.exceptions import ClientError
@@ -234,6 +238,116 @@ def test_topics_hear_of_objects_and_invocations(cloud, sns, mail, objects, funct
     bodies = [json.loads(json.loads(message["Body"])["Message"]) for message in received(mail, url, 2)]
     assert {"n": 7} in bodies
     assert next(b for b in bodies if "requestContext" in b)["requestContext"]["condition"] == "RetriesExhausted"
+
+
+class Endpoint:
+    """A web endpoint that keeps what it is sent, and answers as it is told."""
+
+    def __init__(self):
+        self.got, self.answers, self.stuck = [], [], threading.Event()
+        outer = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_POST(self):
+                body = self.rfile.read(int(self.headers["content-length"])).decode()
+                if self.path == "/stuck":
+                    outer.stuck.wait(60)
+                outer.got.append((self.path, dict(self.headers), body))
+                status = outer.answers.pop(0) if outer.answers and self.path == "/hook" else 200
+                self.send_response(status)
+                self.send_header("content-length", "0")
+                self.end_headers()
+
+            def log_message(self, *args):
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def url(self, path="/hook"):
+        return f"http://127.0.0.1:{self.server.server_address[1]}{path}"
+
+    def of(self, kind, path="/hook"):
+        return [(headers, body) for at, headers, body in list(self.got)
+                if at == path and headers["x-amz-sns-message-type"] == kind]
+
+
+@pytest.fixture
+def endpoint():
+    made = Endpoint()
+    yield made
+    made.stuck.set()
+    made.server.shutdown()
+    made.server.server_close()
+
+
+def confirm(endpoint, path="/hook"):
+    [(_, body)] = mayfly.until(lambda: endpoint.of("SubscriptionConfirmation", path))
+    asked = json.loads(body)
+    with urllib.request.urlopen(asked["SubscribeURL"]) as answer:
+        return asked, answer.read().decode()
+
+
+def test_a_web_endpoint_confirms_and_is_told(sns, endpoint):
+    topic = sns.create_topic(Name="hooked")["TopicArn"]
+    answer = sns.subscribe(TopicArn=topic, Protocol="http", Endpoint=endpoint.url())
+    assert answer["SubscriptionArn"] == "pending confirmation"
+    sns.publish(TopicArn=topic, Message="too early")
+    assert sns.get_topic_attributes(TopicArn=topic)["Attributes"]["SubscriptionsPending"] == "1"
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(f"{sns.meta.endpoint_url}/?Action=ConfirmSubscription&TopicArn={topic}&Token=guess")
+    assert refused.value.code == 400
+    asked, answer = confirm(endpoint)
+    assert asked["Type"] == "SubscriptionConfirmation" and asked["TopicArn"] == topic and asked["Token"] in asked["SubscribeURL"]
+    [subscription] = [one["SubscriptionArn"] for one in sns.list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"]]
+    assert subscription in answer
+    sent = sns.publish(TopicArn=topic, Message="now", Subject="s")
+    [(headers, body)] = mayfly.until(lambda: endpoint.of("Notification"))
+    assert headers["x-amz-sns-topic-arn"] == topic and headers["x-amz-sns-subscription-arn"] == subscription
+    assert headers["x-amz-sns-message-id"] == sent["MessageId"] == json.loads(body)["MessageId"]
+    assert (json.loads(body)["Message"], json.loads(body)["Subject"]) == ("now", "s")
+    sns.set_subscription_attributes(SubscriptionArn=subscription, AttributeName="RawMessageDelivery", AttributeValue="true")
+    sns.publish(TopicArn=topic, Message="as it is")
+    headers, body = mayfly.until(lambda: endpoint.of("Notification")[1:])[0]
+    assert headers["x-amz-sns-rawdelivery"] == "true" and body == "as it is"
+    urllib.request.urlopen(json.loads(endpoint.of("Notification")[0][1])["UnsubscribeURL"]).read()
+    assert sns.list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"] == []
+
+
+def test_a_web_endpoint_that_fails_is_asked_again_and_then_left(sns, mail, endpoint):
+    topic = sns.create_topic(Name="unlucky")["TopicArn"]
+    dead_url, dead_arn = queue(mail, "unlucky-dead")
+    retries = {"numRetries": 2, "numNoDelayRetries": 2, "minDelayTarget": 1, "maxDelayTarget": 1}
+    sns.subscribe(TopicArn=topic, Protocol="http", Endpoint=endpoint.url(), Attributes={
+        "DeliveryPolicy": json.dumps({"healthyRetryPolicy": retries}),
+        "RedrivePolicy": json.dumps({"deadLetterTargetArn": dead_arn})})
+    confirm(endpoint)
+    endpoint.answers = [500, 503]
+    sns.publish(TopicArn=topic, Message="third time lucky")
+    mayfly.until(lambda: len(endpoint.of("Notification")) == 3)
+    endpoint.answers = [500, 500, 500]
+    sns.publish(TopicArn=topic, Message="never")
+    [letter] = received(mail, dead_url, 1)
+    assert json.loads(letter["Body"])["Message"] == "never"
+    assert letter["MessageAttributes"]["ErrorMessage"]["StringValue"].startswith("500")
+    endpoint.answers = [403]
+    sns.publish(TopicArn=topic, Message="not wanted")
+    [letter] = received(mail, dead_url, 1)
+    assert json.loads(letter["Body"])["Message"] == "not wanted" and len(endpoint.of("Notification")) == 7
+
+
+def test_a_stuck_endpoint_makes_no_other_wait(sns, endpoint):
+    topic = sns.create_topic(Name="stuck")["TopicArn"]
+    for path in ("/quick", "/other"):
+        sns.subscribe(TopicArn=topic, Protocol="http", Endpoint=endpoint.url(path))
+        confirm(endpoint, path)
+    stuck = sns.create_topic(Name="stuck-too")["TopicArn"]
+    sns.subscribe(TopicArn=stuck, Protocol="http", Endpoint=endpoint.url("/stuck"))
+    for number in range(100):
+        sns.publish(TopicArn=topic, Message=str(number))
+    for path in ("/quick", "/other"):
+        mayfly.until(lambda: {json.loads(body)["Message"] for _, body in endpoint.of("Notification", path)} == set(map(str, range(100))))
+    assert not endpoint.of("SubscriptionConfirmation", "/stuck")
 
 
 def test_a_mapping_filters_and_deletes_what_nobody_wants(mail, functions, logs):

@@ -18,6 +18,8 @@ pub enum Target {
     Timer(Arn),
     /// Work of the platform itself: putting archived events on a bus again, for a replay.
     Replay(Arn),
+    /// A web endpoint that has subscribed to a topic.
+    Webhook { subscription: Arn, url: String },
 }
 
 impl Target {
@@ -32,6 +34,7 @@ impl Target {
             // its row and nothing in memory.
             Target::Timer(arn) => format!("timers {} {}", arn.account, arn.region),
             Target::Replay(arn) => format!("replay {arn}"),
+            Target::Webhook { url, .. } => format!("webhook {url}"),
         }
     }
 }
@@ -74,7 +77,7 @@ pub struct Record {
     /// The target's ARN.
     #[prost(string, tag = "3")]
     pub arn: String,
-    /// Of a `Prepare` target: the version.
+    /// Of a `Prepare` target: the version. Of a `Webhook`: where it is.
     #[prost(string, tag = "4")]
     pub version: String,
     #[prost(string, tag = "5")]
@@ -109,6 +112,7 @@ pub enum Kind {
     Parcel = 4,
     Timer = 5,
     Replay = 6,
+    Webhook = 7,
 }
 
 impl Record {
@@ -120,6 +124,7 @@ impl Record {
             Target::Parcel(arn) => (Kind::Parcel, arn, String::new()),
             Target::Timer(arn) => (Kind::Timer, arn, String::new()),
             Target::Replay(arn) => (Kind::Replay, arn, String::new()),
+            Target::Webhook { subscription, url } => (Kind::Webhook, subscription, url),
         };
         Record {
             id: delivery.id.unwrap_or_else(|| cx.ids.uuid()),
@@ -147,6 +152,7 @@ impl Record {
             Kind::Parcel => Ok(Target::Parcel(arn()?)),
             Kind::Timer => Ok(Target::Timer(arn()?)),
             Kind::Replay => Ok(Target::Replay(arn()?)),
+            Kind::Webhook => Ok(Target::Webhook { subscription: arn()?, url: self.version.clone() }),
             Kind::Unspecified => Err(Fault::internal("read a delivery", "it has no target")),
         }
     }

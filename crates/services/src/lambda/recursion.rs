@@ -37,6 +37,7 @@ pub(super) fn cuts(cx: &Cx<'_>, record: &Record) -> Result<bool, Fault> {
         Target::Function(arn) => is_cut(cx, &resolve::of_arn(&arn)?, record.depth),
         Target::Prepare { .. }
         | Target::Redrive(_)
+        | Target::Webhook { .. }
         | Target::Parcel(_)
         | Target::Timer(_)
         | Target::Replay(_) => Ok(false),

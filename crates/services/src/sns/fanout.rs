@@ -9,6 +9,7 @@ use super::message::{Message, Notification};
 use super::model::Protocol;
 use super::subscriptions::{self, Found};
 use super::topics::Opened;
+use super::webhooks;
 use crate::fabric::{Delivery, Target};
 use crate::sqs::{self, Attribute, Place, Post};
 use crate::{Cx, lambda};
@@ -61,7 +62,11 @@ fn send(cx: &mut Cx<'_>, topic: &Arn, found: &Found, message: &Message, depth: u
     let unreached = match found.record.protocol() {
         Protocol::Queue => to_queue(cx, found, &notification, depth)?,
         Protocol::Function => to_function(cx, found, &notification, depth)?,
-        Protocol::Http | Protocol::Https | Protocol::Unspecified => Some("it has no place here".to_owned()),
+        Protocol::Http => {
+            webhooks::notify(cx, found, &notification, depth)?;
+            None
+        }
+        Protocol::Https | Protocol::Unspecified => Some("it has no place here".to_owned()),
     };
     match unreached {
         None => Ok(()),

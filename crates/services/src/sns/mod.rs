@@ -1,11 +1,11 @@
 //! SNS: topics, and those who get what is published to them.
 //!
 //! A publish is one transaction with all that follows from it: messages for queues are rows of their queues,
-//! invocations are deliveries of the fabric. So an acknowledged message reaches everyone who was subscribed
+//! invocations and requests to web endpoints are deliveries of the fabric. So an acknowledged message reaches everyone who was subscribed
 //! then, or nobody was told that it was published. A FIFO topic's messages keep their order in FIFO queues,
 //! because one commit puts them there.
 //!
-//! Deliberately absent: web endpoints, email, text messages, mobile push, Firehose, encryption, archives and
+//! Deliberately absent: signatures, TLS to web endpoints, email, text messages, mobile push, Firehose, encryption, archives and
 //! replay, data protection, delivery status logs. Policies are kept and shown; access is the account's wall.
 //!
 //! Keys: `TOPICS(account, region, name)`, `SUBSCRIPTIONS(account, region, topic, id)`, `TAILS(topic number)`,
@@ -20,15 +20,18 @@ mod model;
 mod policy;
 mod publish;
 mod reactions;
+mod retry;
 mod settings;
 mod subscriptions;
 mod tags;
 #[cfg(test)]
 mod tests;
 mod topics;
+mod webhooks;
 
 pub(crate) use publish::{announce, is_target};
 pub use reactions::expire;
+pub use webhooks::{Refused, Webhook, settled, webhook};
 
 use crate::Service;
 
@@ -40,6 +43,7 @@ pub fn service() -> Service {
         .view("GetTopicAttributes", topics::get_attributes)
         .op("SetTopicAttributes", topics::set_attributes)
         .op("Subscribe", subscriptions::subscribe)
+        .op("ConfirmSubscription", subscriptions::confirm)
         .op("Unsubscribe", subscriptions::unsubscribe)
         .view("ListSubscriptions", subscriptions::list)
         .view("ListSubscriptionsByTopic", subscriptions::list_by_topic)

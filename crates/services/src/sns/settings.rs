@@ -2,7 +2,7 @@
 
 use super::model::{Protocol, Subscription};
 use super::topics::Opened;
-use super::{faults, filter};
+use super::{faults, filter, retry};
 use crate::{Cx, sqs};
 use mayfly_kernel::{Arn, Fault};
 use serde::Deserialize;
@@ -52,8 +52,15 @@ fn set(cx: &Cx<'_>, topic: &Opened, record: &mut Subscription, name: &str, value
             }
         }
         "RedrivePolicy" => record.dead_letters = dead_letters(cx, topic, value)?,
-        "DeliveryPolicy" if value.is_empty() => {}
-        "DeliveryPolicy" | "SubscriptionRoleArn" | "ReplayPolicy" => {
+        "DeliveryPolicy" if value.is_empty() => record.delivery_policy.clear(),
+        "DeliveryPolicy" if matches!(record.protocol(), Protocol::Http | Protocol::Https) => {
+            retry::check(value)?;
+            record.delivery_policy = value.to_owned();
+        }
+        "DeliveryPolicy" => {
+            return Err(faults::invalid("DeliveryPolicy: only web endpoints have one."));
+        }
+        "SubscriptionRoleArn" | "ReplayPolicy" => {
             return Err(Fault::not_implemented(&format!("the attribute {name} of subscriptions")));
         }
         _ => return Err(faults::attribute_name()),
@@ -105,6 +112,9 @@ pub(super) fn show(record: &Subscription) -> Attributes {
     if !record.dead_letters.is_empty() {
         let policy = serde_json::json!({ "deadLetterTargetArn": record.dead_letters });
         shown.push(("RedrivePolicy", policy.to_string()));
+    }
+    if !record.delivery_policy.is_empty() {
+        shown.push(("DeliveryPolicy", record.delivery_policy.clone()));
     }
     shown.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }

@@ -1,12 +1,14 @@
 //! Subscriptions: who gets a topic's messages.
 
-use super::faults;
 use super::keys::{SUBSCRIPTIONS, SubscriptionKey, TOPICS};
 use super::model::{Protocol, Subscription};
 use super::settings;
 use super::topics::{Opened, find as find_topic, open, read_arn};
+use super::webhooks;
+use super::{faults, retry};
 use crate::identity::Identity;
 use crate::{Cx, lambda, sqs};
+use mayfly_kernel::caller::Principal;
 use mayfly_kernel::{Arn, Fault};
 use mayfly_store::Scan;
 use serde::{Deserialize, Serialize};
@@ -28,7 +30,7 @@ impl Found {
         Arn::new("sns", region, account, format!("{topic}:{id}"))
     }
 
-    fn topic_arn(&self) -> Arn {
+    pub(super) fn topic_arn(&self) -> Arn {
         let (account, region, topic, _) = &self.key;
         Arn::new("sns", region, account, topic.as_str())
     }
@@ -87,6 +89,9 @@ pub(super) fn subscribe(cx: &mut Cx<'_>, input: Subscribe) -> Result<Subscribed,
         ..Subscription::default()
     };
     record.authenticated = record.confirmed;
+    if !record.confirmed {
+        record.token = cx.ids.hex(64);
+    }
     record.set_protocol(protocol);
     settings::apply(cx, &topic, &mut record, &input.attributes)?;
     let existing = of_topic(cx, &topic)?;
@@ -97,6 +102,9 @@ pub(super) fn subscribe(cx: &mut Cx<'_>, input: Subscribe) -> Result<Subscribed,
             let reason = "Attributes Reason: Subscription already exists with different attributes";
             return Err(faults::invalid(reason));
         }
+        if !found.record.confirmed {
+            webhooks::ask(cx, &topic.arn(), found)?;
+        }
         return Ok(answer(found, input.return_subscription_arn));
     }
     if existing.len() >= cx.limits.sns_subscriptions {
@@ -105,7 +113,12 @@ pub(super) fn subscribe(cx: &mut Cx<'_>, input: Subscribe) -> Result<Subscribed,
     let (account, region, name) = topic.key.clone();
     let found = Found { key: (account, region, name, cx.ids.uuid()), record };
     SUBSCRIPTIONS.put(cx.tx, &found.key, &found.record);
-    count(cx, &topic, |topic| topic.confirmed += 1);
+    if found.record.confirmed {
+        count(cx, &topic, |topic| topic.confirmed += 1);
+    } else {
+        count(cx, &topic, |topic| topic.pending += 1);
+        webhooks::ask(cx, &topic.arn(), &found)?;
+    }
     Ok(answer(&found, input.return_subscription_arn))
 }
 
@@ -129,7 +142,8 @@ fn protocol(text: &str) -> Result<Protocol, Fault> {
     match text {
         "sqs" => Ok(Protocol::Queue),
         "lambda" => Ok(Protocol::Function),
-        "http" | "https" | "email" | "email-json" | "sms" | "application" | "firehose" => {
+        "http" => Ok(Protocol::Http),
+        "https" | "email" | "email-json" | "sms" | "application" | "firehose" => {
             Err(Fault::not_implemented(&format!("subscriptions of protocol {text}")))
         }
         _ => Err(faults::invalid(format_args!("Amazon SNS does not support this protocol string: {text}"))),
@@ -158,8 +172,49 @@ fn check_endpoint(cx: &Cx<'_>, topic: &Opened, protocol: Protocol, endpoint: &st
             Some(_) => bad("The function does not exist"),
             None => bad("Lambda endpoint ARN"),
         },
-        Protocol::Http | Protocol::Https | Protocol::Unspecified => bad("It has no place here"),
+        Protocol::Http if topic.record.fifo => {
+            Err(faults::invalid("Protocol Reason: FIFO topics can only have SQS queues as subscribers"))
+        }
+        Protocol::Http => match endpoint.parse::<http::Uri>() {
+            Ok(uri) if uri.scheme_str() == Some("http") && uri.authority().is_some() => Ok(()),
+            Ok(_) | Err(_) => Err(faults::invalid("Endpoint must match the specified protocol")),
+        },
+        Protocol::Https | Protocol::Unspecified => bad("It has no place here"),
     }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Confirm {
+    topic_arn: String,
+    token: String,
+    #[serde(default)]
+    authenticate_on_unsubscribe: String,
+}
+
+/// Whoever has the token may: it was sent to the endpoint alone. With a signature one may ask that only signed calls
+/// end the subscription.
+pub(super) fn confirm(cx: &mut Cx<'_>, input: Confirm) -> Result<Subscribed, Fault> {
+    let arn = read_arn(&input.topic_arn, "TopicArn")?;
+    let signed = cx.caller.principal != Principal::Anonymous;
+    if signed {
+        cx.allow(&arn)?;
+    }
+    cx.allowed_by_policy();
+    let topic = find_topic(cx, &arn)?.ok_or_else(faults::no_topic)?;
+    let all = of_topic(cx, &topic)?;
+    let found = all.into_iter().find(|found| !input.token.is_empty() && found.record.token == input.token);
+    let mut found = found.ok_or_else(|| faults::invalid("Token"))?;
+    if !found.record.confirmed {
+        found.record.confirmed = true;
+        found.record.authenticated = signed && input.authenticate_on_unsubscribe.eq_ignore_ascii_case("true");
+        SUBSCRIPTIONS.put(cx.tx, &found.key, &found.record);
+        count(cx, &topic, |topic| {
+            topic.pending = topic.pending.saturating_sub(1);
+            topic.confirmed += 1;
+        });
+    }
+    Ok(answer(&found, true))
 }
 
 #[derive(Deserialize)]
@@ -171,8 +226,15 @@ pub(super) struct Named {
 /// One that does not exist is as good as gone.
 pub(super) fn unsubscribe(cx: &mut Cx<'_>, input: Named) -> Result<(), Fault> {
     let arn = read_arn(&input.subscription_arn, "SubscriptionArn")?;
-    cx.allow(&arn)?;
-    let Some(found) = find(cx, &arn)? else { return Ok(()) };
+    let found = find(cx, &arn)?;
+    // A web endpoint may end what it has confirmed, by the link in every message.
+    match &found {
+        Some(found) if found.record.protocol() == Protocol::Http && !found.record.authenticated => {
+            cx.allowed_by_policy();
+        }
+        Some(_) | None => cx.allow(&arn)?,
+    }
+    let Some(found) = found else { return Ok(()) };
     SUBSCRIPTIONS.delete(cx.tx, &found.key);
     if let Some(topic) = find_topic(cx, &found.topic_arn())? {
         count(cx, &topic, |topic| {
@@ -269,6 +331,12 @@ pub(super) fn get_attributes(cx: &mut Cx<'_>, input: Named) -> Result<Shown, Fau
         ("Owner", found.key.0.clone()),
     ] {
         attributes.insert(name.to_owned(), value);
+    }
+    if found.record.protocol() == Protocol::Http {
+        let topic = find_topic(cx, &found.topic_arn())?.ok_or_else(faults::no_topic)?;
+        let policy =
+            retry::of_subscription_shown(&topic.record.delivery_policy, &found.record.delivery_policy);
+        attributes.insert("EffectiveDeliveryPolicy".to_owned(), policy);
     }
     Ok(Shown { attributes })
 }

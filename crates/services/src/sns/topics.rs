@@ -1,9 +1,9 @@
 //! Topics: their life, and their attributes.
 
-use super::faults;
 use super::keys::{SUBSCRIPTIONS, TAILS, TOPICS, TopicKey};
 use super::model::Topic;
 use super::tags::{self, Tag};
+use super::{faults, retry};
 use crate::Cx;
 use mayfly_kernel::{Arn, Fault};
 use mayfly_store::Scan;
@@ -132,8 +132,11 @@ fn set(topic: &mut Topic, name: &str, value: &str) -> Result<(), Fault> {
         "DisplayName" if value.chars().count() <= DISPLAY_NAME_MAX => topic.display_name = value.to_owned(),
         "DisplayName" => return Err(faults::invalid("DisplayName")),
         "Policy" => topic.policy = document()?,
-        "DeliveryPolicy" if value.is_empty() => {}
-        "DeliveryPolicy" => return Err(Fault::not_implemented("delivery policies of topics")),
+        "DeliveryPolicy" if value.is_empty() => topic.delivery_policy.clear(),
+        "DeliveryPolicy" => {
+            retry::check_topic(value)?;
+            topic.delivery_policy = value.to_owned();
+        }
         "FifoTopic" if flag()? == topic.fifo => {}
         "FifoTopic" => return Err(bad()),
         "ContentBasedDeduplication" if topic.fifo => topic.content_dedup = flag()?,
@@ -174,6 +177,8 @@ fn get(opened: &Opened, name: &str) -> Option<String> {
         "SubscriptionsConfirmed" => Some(topic.confirmed.to_string()),
         "SubscriptionsPending" => Some(topic.pending.to_string()),
         "SubscriptionsDeleted" => Some(topic.deleted.to_string()),
+        "DeliveryPolicy" => kept(&topic.delivery_policy),
+        "EffectiveDeliveryPolicy" => Some(retry::of_topic_shown(&topic.delivery_policy)),
         "FifoTopic" => topic.fifo.then(|| "true".to_owned()),
         "ContentBasedDeduplication" => topic.fifo.then(|| topic.content_dedup.to_string()),
         "FifoThroughputScope" => topic
@@ -185,7 +190,7 @@ fn get(opened: &Opened, name: &str) -> Option<String> {
     }
 }
 
-const SHOWN: [&str; 12] = [
+const SHOWN: [&str; 14] = [
     "TopicArn",
     "Owner",
     "DisplayName",
@@ -193,6 +198,8 @@ const SHOWN: [&str; 12] = [
     "SubscriptionsConfirmed",
     "SubscriptionsPending",
     "SubscriptionsDeleted",
+    "DeliveryPolicy",
+    "EffectiveDeliveryPolicy",
     "FifoTopic",
     "ContentBasedDeduplication",
     "FifoThroughputScope",
