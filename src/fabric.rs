@@ -205,7 +205,7 @@ async fn call_webhook(cloud: &Arc<Cloud>, caller: &Caller, record: &Record) {
         Ok(None) => Ok(()),
         Err(fault) => Err(sns::Refused { for_good: false, why: fault.to_string() }),
     };
-    settle(cloud, caller, |cx| sns::settled(cx, record, sent.as_ref().map(|()| ()))).await;
+    settle(cloud, caller, |cx| sns::settled(cx, record, sent.as_ref())).await;
 }
 
 async fn invoke(cloud: &Arc<Cloud>, caller: &Caller, record: Record) {

@@ -125,10 +125,10 @@ pub fn webhook(cx: &mut Cx<'_>, record: &Record) -> Result<Option<Webhook>, Faul
 }
 
 /// Ends a flight to an endpoint: done, tried again as the delivery policy says, or given up.
-pub fn settled(cx: &mut Cx<'_>, record: &Record, sent: Result<(), &Refused>) -> Result<(), Fault> {
+pub fn settled(cx: &mut Cx<'_>, record: &Record, sent: Result<&(), &Refused>) -> Result<(), Fault> {
     cx.allowed_by_policy();
     let verdict = match (sent, subscription(cx, record)?) {
-        (Ok(()), _) | (Err(_), None) => Verdict::Done,
+        (Ok(&()), _) | (Err(_), None) => Verdict::Done,
         (Err(refused), Some((topic, found))) => failed(cx, record, refused, &topic, &found)?,
     };
     fabric::settle(cx, record.clone(), verdict)
