@@ -1,7 +1,7 @@
 //! Measures the store's engine against what it could have been: plain redb, and fjall.
 //!
-//! `cargo run --release -- [--keys N] [--seconds S]` prints a Markdown table. Every commit is durable. Keys have
-//! 100 bytes and values 300, random; caches 64 MiB. Not here: judgement, which is in RESULTS.md.
+//! `cargo run --release -- [--keys N] [--seconds S] [--only ENGINE]` prints a Markdown table. Every commit is durable.
+//! Keys have 100 bytes and values 300, random; caches 64 MiB. Not here: judgement, which is in RESULTS.md.
 
 mod engines;
 
@@ -30,8 +30,10 @@ fn main() {
         at.map_or(default, |at| args[at + 1].parse().expect("a number"))
     };
     let settings = Settings { keys: flag("--keys", 10_000_000), seconds: flag("--seconds", 3) };
-    let columns: Vec<Vec<(String, String)>> = NAMES.iter().map(|name| measure(name, &settings)).collect();
-    println!("| | {} |\n|---|{}", NAMES.join(" | "), "---|".repeat(NAMES.len()));
+    let only = args.iter().position(|arg| arg == "--only").map(|at| &args[at + 1][..]);
+    let names: Vec<&str> = NAMES.into_iter().filter(|name| only.is_none_or(|only| only == *name)).collect();
+    let columns: Vec<Vec<(String, String)>> = names.iter().map(|name| measure(name, &settings)).collect();
+    println!("| | {} |\n|---|{}", names.join(" | "), "---|".repeat(names.len()));
     for row in 0..columns[0].len() {
         let cells: Vec<&str> = columns.iter().map(|column| &column[row].1[..]).collect();
         println!("| {} | {} |", columns[0][row].0, cells.join(" | "));
