@@ -186,7 +186,7 @@ fn parameter(challenge: &str, name: &str) -> Option<String> {
 fn absolute(from: &Uri, to: &str) -> Option<Uri> {
     match to.starts_with('/') {
         true => format!("{}://{}{to}", from.scheme_str()?, from.authority()?).parse().ok(),
-        false => to.parse::<Uri>().ok().filter(|uri| uri.authority().is_some()),
+        false => to.parse::<Uri>().ok().filter(|uri| uri.scheme().is_some() && uri.authority().is_some()),
     }
 }
 

@@ -205,5 +205,5 @@ fn records_keep_their_bytes_for_ever() {
     assert_eq!(text(&|| Layer { size: 1, users: 2 }.encode_to_vec()), "08011002");
     let chunk = Chunk { blob: "b".into(), inline: Bytes::new(), size: 1, sha256: "s".into() };
     let upload = Upload { repository: "r".into(), chunks: vec![chunk], layer: "l".into() };
-    assert_eq!(text(&|| upload.encode_to_vec()), "0a017212080a01621801220173");
+    assert_eq!(text(&|| upload.encode_to_vec()), "0a017212080a016218012201731a016c");
 }

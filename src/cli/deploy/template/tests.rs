@@ -303,7 +303,8 @@ fn every_problem_names_its_resource_and_its_line() {
         ("      Description: !GetAtt Thumb.Arn", "3: resource Thumb: needs itself: Thumb → Thumb"),
         (
             "      Events: {Q: {Type: Kinesis}}",
-            "9: resource Thumb: events of type Kinesis are not supported yet; supported are HttpApi, Api, S3, SQS and SNS",
+            "9: resource Thumb: events of type Kinesis are not supported yet; supported are HttpApi, \
+             Api, S3, SQS, SNS, EventBridgeRule, CloudWatchEvent, Schedule and ScheduleV2",
         ),
         (
             "      Events: {Q: {Type: S3, Properties: {Bucket: b, Events: x}}}",
@@ -323,8 +324,8 @@ fn every_problem_names_its_resource_and_its_line() {
             "3: resource Thumb: DependsOn names `Nobody`, which the template does not have",
         ),
         (
-            "  Fifo:\n    Type: AWS::SNS::Topic",
-            "10: resource Fifo: the type AWS::SNS::Topic is not supported; supported are:\n    AWS::Api",
+            "  Fifo:\n    Type: AWS::Kinesis::Stream",
+            "10: resource Fifo: the type AWS::Kinesis::Stream is not supported; supported are:\n    AWS::Api",
         ),
         ("  Fifo: {}", "9: resource Fifo: the resource has no Type"),
         ("Output:\n  A: 1", "9: a template has no section `Output`"),

@@ -147,7 +147,13 @@ fn what_is_missing_or_not_offered_is_said() {
         refused(json!({ "Code": { "ZipFile": "" } })),
         invalid(PARAMETER, "Uploaded file must be a non-empty zip")
     );
-    assert_eq!(refused(json!({ "PackageType": "Image" })).0, "NotImplemented");
+    assert_eq!(
+        refused(json!({ "PackageType": "Image" })),
+        invalid(
+            PARAMETER,
+            "Please don't provide Handler or Runtime or Layer when the intended function PackageType is Image."
+        )
+    );
     assert_eq!(
         refused(json!({ "VpcConfig": { "SubnetIds": ["subnet-1"], "SecurityGroupIds": [] } })).0,
         "NotImplemented"
