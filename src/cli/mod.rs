@@ -11,6 +11,7 @@ mod deploy;
 mod dev;
 mod doctor;
 mod env;
+mod events;
 mod functions;
 mod invoke;
 mod logs;
@@ -49,6 +50,7 @@ pub(crate) enum Command {
     Publish(topics::PublishArgs),
     Redrive(queues::RedriveArgs),
     Deliveries(deliveries::Args),
+    Events(events::Args),
     Env(env::Args),
     Doctor(doctor::Args),
     Completions(completions::Args),
@@ -83,6 +85,7 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Publish(args) => topics::publish(args).await,
         Command::Redrive(args) => queues::redrive(args).await,
         Command::Deliveries(args) => deliveries::run(args).await,
+        Command::Events(args) => events::run(args).await,
         Command::Env(args) => env::run(&args),
         Command::Doctor(args) => Ok(doctor::run(&args)),
         Command::Completions(args) => Ok(completions::run(&args)),

@@ -10,6 +10,7 @@ mod auth;
 mod aws;
 mod bodies;
 mod directory;
+mod events;
 mod forms;
 mod functions;
 mod idle;
@@ -155,6 +156,8 @@ enum Door {
     Package,
     /// The registry of container images.
     Registry,
+    /// CloudEvents for a bus.
+    Events,
     /// A function's or an API's HTTP, by its id and the path that is left.
     Functions(functions::Address),
     /// An AWS API; with the bucket if the host name carries one.
@@ -169,6 +172,7 @@ async fn answer(cloud: &Arc<Cloud>, peer: &Peer, request: Request) -> Response {
         Door::Metrics => metrics::answer(cloud, peer),
         Door::Package => packages::answer(cloud, request).await,
         Door::Registry => registry::answer(cloud, peer, request).await,
+        Door::Events => events::answer(cloud, peer, request).await,
         Door::Functions(address) => functions::answer(cloud, peer.address(), address, request).await,
         Door::Aws { bucket } => aws::answer(cloud, peer, bucket, request).await,
     }
@@ -181,6 +185,9 @@ fn door(request: &Request) -> Door {
     }
     if path == "/_mayfly/metrics" {
         return Door::Metrics;
+    }
+    if events::is_events(path) {
+        return Door::Events;
     }
     if packages::is_package(path) {
         return Door::Package;

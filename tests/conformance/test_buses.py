@@ -1,11 +1,14 @@
 """Buses and schedules through the SDK and the AWS CLI, and through kill -9."""
 
+import base64
 import datetime
 import json
 import os
 import subprocess
 import sys
 import threading
+import urllib.error
+import urllib.request
 
 import botocore.exceptions
 import pytest
@@ -236,3 +239,70 @@ def test_a_template_makes_buses_rules_and_schedules(cloud, buses, logs, tmp_path
     cloud.run("delete", "--stack", "buses", "--yes")
     assert [bus["Name"] for bus in buses.list_event_buses(NamePrefix="deployed")["EventBuses"]] == []
     assert scheduler.list_schedules(NamePrefix="Work")["Schedules"] == []
+
+
+def post(cloud, bus, body, **headers):
+    """Posts to a bus's CloudEvents endpoint; the status and the answer."""
+    key = cloud.key
+    pair = base64.b64encode(f"{key['access_key_id']}:{key['secret_access_key']}".encode()).decode()
+    headers = {"authorization": f"Basic {pair}", **{name.replace("_", "-"): value for name, value in headers.items()}}
+    request = urllib.request.Request(f"{key['endpoint']}/_mayfly/events/{bus}", data=body, headers=headers)
+    try:
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return answer.status, answer.read()
+    except urllib.error.HTTPError as refused:
+        return refused.code, refused.read()
+
+
+def test_cloudevents_come_onto_a_bus_in_every_mode(cloud, buses):
+    buses.create_event_bus(Name="cloudevents")
+    url, arn = queue_of(cloud, "cloudevents")
+    rule_for(buses, "all", {"cloudevent": {"specversion": ["1.0"]}}, arn, bus="cloudevents")
+    sqs = cloud.client("sqs")
+
+    def taken():
+        return sorted(map(json.loads, take_all(sqs, url)), key=lambda event: event["id"])
+
+    attributes = {"ce_specversion": "1.0", "ce_id": "b1", "ce_source": "/shop", "ce_type": "order.made"}
+    made = post(cloud, "cloudevents", b'{"total": 7}', content_type="application/json", ce_subject="o%20%C3%BC",
+                ce_time="2026-01-01T01:00:00+01:00", ce_tenant="t", **attributes)
+    assert made == (202, b"")
+    [event] = taken()
+    assert (event["id"], event["source"], event["detail-type"]) == ("b1", "/shop", "order.made")
+    assert (event["detail"], event["resources"]) == ({"total": 7}, ["o \u00fc"])
+    assert (event["time"], event["cloudevent"]["tenant"]) == ("2026-01-01T00:00:00Z", "t")
+    assert post(cloud, "cloudevents", b"\xff\x00", content_type="image/png", **attributes)[0] == 202
+    assert taken()[0]["detail"] == {"data_base64": base64.b64encode(b"\xff\x00").decode()}
+
+    one = {"specversion": "1.0", "id": "s1", "source": "/shop", "type": "order.made", "data": [1, "two"]}
+    structured = "application/cloudevents+json; charset=utf-8"
+    assert post(cloud, "cloudevents", json.dumps(one).encode(), content_type=structured)[0] == 202
+    assert taken()[0]["detail"] == {"data": [1, "two"]}
+    batched = "application/cloudevents-batch+json"
+    batch = [{**one, "id": f"n{n}"} for n in range(3)]
+    assert post(cloud, "cloudevents", json.dumps(batch).encode(), content_type=batched)[0] == 202
+    assert [event["id"] for event in taken()] == ["n0", "n1", "n2"]
+
+    bad = [{**one, "id": ""}, {**one, "specversion": "0.3"}, {**one, "time": "noon"}, {**one, "source": "aws.s3"}, 7]
+    for event in bad:
+        status, _ = post(cloud, "cloudevents", json.dumps([one, event]).encode(), content_type=batched)
+        assert status in (400, 403), event
+    assert taken() == [], "a batch is taken whole or not at all"
+    assert post(cloud, "cloudevents", b"{", content_type=structured)[0] == 400
+    assert post(cloud, "cloudevents", b"{}", content_type="application/json")[0] == 400
+    assert post(cloud, "nowhere", json.dumps(one).encode(), content_type=structured)[0] == 400
+    assert post(cloud, "cloudevents", b"{}", authorization="Basic eDp5")[0] == 401
+
+
+def test_the_tail_of_a_bus_is_live_and_leaves_nothing_behind(cloud, buses):
+    command = [mayfly.BINARY, "events", "tail", "--pattern", json.dumps({"source": ["tailed"]})]
+    tail = subprocess.Popen(command, env=cloud.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        assert "listening" in tail.stderr.readline()
+        buses.put_events(Entries=[entry("other", {}), entry("tailed", {"n": 1})])
+        assert json.loads(tail.stdout.readline())["detail"] == {"n": 1}
+    finally:
+        tail.terminate()
+        assert tail.wait(30) == 0
+    assert buses.list_rules(NamePrefix="mayfly-tail")["Rules"] == []
+    assert not cloud.client("sqs").list_queues(QueueNamePrefix="mayfly-tail").get("QueueUrls")

@@ -15,6 +15,7 @@
 
 mod archives;
 mod buses;
+mod cloudevents;
 mod faults;
 mod index;
 mod input;
@@ -33,6 +34,7 @@ mod tests;
 mod timers;
 
 pub use archives::expire;
+pub use cloudevents::receive;
 pub(crate) use index::Compiled;
 pub(crate) use keys::{BusKey, READ_FROM};
 pub use replays::replay_step;
