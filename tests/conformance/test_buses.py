@@ -163,7 +163,7 @@ def test_kill_9_under_load_loses_no_event_and_runs_each_schedule_once():
                         done = bus.put_events(Entries=[entry("load", {"key": key})])
                         assert done["FailedEntryCount"] == 0
                         acknowledged.append(key)
-                        at = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=1 + number % 3)
+                        at = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=3 + number % 3)
                         scheduler.create_schedule(
                             Name=key, ScheduleExpression=f"at({at:%Y-%m-%dT%H:%M:%S})", Target={**target, "Input": key},
                             FlexibleTimeWindow={"Mode": "OFF"}, ActionAfterCompletion="DELETE")

@@ -149,7 +149,8 @@ def complaint(service, operation, answer):
         return None
     if not 400 <= answer.status_code < 500:
         return f"{answer.status_code} {answer.text[:120]}"
-    known = VALIDATION | {shape.name for shape in operation.error_shapes}
+    errors = operation.error_shapes
+    known = VALIDATION | {name for shape in errors for name in (shape.name, shape.metadata.get("error", {}).get("code"))}
     code = code_of(answer)
     if operation.http.get("method") == "HEAD":
         return None
