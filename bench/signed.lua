@@ -19,8 +19,7 @@ local crypto = ffi.load("libcrypto.so.3")
 local digest = ffi.new("unsigned char[32]")
 local kind = crypto.EVP_sha256()
 local REGION = "us-east-1"
--- The invocation type matters to Invoke alone, and nothing else minds it.
-local NAMES = "host;x-amz-content-sha256;x-amz-date;x-amz-invocation-type"
+local NAMES = "host;x-amz-content-sha256;x-amz-date"
 
 local hexadecimal = {}
 for byte = 0, 255 do hexadecimal[string.char(byte)] = string.format("%02x", byte) end
@@ -38,12 +37,18 @@ local function hmac(key, data)
 end
 
 local access, method, path, body, number, first, last, scope, signing_key, now, host
+-- Invoke alone has a type, and whatever an operation does not read it refuses.
+local names, typed_line, typed_header = NAMES, "", ""
 local answers = 0
 
 function init(args)
   local secret, service, file
   access, secret, service, method, path, file = args[1], args[2], args[3], args[4], args[5], args[6]
   first, last = tonumber(args[7]), tonumber(args[8])
+  if path:find("/invocations", 1, true) then
+    names = NAMES .. ";x-amz-invocation-type"
+    typed_line, typed_header = "x-amz-invocation-type:Event\n", "\r\nX-Amz-Invocation-Type: Event"
+  end
   -- wrk asks once for a request that it does not send.
   number = first - 1
   local handle = assert(io.open(file, "rb"))
@@ -64,12 +69,12 @@ function request()
   local hash = sha256(content)
   local bare, query = to:match("^([^?]*)%??(.*)$")
   local canonical = table.concat({ method, bare, query, "host:" .. host, "x-amz-content-sha256:" .. hash,
-    "x-amz-date:" .. now, "x-amz-invocation-type:Event", "", NAMES, hash }, "\n")
+    "x-amz-date:" .. now, typed_line, names, hash }, "\n")
   local text = table.concat({ "AWS4-HMAC-SHA256", now, scope, sha256(canonical) }, "\n")
   return table.concat({
     method, " ", to, " HTTP/1.1\r\nHost: ", host, "\r\nX-Amz-Date: ", now, "\r\nX-Amz-Content-Sha256: ", hash,
-    "\r\nX-Amz-Invocation-Type: Event\r\nAuthorization: AWS4-HMAC-SHA256 Credential=", access, "/", scope,
-    ", SignedHeaders=", NAMES, ", Signature=", hex(hmac(signing_key, text)),
+    typed_header, "\r\nAuthorization: AWS4-HMAC-SHA256 Credential=", access, "/", scope,
+    ", SignedHeaders=", names, ", Signature=", hex(hmac(signing_key, text)),
     "\r\nContent-Length: ", #content, "\r\n\r\n", content,
   })
 end
