@@ -29,6 +29,7 @@ pub mod spaces;
 pub mod sqs;
 pub mod stacks;
 mod statements;
+mod tags;
 pub mod targets;
 #[cfg(test)]
 mod testing;

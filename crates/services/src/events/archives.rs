@@ -180,16 +180,7 @@ pub(super) fn list(cx: &mut Cx<'_>, input: List) -> Result<Listed, Fault> {
     names::check_state(input.state.as_deref(), &STATES)?;
     let limit = buses::limit(input.limit)?;
     let prefix = input.name_prefix.unwrap_or_default();
-    let place = (cx.caller.account.clone(), cx.caller.region.clone());
-    let mut scan = Scan::prefix(&place, limit + 1).from(&bus_key(cx.caller, &prefix));
-    if let Some(token) = &input.next_token {
-        scan = scan.after(&bus_key(cx.caller, token));
-    }
-    let rows = ARCHIVES.scan(cx.tx, scan)?.into_iter().take_while(|(key, _)| key.2.starts_with(&prefix));
-    let mut rows: Vec<(BusKey, Archive)> = rows.collect();
-    let more = rows.len() > limit;
-    rows.truncate(limit);
-    let next_token = rows.last().filter(|_| more).map(|(key, _)| key.2.clone());
+    let (mut rows, next_token) = names::page(cx, &ARCHIVES, &prefix, input.next_token.as_deref(), limit)?;
     let of_bus = input.event_source_arn.as_deref().map(|arn| names::bus_name(Some(arn)).to_owned());
     let enabled = input.state.is_none_or(|state| state == "ENABLED");
     rows.retain(|(_, archive)| enabled && of_bus.as_ref().is_none_or(|bus| *bus == archive.bus));

@@ -5,6 +5,7 @@ use super::keys::{BUSES, BusKey, RULES, RuleKey};
 use super::model::{Bus, DEFAULT_BUS, Rule};
 use crate::Cx;
 use mayfly_kernel::{Arn, Caller, Fault};
+use mayfly_store::{Map, Record, Scan};
 
 /// The name in a bus's name or ARN.
 pub(super) fn bus_name(name_or_arn: Option<&str>) -> &str {
@@ -16,6 +17,30 @@ pub(super) fn bus_name(name_or_arn: Option<&str>) -> &str {
 
 pub(super) fn bus_key(caller: &Caller, name: &str) -> BusKey {
     (caller.account.clone(), caller.region.clone(), name.to_owned())
+}
+
+/// Rows by name, and the token of the next page if there is one.
+pub(super) type Page<R> = (Vec<(BusKey, R)>, Option<String>);
+
+/// A page of the caller's rows whose names begin so.
+pub(super) fn page<R: Record>(
+    cx: &Cx<'_>,
+    rows: &Map<BusKey, R>,
+    prefix: &str,
+    token: Option<&str>,
+    limit: usize,
+) -> Result<Page<R>, Fault> {
+    let place = (cx.caller.account.clone(), cx.caller.region.clone());
+    let mut scan = Scan::prefix(&place, limit + 1).from(&bus_key(cx.caller, prefix));
+    if let Some(token) = token {
+        scan = scan.after(&bus_key(cx.caller, token));
+    }
+    let found = rows.scan(cx.tx, scan)?.into_iter().take_while(|(key, _)| key.2.starts_with(prefix));
+    let mut found: Vec<(BusKey, R)> = found.collect();
+    let more = found.len() > limit;
+    found.truncate(limit);
+    let next = found.last().filter(|_| more).map(|(key, _)| key.2.clone());
+    Ok((found, next))
 }
 
 pub(super) fn bus_arn(key: &BusKey) -> Arn {

@@ -280,16 +280,7 @@ pub(super) fn list(cx: &mut Cx<'_>, input: List) -> Result<Listed, Fault> {
     names::check_state(input.state.as_deref(), &STATES)?;
     let limit = buses::limit(input.limit)?;
     let prefix = input.name_prefix.unwrap_or_default();
-    let place = (cx.caller.account.clone(), cx.caller.region.clone());
-    let mut scan = Scan::prefix(&place, limit + 1).from(&bus_key(cx.caller, &prefix));
-    if let Some(token) = &input.next_token {
-        scan = scan.after(&bus_key(cx.caller, token));
-    }
-    let rows = REPLAYS.scan(cx.tx, scan)?.into_iter().take_while(|(key, _)| key.2.starts_with(&prefix));
-    let mut rows: Vec<(BusKey, Replay)> = rows.collect();
-    let more = rows.len() > limit;
-    rows.truncate(limit);
-    let next_token = rows.last().filter(|_| more).map(|(key, _)| key.2.clone());
+    let (mut rows, next_token) = names::page(cx, &REPLAYS, &prefix, input.next_token.as_deref(), limit)?;
     rows.retain(|(_, replay)| {
         let of_archive = |arn: &String| arn.ends_with(&format!(":archive/{}", replay.archive));
         input.state.as_ref().is_none_or(|wanted| wanted == state(replay))

@@ -3,11 +3,12 @@
 use super::keys::{RULES, RuleKey, TARGETS};
 use super::model::{DEFAULT_BUS, Rule};
 use super::names::{self, open_bus, open_rule, rule_arn};
-use super::tags::{self, Tag};
+use super::tags;
 use super::{buses, faults, timers};
 use crate::Cx;
 use crate::pattern::Pattern;
 use crate::schedule::Expression;
+use crate::tags::Tag;
 use mayfly_kernel::Fault;
 use mayfly_store::Scan;
 use serde::de::IgnoredAny;

@@ -5,23 +5,14 @@ use super::keys::RULES;
 use super::names::{self, open_bus};
 use super::{buses, model};
 use crate::Cx;
+use crate::tags::{Tag, fit, kept, shown};
 use mayfly_kernel::{Arn, Fault};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-#[derive(Clone, Deserialize, Serialize)]
-#[serde(rename_all = "PascalCase")]
-pub(super) struct Tag {
-    key: String,
-    value: String,
-}
-
 pub(super) fn checked(cx: &Cx<'_>, tags: Vec<Tag>) -> Result<BTreeMap<String, String>, Fault> {
-    let tags: BTreeMap<String, String> = tags.into_iter().map(|tag| (tag.key, tag.value)).collect();
-    let fits = |(key, value): (&String, &String)| {
-        (1..=128).contains(&key.chars().count()) && value.chars().count() <= 256 && !key.starts_with("aws:")
-    };
-    if !tags.iter().all(fits) {
+    let tags = kept(tags);
+    if !fit(&tags) {
         let text = "Tag keys must be 1 to 128 characters and not start with aws:, tag values at most 256.";
         return Err(faults::validation(text));
     }
@@ -107,5 +98,5 @@ pub(super) struct Listed {
 
 pub(super) fn list(cx: &mut Cx<'_>, input: List) -> Result<Listed, Fault> {
     let tags = change(cx, &input.resource, |_| {})?;
-    Ok(Listed { tags: tags.into_iter().map(|(key, value)| Tag { key, value }).collect() })
+    Ok(Listed { tags: shown(tags) })
 }

@@ -3,8 +3,9 @@
 use super::faults;
 use super::keys::{GROUPS, GroupKey, SWEEPS, group_arn};
 use super::model::{DEFAULT_GROUP, Group, Mark};
-use super::tags::{self, Tag};
+use super::tags;
 use crate::Cx;
+use crate::tags::Tag;
 use mayfly_kernel::{Fault, Time};
 use mayfly_store::Scan;
 use mayfly_wire::with::epoch_seconds;

@@ -4,23 +4,14 @@ use super::faults;
 use super::groups::{self, Done};
 use super::keys::{GROUPS, group_arn};
 use crate::Cx;
+use crate::tags::{Tag, fit, kept, shown};
 use mayfly_kernel::Fault;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-#[derive(Clone, Deserialize, Serialize)]
-#[serde(rename_all = "PascalCase")]
-pub(super) struct Tag {
-    key: String,
-    value: String,
-}
-
 pub(super) fn checked(cx: &Cx<'_>, tags: Vec<Tag>) -> Result<BTreeMap<String, String>, Fault> {
-    let tags: BTreeMap<String, String> = tags.into_iter().map(|tag| (tag.key, tag.value)).collect();
-    let fits = |(key, value): (&String, &String)| {
-        (1..=128).contains(&key.chars().count()) && value.chars().count() <= 256 && !key.starts_with("aws:")
-    };
-    match tags.iter().all(fits) && tags.len() <= cx.limits.tags_per_resource {
+    let tags = kept(tags);
+    match fit(&tags) && tags.len() <= cx.limits.tags_per_resource {
         true => Ok(tags),
         false => {
             let text = "At most 50 tags, their keys of 1 to 128 characters, their values of at most 256.";
@@ -89,5 +80,5 @@ pub(super) struct Listed {
 
 pub(super) fn list(cx: &mut Cx<'_>, input: List) -> Result<Listed, Fault> {
     let tags = change(cx, &input.resource_arn, |_| {})?;
-    Ok(Listed { tags: tags.into_iter().map(|(key, value)| Tag { key, value }).collect() })
+    Ok(Listed { tags: shown(tags) })
 }

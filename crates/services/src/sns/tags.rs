@@ -4,6 +4,7 @@ use super::faults;
 use super::keys::TOPICS;
 use super::topics::{Opened, find, read_arn};
 use crate::Cx;
+use crate::tags::fit;
 use mayfly_kernel::Fault;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -22,10 +23,7 @@ pub(super) fn read(cx: &Cx<'_>, tags: Vec<Tag>) -> Result<BTreeMap<String, Strin
     if tags.len() > cx.limits.tags_per_resource {
         return Err(faults::too_many_tags());
     }
-    let fits = |(key, value): (&String, &String)| {
-        (1..=128).contains(&key.chars().count()) && value.chars().count() <= 256 && !key.starts_with("aws:")
-    };
-    match tags.iter().all(fits) {
+    match fit(&tags) {
         true => Ok(tags),
         false => Err(faults::invalid("Tags Reason: a key or value is not valid")),
     }
