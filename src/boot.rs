@@ -5,6 +5,7 @@ use crate::config::Config;
 use crate::fabric::{self, Lanes};
 use crate::logs::LogSink;
 use crate::mappings::{self, Mappings};
+use crate::outgoing::Trust;
 use crate::platform::Services;
 use crate::{collector, gateway, provision};
 use anyhow::Context as _;
@@ -68,8 +69,9 @@ pub(crate) async fn start(config: Config) -> anyhow::Result<Running> {
     let (lanes, mailbox) = Lanes::channel();
     let (mappings, changes) = Mappings::channel();
     let root = keyring.root().clone();
-    let cloud =
-        Arc::new(Cloud::new(runner, keyring, blobs, (lanes, mappings), config.trusted_proxies.clone()));
+    let trust = Trust::new(config.certificate_authorities.as_deref())?;
+    let proxies = config.trusted_proxies.clone();
+    let cloud = Arc::new(Cloud::new(runner, keyring, blobs, (lanes, mappings), trust, proxies));
     let (stop, stopped) = watch::channel(false);
     let logs = LogSink::default();
     let platform = Services { cloud: cloud.clone(), logs: logs.clone(), stop: stopped.clone() };

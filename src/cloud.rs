@@ -6,6 +6,7 @@
 use crate::fabric::Lanes;
 use crate::gateway::{Directory, Network};
 use crate::mappings::Mappings;
+use crate::outgoing::Trust;
 use crate::webhooks::Webhooks;
 use mayfly_kernel::{Caller, Fault};
 use mayfly_runtime::Host;
@@ -24,6 +25,8 @@ pub(crate) struct Cloud {
     pub(crate) blobs: Blobs,
     pub(crate) lanes: Lanes,
     pub(crate) mappings: Mappings,
+    #[expect(dead_code, reason = "its first users are being written")]
+    pub(crate) trust: Trust,
     pub(crate) webhooks: Webhooks,
     pub(crate) garbage: Notify,
     pub(crate) directory: Directory,
@@ -45,6 +48,7 @@ impl Cloud {
         keyring: Keyring,
         blobs: Blobs,
         (lanes, mappings): (Lanes, Mappings),
+        trust: Trust,
         trusted_proxies: Vec<Network>,
     ) -> Cloud {
         let catalogue = mayfly_services::catalogue();
@@ -57,7 +61,8 @@ impl Cloud {
             blobs,
             lanes,
             mappings,
-            webhooks: Webhooks::new(),
+            webhooks: Webhooks::new(&trust),
+            trust,
             garbage: Notify::new(),
             provision: Notify::new(),
             packages: RwLock::new(()),

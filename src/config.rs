@@ -25,6 +25,8 @@ pub(crate) struct Config {
     /// Proxies in front of Mayfly, as addresses or blocks such as `10.0.0.0/8`: what they write into X-Forwarded-For
     /// is believed.
     pub(crate) trusted_proxies: Vec<Network>,
+    /// A PEM file of certificate authorities that are believed beside the built-in ones, when this server calls others.
+    pub(crate) certificate_authorities: Option<PathBuf>,
     /// Isolation layers without which the server refuses to start, by the names that `mayfly doctor` prints.
     pub(crate) require: Vec<String>,
     pub(crate) limits: Limits,
@@ -56,6 +58,7 @@ impl Default for Config {
             region: "us-east-1".into(),
             authority: None,
             trusted_proxies: Vec::new(),
+            certificate_authorities: None,
             require: Vec::new(),
             limits: Limits::default(),
             store: StoreConfig::default(),

@@ -10,6 +10,7 @@ mod gateway;
 mod images;
 mod logs;
 mod mappings;
+mod outgoing;
 mod platform;
 mod provision;
 mod webhooks;

@@ -3,11 +3,9 @@
 //! A request is bounded: in time, in how many go to one endpoint at once (its lane's places), and in what is read of the
 //! answer, which is its status alone. Redirects are not followed.
 
+use crate::outgoing::{Client, Trust};
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper_util::client::legacy;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
 use mayfly_services::sns::{Refused, Webhook};
 use std::time::Duration;
 
@@ -15,15 +13,11 @@ use std::time::Duration;
 const ANSWER_WITHIN: Duration = Duration::from_secs(15);
 const IDLE_CONNECTIONS_PER_HOST: usize = 4;
 
-pub(crate) struct Webhooks(legacy::Client<HttpConnector, Full<Bytes>>);
+pub(crate) struct Webhooks(Client<Full<Bytes>>);
 
 impl Webhooks {
-    pub(crate) fn new() -> Webhooks {
-        let mut connector = HttpConnector::new();
-        connector.set_nodelay(true);
-        let mut builder = legacy::Client::builder(TokioExecutor::new());
-        builder.pool_max_idle_per_host(IDLE_CONNECTIONS_PER_HOST);
-        Webhooks(builder.build(connector))
+    pub(crate) fn new(trust: &Trust) -> Webhooks {
+        Webhooks(trust.client(IDLE_CONNECTIONS_PER_HOST))
     }
 
     /// A status of 2xx says that the message was taken; one of 4xx, but for 429, that asking again is no use.
