@@ -70,12 +70,13 @@ pub(crate) async fn start(config: Config) -> anyhow::Result<Running> {
     let (mappings, changes) = Mappings::channel();
     let root = keyring.root().clone();
     let trust = Trust::new(config.certificate_authorities.as_deref())?;
+    let host_config = host_config(&config, &trust)?;
     let proxies = config.trusted_proxies.clone();
     let cloud = Arc::new(Cloud::new(runner, keyring, blobs, (lanes, mappings), trust, proxies));
     let (stop, stopped) = watch::channel(false);
     let logs = LogSink::default();
     let platform = Services { cloud: cloud.clone(), logs: logs.clone(), stop: stopped.clone() };
-    let host = Host::start(host_config(&config)?, Arc::new(platform), clock).await?;
+    let host = Host::start(host_config, Arc::new(platform), clock).await?;
     cloud.set_host(host);
 
     tokio::spawn(logs.clone().drive(cloud.clone()));
@@ -148,7 +149,7 @@ fn write_root_key(data: &Path, root: &RootKey, endpoint: &str, region: &str) -> 
     std::fs::rename(&fresh, &file).with_context(|| format!("write {}", file.display()))
 }
 
-fn host_config(config: &Config) -> anyhow::Result<HostConfig> {
+fn host_config(config: &Config, trust: &Trust) -> anyhow::Result<HostConfig> {
     let require = config.require.iter().map(|name| {
         Layer::ALL
             .into_iter()
@@ -160,6 +161,8 @@ fn host_config(config: &Config) -> anyhow::Result<HostConfig> {
         runtimes_dir: config.data.join("runtimes"),
         limits: config.limits.clone(),
         region: config.region.clone(),
+        outgoing_http: config.outgoing_http.clone(),
+        tls: trust.tls(),
         require: require.collect::<anyhow::Result<_>>()?,
         launcher: LauncherCommand {
             program: std::env::current_exe().context("find this program's own file")?,

@@ -4,11 +4,11 @@
 //! without holding a thread and acts on signals only after them.
 
 use crate::fabric::Lanes;
-use crate::gateway::{Directory, Network};
+use crate::gateway::Directory;
 use crate::mappings::Mappings;
 use crate::outgoing::Trust;
 use crate::webhooks::Webhooks;
-use mayfly_kernel::{Caller, Fault};
+use mayfly_kernel::{Caller, Fault, Network};
 use mayfly_runtime::Host;
 use mayfly_services::identity::Keyring;
 use mayfly_services::operation::Pause;

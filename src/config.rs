@@ -3,9 +3,9 @@
 //! Everything has a default, so that no file is needed. An unknown key is an error: a misspelt limit must not be
 //! silently ignored.
 
-use crate::gateway::Network;
 use anyhow::Context as _;
-use mayfly_kernel::Limits;
+use mayfly_kernel::{Limits, Network};
+use mayfly_runtime::wasm::HostList;
 use serde::Deserialize;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -27,6 +27,9 @@ pub(crate) struct Config {
     pub(crate) trusted_proxies: Vec<Network>,
     /// A PEM file of certificate authorities that are believed beside the built-in ones, when this server calls others.
     pub(crate) certificate_authorities: Option<PathBuf>,
+    /// The hosts that WebAssembly functions may call at most, such as `*.example.com`: `*` is any host at a
+    /// public address. Others are reached only if their address stands here.
+    pub(crate) outgoing_http: HostList,
     /// Isolation layers without which the server refuses to start, by the names that `mayfly doctor` prints.
     pub(crate) require: Vec<String>,
     pub(crate) limits: Limits,
@@ -59,6 +62,7 @@ impl Default for Config {
             authority: None,
             trusted_proxies: Vec::new(),
             certificate_authorities: None,
+            outgoing_http: HostList::any(),
             require: Vec::new(),
             limits: Limits::default(),
             store: StoreConfig::default(),

@@ -36,7 +36,6 @@ impl Trust {
     }
 
     /// For protocols other than HTTP.
-    #[expect(dead_code, reason = "its first users are being written")]
     pub(crate) fn tls(&self) -> Arc<ClientConfig> {
         self.0.clone()
     }

@@ -6,7 +6,7 @@ use crate::logs::LogSink;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use mayfly_kernel::function::{PackageDigest, Version};
-use mayfly_runtime::{LogStream, Platform, SessionCredentials};
+use mayfly_runtime::{LogStream, Platform, SessionCredentials, Wire};
 use mayfly_services::ecr;
 use std::io;
 use std::path::PathBuf;
@@ -38,7 +38,7 @@ impl Platform for Services {
     fn serve(
         &self,
         version: Arc<Version>,
-        connection: tokio::net::TcpStream,
+        connection: Box<dyn Wire>,
         depth: Arc<AtomicU32>,
     ) -> BoxFuture<'static, ()> {
         let peer = Peer::Function { arn: version.function.clone(), depth };

@@ -28,19 +28,18 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use mayfly_kernel::Arn;
-use mayfly_runtime::{Body, body};
+use mayfly_runtime::{Body, Wire, body};
 use std::convert::Infallible;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::{Semaphore, watch};
 use tracing::{debug, warn};
 
 pub(crate) use directory::Directory;
-pub(crate) use source::Network;
 pub(crate) use stage::blob_id;
 
 pub(crate) type Request = http::Request<Incoming>;
@@ -97,6 +96,7 @@ pub(crate) async fn serve(cloud: Arc<Cloud>, listener: TcpListener, stop: watch:
         };
         match accepted {
             Ok((stream, from)) => {
+                let _ = stream.set_nodelay(true);
                 let (cloud, stop) = (cloud.clone(), stop.clone());
                 tokio::spawn(async move {
                     connection(cloud, stream, Peer::Client(from.ip()), stop).await;
@@ -120,11 +120,10 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
 /// Serves one connection to its end. On a stop, the request under way is finished first.
 pub(crate) async fn connection(
     cloud: Arc<Cloud>,
-    stream: TcpStream,
+    stream: impl Wire,
     peer: Peer,
     mut stop: watch::Receiver<bool>,
 ) {
-    let _ = stream.set_nodelay(true);
     let head_timeout = Duration::from_secs(cloud.runner.limits().request_head_seconds);
     let peer = Arc::new(peer);
     let service = service_fn(move |request| {

@@ -9,10 +9,12 @@ pub mod fault;
 pub mod function;
 pub mod ids;
 pub mod limits;
+pub mod network;
 pub mod time;
 
 pub use arn::Arn;
 pub use caller::Caller;
 pub use fault::Fault;
 pub use limits::Limits;
+pub use network::Network;
 pub use time::{Clock, Time};

@@ -101,6 +101,10 @@ pub struct Limits {
     pub connections: usize,
     /// A client that has not sent its request's head by then is cut off.
     pub request_head_seconds: u64,
+    /// Calls of WebAssembly functions to the outside that are under way at once.
+    pub outgoing_connections: usize,
+    /// What one such call may send, and what its answer may bring.
+    pub outgoing_body_bytes: u64,
     /// A client that sends nothing more of its request's body for this long is cut off.
     pub request_rest_seconds: u64,
 }
@@ -162,6 +166,8 @@ impl Default for Limits {
             sqs_in_flight: 120_000,
             sqs_in_flight_fifo: 20_000,
             connections: 20_000,
+            outgoing_connections: 1000,
+            outgoing_body_bytes: 200 * MIB,
             request_head_seconds: 20,
             request_rest_seconds: 60,
         }

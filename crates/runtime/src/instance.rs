@@ -447,7 +447,8 @@ async fn welcome(
         while connections.try_join_next().is_some() {}
         // One over the limit is closed at once: a sandbox may not use up the server's descriptors.
         if connections.len() < PLATFORM_CONNECTIONS {
-            connections.spawn(platform.serve(version.clone(), connection, depth.clone()));
+            let _ = connection.set_nodelay(true);
+            connections.spawn(platform.serve(version.clone(), Box::new(connection), depth.clone()));
         }
     }
 }

@@ -43,6 +43,6 @@ pub use launcher::launcher_main;
 pub use layers::{Layer, Layers};
 pub use memory::hold_little_memory;
 pub use package::{PackageError, PackageInfo, inspect_package};
-pub use platform::{LogStream, Platform, SessionCredentials};
+pub use platform::{LogStream, Platform, SessionCredentials, Wire};
 pub use pool::Standing;
 pub use stream::Answer;

@@ -8,6 +8,12 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+/// Bytes both ways: a socket, what TLS makes of one, or a pipe within the process.
+pub trait Wire: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> Wire for T {}
 
 pub trait Platform: Send + Sync + 'static {
     /// Where the lines of an instance go. `stream` names its log stream, `YYYY/MM/DD/[label]<32 hex digits>`.
@@ -17,13 +23,14 @@ pub trait Platform: Send + Sync + 'static {
     fn credentials(&self, version: &Version) -> SessionCredentials;
 
     /// Serves the AWS API on a connection that a function opened to its platform endpoint.
-    /// The connection came out of the sandbox of `version`: that is the caller's identity. `depth` says at
+    /// The connection came out of the sandbox of `version`, or from a guest of it: that is the caller's identity.
+    /// `depth` says at
     /// any time how many invocations lead to what the function calls, the one under way included. What comes
     /// back is the conversation itself, which ends early if it is dropped.
     fn serve(
         &self,
         version: Arc<Version>,
-        connection: tokio::net::TcpStream,
+        connection: Box<dyn Wire>,
         depth: Arc<AtomicU32>,
     ) -> BoxFuture<'static, ()>;
 

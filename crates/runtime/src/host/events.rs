@@ -196,7 +196,8 @@ impl Host {
             .body(body::full(invocation.event));
         let request = request.map_err(|error| Refusal::Unrunnable(error.to_string()))?;
         let (told, end) = oneshot::channel();
-        let answered = self.fetch_telling(version, request, invocation.request_id.clone(), Some(told)).await;
+        let course = (invocation.request_id.clone(), invocation.depth + 1);
+        let answered = self.fetch_telling(version, request, course, Some(told)).await;
         let result = match answered {
             Err(FetchError::Refused(refusal)) => return Err(refusal),
             Err(FetchError::Crashed(error)) => Err(error),

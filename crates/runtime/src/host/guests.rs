@@ -73,7 +73,7 @@ impl Inner {
         self: Arc<Inner>,
         version: Arc<Version>,
         request: http::Request<Body>,
-        id: String,
+        (id, depth): (String, u32),
         (permit, told): (Permit, Option<Told>),
     ) -> Result<http::Response<Body>, FetchError> {
         let program = match self.wasm.loaded(&version) {
@@ -91,6 +91,7 @@ impl Inner {
             request_id: id.clone(),
             log: Arc::new(move |line: &[u8]| sink.line(String::from_utf8_lossy(line).into_owned())),
             timeout: Duration::from_millis(version.timeout_ms),
+            depth,
         };
         let ending =
             Ending { log, version: version.clone(), id, course, memory_bytes: 0, told, _permit: permit };

@@ -55,6 +55,10 @@ pub struct HostConfig {
     pub runtimes_dir: PathBuf,
     pub limits: Limits,
     pub region: String,
+    /// The most that WebAssembly functions may reach by HTTP.
+    pub outgoing_http: wasm::HostList,
+    /// Whom they believe to be whom there.
+    pub tls: Arc<tokio_rustls::rustls::ClientConfig>,
     /// Layers without which the operator does not want functions to run.
     pub require: Vec<Layer>,
     pub launcher: LauncherCommand,
@@ -141,7 +145,9 @@ impl Host {
         let root = config.cache_dir.join("root");
         std::fs::create_dir_all(&root).map_err(io("create the cache directory"))?;
         let packages = PackageCache::new(config.cache_dir.join("packages"), config.limits.clone());
-        let wasm = wasm::Engine::new(&config.cache_dir.join("wasm"), config.limits.node_instances);
+        let outgoing = Arc::new(wasm::Outgoing::new(config.outgoing_http, config.tls, &config.limits));
+        let world = wasm::World { outgoing, platform: platform.clone() };
+        let wasm = wasm::Engine::new(&config.cache_dir.join("wasm"), config.limits.node_instances, world);
         let launcher = Launcher::start(config.launcher, root).await;
         let launcher = launcher.map_err(|error| StartError::Launcher(error.to_string()))?;
         let layers = launcher.layers().await;
@@ -209,7 +215,7 @@ impl Host {
         request: http::Request<Body>,
         request_id: String,
     ) -> Result<http::Response<Body>, FetchError> {
-        self.fetch_telling(version, request, request_id, None).await
+        self.fetch_telling(version, request, (request_id, 1), None).await
     }
 
     /// The same, and how it ended, once it has.
@@ -217,14 +223,14 @@ impl Host {
         &self,
         version: Arc<Version>,
         request: http::Request<Body>,
-        request_id: String,
+        (request_id, depth): (String, u32),
         told: Option<Told>,
     ) -> Result<http::Response<Body>, FetchError> {
         let permit = self.inner.pool.admit(&version).map_err(FetchError::Refused)?;
         self.inner.invocations.fetch_add(1, Ordering::Relaxed);
         match version.runtime {
             Runtime::Wasm => {
-                self.inner.clone().fetch_wasm(version, request, request_id, (permit, told)).await
+                self.inner.clone().fetch_wasm(version, request, (request_id, depth), (permit, told)).await
             }
             Runtime::Web => {
                 // A client that goes away ends the wait and not the function, which is told of in the log.

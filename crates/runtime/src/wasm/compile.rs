@@ -27,6 +27,9 @@ pub enum CompileError {
     Unlinkable { path: String, cause: String },
     #[error("the compiled code cannot be kept: {0}")]
     Cache(String),
+    /// A variable of the function says what it must not.
+    #[error("{0}")]
+    Environment(String),
     #[error("the WebAssembly engine does not start: {0}")]
     Engine(String),
 }

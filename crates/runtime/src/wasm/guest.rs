@@ -1,17 +1,17 @@
-//! What one guest has: its environment, its log, its share of memory, and no way out.
+//! What one guest has: its environment, its log, its share of memory, and no way out but its function's.
 //!
-//! A guest gets no host directory, no socket and no name lookup. Outgoing HTTP is refused with
-//! `HTTP-request-denied`, and the function's log says so; calls to the platform's own endpoint come with
-//! identities for Wasm guests.
+//! A guest gets no host directory, no socket and no name lookup.
 
 use super::log::{LogSink, LogStream};
+use super::outgoing::{self, Egress, Link, Listed};
+use super::{World, cgi};
+use http::request::Parts;
 use mayfly_kernel::function::Version;
+use std::sync::Arc;
 use wasmtime::component::ResourceTable;
 use wasmtime::{ResourceLimiter, Store};
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
-use wasmtime_wasi_http::{
-    RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks, WasiHttpView,
-};
+use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 const MIB: usize = 1024 * 1024;
 
@@ -23,6 +23,42 @@ const MEMORIES_MAX: usize = 16;
 /// Handles (streams, requests, header lists …) that a guest may hold at once.
 const HANDLES_MAX: usize = 10_000;
 
+/// What is around one guest: its function, and what that may reach.
+pub(super) struct Surroundings<'a> {
+    version: &'a Arc<Version>,
+    world: &'a World,
+    platform: Option<Link>,
+}
+
+impl Surroundings<'_> {
+    pub(super) fn of<'a>(world: &'a World, version: &'a Arc<Version>, depth: u32) -> Surroundings<'a> {
+        // Most functions call nobody, and their requests should not pay for those that do.
+        let listed = version.environment.contains_key(outgoing::VARIABLE).then(|| Listed::of(version));
+        let platform = matches!(listed, Some(Ok(Listed { platform: true, .. })));
+        let platform = platform.then(|| Link::new(world.platform.clone(), version.clone(), depth));
+        Surroundings { version, world, platform }
+    }
+
+    pub(super) fn environment(&self, mut set: impl FnMut(&str, &str)) {
+        for (name, value) in &self.version.environment {
+            set(name, value);
+        }
+        self.platform_variables(set);
+    }
+
+    /// The same for a command, and what the request says.
+    pub(super) fn cgi(&self, request: &Parts, mut set: impl FnMut(&str, &str)) {
+        cgi::environment(request, &self.version.environment, &mut set);
+        self.platform_variables(set);
+    }
+
+    fn platform_variables(&self, mut set: impl FnMut(&str, &str)) {
+        for (name, value) in self.platform.iter().flat_map(Link::variables) {
+            set(name, &value);
+        }
+    }
+}
+
 pub(super) struct Guest {
     limits: GuestLimits,
     table: ResourceTable,
@@ -33,7 +69,11 @@ pub(super) struct Guest {
 
 impl Guest {
     /// A new guest. `prepare` sets what differs by the kind of program: streams and variables.
-    pub(super) fn new(version: &Version, log: LogSink, prepare: impl FnOnce(&mut WasiCtxBuilder)) -> Guest {
+    pub(super) fn new(
+        around: &Surroundings<'_>,
+        log: LogSink,
+        prepare: impl FnOnce(&mut WasiCtxBuilder),
+    ) -> Guest {
         let mut wasi = WasiCtxBuilder::new();
         wasi.allow_tcp(false).allow_udp(false).allow_ip_name_lookup(false);
         wasi.stderr(LogStream::new(log.clone()));
@@ -41,11 +81,16 @@ impl Guest {
         let mut table = ResourceTable::new();
         table.set_max_capacity(HANDLES_MAX);
         Guest {
-            limits: GuestLimits::of(version),
+            limits: GuestLimits::of(around.version),
             table,
             wasi: wasi.build(),
             http: WasiHttpCtx::new(),
-            egress: Egress { log },
+            egress: Egress::new(
+                around.world.outgoing.clone(),
+                around.version.clone(),
+                log,
+                around.platform.clone(),
+            ),
         }
     }
 }
@@ -135,25 +180,5 @@ impl ResourceLimiter for GuestLimits {
 
     fn memories(&self) -> usize {
         MEMORIES_MAX
-    }
-}
-
-struct Egress {
-    log: LogSink,
-}
-
-type Exchange =
-    (http::Response<WasiBody>, Box<dyn Future<Output = Result<(), wasmtime_wasi_http::Error>> + Send>);
-
-impl WasiHttpHooks for Egress {
-    fn send_request(
-        &mut self,
-        request: http::Request<WasiBody>,
-        _options: Option<RequestOptions>,
-        _sent: Box<dyn Future<Output = Result<(), wasmtime_wasi_http::Error>> + Send>,
-    ) -> Box<dyn Future<Output = Result<Exchange, wasmtime_wasi_http::Error>> + Send> {
-        let host = request.uri().authority().map_or("", |authority| authority.as_str());
-        (self.log)(format!("outgoing HTTP to {host} was denied: Wasm functions have no egress").as_bytes());
-        Box::new(std::future::ready(Err(wasmtime_wasi_http::Error::HttpRequestDenied)))
     }
 }

@@ -7,9 +7,10 @@
 //! threads ([`run`]), and gives it back. Nothing of one request is left for the next.
 //!
 //! The walls around a guest: linear memory bounded by the version's size, tables and instances by the pool
-//! ([`guest`]); time by the epoch ([`epoch`]) and the call's deadline; no files, no network.
+//! ([`guest`]); time by the epoch ([`epoch`]) and the call's deadline; no files, no sockets. What it may reach is
+//! what its function names: hosts by HTTP ([`outgoing`]).
 //!
-//! Not here: WASI 0.3, sockets, threads, outgoing HTTP, and reuse of an instance for several requests.
+//! Not here: WASI 0.3, sockets, threads, and reuse of an instance for several requests.
 
 mod cgi;
 mod compile;
@@ -17,6 +18,7 @@ mod epoch;
 mod guest;
 mod log;
 mod memory;
+mod outgoing;
 mod pipe;
 mod poll;
 mod preview1;
@@ -25,8 +27,10 @@ mod run;
 
 pub use compile::CompileError;
 pub use log::LogSink;
+pub use outgoing::{HostList, Outgoing};
 
 use crate::body::Body;
+use crate::platform::Platform;
 use epoch::Ticker;
 use mayfly_kernel::function::Version;
 use program::{Program, ProgramId, Programs};
@@ -43,9 +47,16 @@ pub struct Engine {
     shared: Arc<Shared>,
 }
 
+/// What guests can reach of what is outside them.
+pub struct World {
+    pub outgoing: Arc<Outgoing>,
+    pub platform: Arc<dyn Platform>,
+}
+
 struct Shared {
     dir: PathBuf,
     instances: u32,
+    world: World,
     core: OnceLock<Result<Core, String>>,
 }
 
@@ -67,6 +78,8 @@ pub struct Call {
     pub log: LogSink,
     /// From now until the guest has ended, response body and all.
     pub timeout: Duration,
+    /// How many invocations lead to what the guest calls, this one included.
+    pub depth: u32,
 }
 
 /// A response whose body may still be on its way.
@@ -111,9 +124,9 @@ pub enum Error {
 impl Engine {
     /// `dir` keeps compiled code and belongs to the engine alone; `instances` are the most guests at once.
     /// Reserves nothing until the first use.
-    pub fn new(dir: &Path, instances: u32) -> std::io::Result<Engine> {
+    pub fn new(dir: &Path, instances: u32, world: World) -> std::io::Result<Engine> {
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
-        let shared = Shared { dir: dir.to_owned(), instances, core: OnceLock::new() };
+        let shared = Shared { dir: dir.to_owned(), instances, world, core: OnceLock::new() };
         Ok(Engine { shared: Arc::new(shared) })
     }
 
@@ -122,6 +135,7 @@ impl Engine {
     /// seconds if the module is large and new.
     pub fn load(&self, version: &Version, code_dir: &Path) -> Result<Loaded, CompileError> {
         let core = self.core().map_err(CompileError::Engine)?;
+        outgoing::Listed::of(version).map_err(CompileError::Environment)?;
         let id = ProgramId::new(&version.package, &version.handler);
         core.programs.load(&id, code_dir, &version.handler).map(Loaded)
     }
@@ -138,12 +152,13 @@ impl Engine {
     pub async fn run(
         &self,
         program: Loaded,
-        version: &Version,
+        version: &Arc<Version>,
         request: http::Request<Body>,
         call: Call,
     ) -> Result<Reply, Error> {
         let core = self.core().map_err(Error::NotCompiled)?;
-        run::fetch(&core.engine, &core.ticker, program.0, version, request, call).await
+        let machine = run::Machine { engine: &core.engine, ticker: &core.ticker, world: &self.shared.world };
+        run::fetch(machine, program.0, version, request, call).await
     }
 
     fn core(&self) -> Result<&Core, String> {

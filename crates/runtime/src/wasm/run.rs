@@ -5,12 +5,12 @@
 //! one goes on in a task of its own.
 
 use super::epoch::Ticker;
-use super::guest::{self, Bounded, Guest, GuestLimits};
+use super::guest::{self, Bounded, Guest, GuestLimits, Surroundings};
 use super::log::LogStream;
 use super::pipe::{self, Output, Stdin};
 use super::preview1::{Environment, Process};
 use super::program::Program;
-use super::{Call, Error, Finished, Reply, cgi};
+use super::{Call, Error, Finished, Reply, World, cgi};
 use crate::body::{Body, BoxError};
 use bytes::Bytes;
 use http::header::{HOST, HeaderValue};
@@ -35,24 +35,31 @@ use wasmtime_wasi_http::p2::types::{HostIncomingRequest, HostResponseOutparam};
 /// response knows whether it is whole.
 type Fate = Arc<OnceLock<Error>>;
 
+/// What runs guests.
+pub(super) struct Machine<'a> {
+    pub(super) engine: &'a wasmtime::Engine,
+    pub(super) ticker: &'a Ticker,
+    pub(super) world: &'a World,
+}
+
 pub(super) async fn fetch(
-    engine: &wasmtime::Engine,
-    ticker: &Ticker,
+    Machine { engine, ticker, world }: Machine<'_>,
     program: Arc<Program>,
-    version: &Version,
+    version: &Arc<Version>,
     request: Request<Body>,
     call: Call,
 ) -> Result<Reply, Error> {
     let fate = Fate::default();
     let (finish, finished) = oneshot::channel();
     let end = End { timeout: call.timeout, fate: Arc::clone(&fate), finish, request_id: call.request_id };
+    let surroundings = Surroundings::of(world, version, call.depth);
     let response = match &*program {
         Program::Handler(handler) => {
-            let guest = Guest::new(version, call.log.clone(), |wasi| {
+            let guest = Guest::new(&surroundings, call.log.clone(), |wasi| {
                 wasi.stdout(LogStream::new(call.log));
-                for (name, value) in &version.environment {
+                surroundings.environment(|name, value| {
                     wasi.env(name, value);
-                }
+                });
             });
             let mut store = guest::store(engine, guest);
             let (request, outparam, head) = handler_entry(&mut store, request).map_err(internal)?;
@@ -67,9 +74,9 @@ pub(super) async fn fetch(
         Program::Command(command) => {
             let (parts, body) = request.into_parts();
             let (stdout, output) = pipe::stdout();
-            let guest = Guest::new(version, call.log, |wasi| {
+            let guest = Guest::new(&surroundings, call.log, |wasi| {
                 wasi.stdin(Stdin::new(body)).stdout(stdout);
-                cgi::environment(&parts, &version.environment, |name, value| {
+                surroundings.cgi(&parts, |name, value| {
                     wasi.env(name, value);
                 });
             });
@@ -86,7 +93,7 @@ pub(super) async fn fetch(
             let (parts, body) = request.into_parts();
             let (stdout, output) = pipe::stdout();
             let mut environment = Environment::new();
-            cgi::environment(&parts, &version.environment, |name, value| environment.set(name, value));
+            surroundings.cgi(&parts, |name, value| environment.set(name, value));
             let (limits, stderr) = (GuestLimits::of(version), LogStream::new(call.log));
             let process = Process::new(limits, environment, Stdin::new(body), stdout, stderr);
             let module = module.clone();

@@ -4,7 +4,8 @@ use futures_util::future::BoxFuture;
 use mayfly_kernel::function::{Invocation, Outcome, PackageDigest, Refusal, Runtime, Version};
 use mayfly_kernel::time::SystemClock;
 use mayfly_kernel::{Arn, Limits, Time};
-use mayfly_runtime::{Host, HostConfig, LauncherCommand, LogStream, Platform, SessionCredentials};
+use mayfly_runtime::wasm::HostList;
+use mayfly_runtime::{Host, HostConfig, LauncherCommand, LogStream, Platform, SessionCredentials, Wire};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::io::{self, Write as _};
@@ -14,6 +15,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tempfile::TempDir;
 use tokio::io::AsyncWriteExt as _;
+use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 use zip::write::SimpleFileOptions;
 
 pub(crate) struct World {
@@ -55,7 +57,7 @@ impl Platform for Shelf {
     fn serve(
         &self,
         version: Arc<Version>,
-        mut connection: tokio::net::TcpStream,
+        mut connection: Box<dyn Wire>,
         _: Arc<AtomicU32>,
     ) -> BoxFuture<'static, ()> {
         Box::pin(async move {
@@ -68,6 +70,13 @@ impl Platform for Shelf {
     fn package(&self, digest: &PackageDigest) -> io::Result<PathBuf> {
         Ok(self.packages.join(&digest.0))
     }
+}
+
+/// No functions of these tests call anyone.
+fn nobody_trusted() -> Arc<ClientConfig> {
+    let provider = Arc::new(tokio_rustls::rustls::crypto::aws_lc_rs::default_provider());
+    let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    Arc::new(config.with_root_certificates(RootCertStore::empty()).with_no_client_auth())
 }
 
 impl World {
@@ -95,6 +104,8 @@ impl World {
             runtimes_dir: folder.path().join("runtimes"),
             limits,
             region: "us-east-1".into(),
+            outgoing_http: HostList::default(),
+            tls: nobody_trusted(),
             require: Vec::new(),
             launcher: LauncherCommand { program: "/usr/bin/env".into(), args: args.map(String::from).into() },
         };

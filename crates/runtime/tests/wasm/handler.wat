@@ -4,7 +4,8 @@
 ;;   /wait    waits 300 ms, then as /hello             /loop  computes for ever
 ;;   /memory  takes memory until there is none         /trap  executes unreachable
 ;;   /fail    fails in the middle of its answer        /nothing  ends without an answer
-;;   /print   prints to standard output                /request  calls out, answers 240 + the error code
+;;   /print   prints to standard output
+;;   /request?HOST  calls that host by HTTP, /secure?HOST by HTTPS: answers with its status, or 240 + the error code
 (module
   (import "wasi:http/types@0.2.0" "[constructor]fields" (func $fields (result i32)))
   (import "wasi:http/types@0.2.0" "[method]incoming-request.path-with-query" (func $path (param i32 i32)))
@@ -19,10 +20,13 @@
   (import "wasi:http/types@0.2.0" "[static]response-outparam.set"
     (func $respond (param i32 i32 i32 i32 i64 i32 i32 i32 i32)))
   (import "wasi:http/types@0.2.0" "[constructor]outgoing-request" (func $request (param i32) (result i32)))
+  (import "wasi:http/types@0.2.0" "[method]outgoing-request.set-scheme"
+    (func $set-scheme (param i32 i32 i32 i32 i32) (result i32)))
   (import "wasi:http/types@0.2.0" "[method]outgoing-request.set-authority"
     (func $set-authority (param i32 i32 i32 i32) (result i32)))
   (import "wasi:http/types@0.2.0" "[method]outgoing-request.set-path-with-query"
     (func $set-path (param i32 i32 i32 i32) (result i32)))
+  (import "wasi:http/types@0.2.0" "[method]incoming-response.status" (func $status-of (param i32) (result i32)))
   (import "wasi:http/types@0.2.0" "[method]future-incoming-response.subscribe"
     (func $future-subscribe (param i32) (result i32)))
   (import "wasi:http/types@0.2.0" "[method]future-incoming-response.get" (func $future-get (param i32 i32)))
@@ -40,7 +44,7 @@
   (memory (export "memory") 18)
   (data (i32.const 0) "hello xx\n")
   (data (i32.const 16) "one line\nand the rest")
-  (data (i32.const 64) "example.com/")
+  (data (i32.const 64) "/")
   (global $calls (mut i32) (i32.const 0))
   (global $body (mut i32) (i32.const 0))
   (global $out (mut i32) (i32.const 0))
@@ -117,18 +121,24 @@
   (func $print
     (call $write-some (call $stdout) (i32.const 16) (i32.const 21) (i32.const 1024)))
 
-  (func $call-out (param $outparam i32)
+  ;; The host is behind the path's nine bytes `/request?` or eight bytes `/secure?`; 1028 has the path, 1032 its length.
+  (func $call-out (param $outparam i32) (param $scheme i32) (param $behind i32)
     (local $request i32) (local $future i32)
     (local.set $request (call $request (call $fields)))
-    (drop (call $set-authority (local.get $request) (i32.const 1) (i32.const 64) (i32.const 11)))
-    (drop (call $set-path (local.get $request) (i32.const 1) (i32.const 75) (i32.const 1)))
+    (drop (call $set-scheme (local.get $request) (i32.const 1) (local.get $scheme) (i32.const 0) (i32.const 0)))
+    (drop (call $set-authority (local.get $request) (i32.const 1)
+      (i32.add (i32.load (i32.const 1028)) (local.get $behind))
+      (i32.sub (i32.load (i32.const 1032)) (local.get $behind))))
+    (drop (call $set-path (local.get $request) (i32.const 1) (i32.const 64) (i32.const 1)))
     (call $send (local.get $request) (i32.const 0) (i32.const 0) (i32.const 1024))
     (local.set $future (i32.load (i32.const 1032)))
     (call $block (call $future-subscribe (local.get $future)))
     (call $future-get (local.get $future) (i32.const 1024))
-    ;; some(ok(err(code)))
-    (if (i32.eqz (i32.load8_u (i32.const 1040))) (then (unreachable)))
-    (call $begin (local.get $outparam) (i32.add (i32.const 240) (i32.load8_u (i32.const 1048))))
+    ;; some(ok(ok(response))) or some(ok(err(code)))
+    (call $begin (local.get $outparam)
+      (if (result i32) (i32.load8_u (i32.const 1040))
+        (then (i32.add (i32.const 240) (i32.load8_u (i32.const 1048))))
+        (else (call $status-of (i32.load (i32.const 1048))))))
     (call $end))
 
   (func $handle (export "wasi:http/incoming-handler@0.2.0#handle") (param $request i32) (param $outparam i32)
@@ -144,7 +154,10 @@
     (if (i32.eq (local.get $letter) (i32.const 116)) (then (unreachable)))
     (if (i32.eq (local.get $letter) (i32.const 112))
       (then (call $print) (call $hello (local.get $outparam))))
-    (if (i32.eq (local.get $letter) (i32.const 114)) (then (call $call-out (local.get $outparam))))
+    (if (i32.eq (local.get $letter) (i32.const 114))
+      (then (call $call-out (local.get $outparam) (i32.const 0) (i32.const 9))))
+    (if (i32.eq (local.get $letter) (i32.const 115))
+      (then (call $call-out (local.get $outparam) (i32.const 1) (i32.const 8))))
     (if (i32.eq (local.get $letter) (i32.const 119))
       (then
         (call $block (call $after (i64.const 300000000)))
