@@ -50,7 +50,7 @@ demo:
 	cargo build --locked --release --bin mayfly
 	python3 examples/photos/demo.py target/release/mayfly
 
-bench: $(VENV)/.ready
+bench: $(VENV)/.ready $(NODE)/.ready
 	cargo build --locked --release --bin mayfly
 	$(VENV)/bin/python bench/run.py target/release/mayfly
 

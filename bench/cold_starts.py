@@ -21,6 +21,7 @@ from table import ms, p50
 
 ROUNDS = 15
 SITE = pathlib.Path(sysconfig.get_path("purelib"))
+SDK = pathlib.Path(__file__).parent.parent / ".cache/node/node_modules"
 BOTO3 = ["boto3", "botocore", "jmespath", "s3transfer", "urllib3", "dateutil", "six.py"]
 # Of the descriptions of all services, those that the function uses.
 DATA = ["endpoints.json", "partitions.json", "sdk-default-configuration.json", "_retry.json", "s3"]
@@ -51,6 +52,11 @@ def measure(table):
         code = {"app.js": "exports.handler = async () => 1;\n"}
         bare = [found["nodejs"], "-e", CONNECT["nodejs"]]
         row(table, servers, "Node.js, nothing", "nodejs20.x", code, bare, 40)
+        imports = "const { S3Client } = require('@aws-sdk/client-s3');\nnew S3Client({ region: 'us-east-1' });\n"
+        modules = {f"node_modules/{path.relative_to(SDK)}": path.read_bytes() for path in sdk_files()}
+        code = {"app.js": imports + code["app.js"], **modules}
+        bare = [found["nodejs"], "--no-warnings", "-e", imports.replace("@aws-sdk", f"{SDK}/@aws-sdk") + CONNECT["nodejs"]]
+        row(table, servers, "Node.js, AWS SDK v3 for S3", "nodejs20.x", code, bare, 40)
 
 
 def row(table, servers, what, runtime, files, bare, target):
@@ -137,3 +143,9 @@ def library():
             if path.is_file() and "__pycache__" not in inside.parts and (not data or data[0] in DATA):
                 files[str(inside)] = path.read_bytes()
     return files
+
+
+def sdk_files():
+    """The JavaScript SDK's modules as a package would carry them: what CommonJS loads."""
+    kept = [path for path in sorted(SDK.rglob("*")) if path.suffix in (".js", ".cjs", ".json") and path.is_file()]
+    return [path for path in kept if not {"dist-es", "dist-types", ".package-lock.json"} & set(path.parts)]

@@ -11,7 +11,7 @@
 const { Client } = require('./mayfly/client.cjs');
 const { patchConsole, logError, setRequestId } = require('./mayfly/console.cjs');
 const { RuntimeError, toDocument } = require('./mayfly/errors.cjs');
-const { loadHandler, setModulePaths } = require('./mayfly/handler.cjs');
+const { INSTALLED, loadHandler, setModulePaths } = require('./mayfly/handler.cjs');
 const { describe, run, untilIdle } = require('./mayfly/invocation.cjs');
 
 // What `streamifyResponse` marks a handler with.
@@ -55,8 +55,7 @@ async function main() {
 
 /** Waits to be told for which function this is; its code is in place by then. */
 async function takeAssignment() {
-  // What imports modules is made at its first use, which costs as much as the rest of a start.
-  await require('./mayfly/import.cjs')('data:text/javascript,');
+  await require('./mayfly/ahead.cjs').loadAhead(INSTALLED);
   const variables = await client.assignment();
   process.argv.length = 2;
   for (const name of Object.keys(process.env)) delete process.env[name];

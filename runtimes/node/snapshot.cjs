@@ -17,8 +17,8 @@ for (const name of ['events', 'net', 'stream', 'stream/promises', 'timers', 'url
 
 const parts = readdirSync(path.join(__dirname, 'mayfly')).map((file) => `mayfly/${path.basename(file, '.cjs')}`);
 const compiled = new Map(['bootstrap', ...parts].map((name) => [name, compile(name)]));
-// It is there to be loaded from a file.
-compiled.delete('mayfly/import');
+// These are there to be loaded from a file.
+for (const name of ['mayfly/ahead', 'mayfly/import']) compiled.delete(name);
 const modules = new Map();
 // The `require` of the folder in which the client lies by then.
 let outside;

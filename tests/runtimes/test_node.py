@@ -35,6 +35,18 @@ class Node(unittest.TestCase):
         )
         self.assertEqual(outcome.headers["Content-Type"], "application/json")
 
+    def test_an_sdk_that_the_machine_has_is_loaded_ahead(self):
+        with tempfile.TemporaryDirectory() as folder:
+            for name, text in {"client-good": "loaded.push('good')", "client-bad": "throw 1", "types": "fail"}.items():
+                os.makedirs(os.path.join(folder, "@aws-sdk", name))
+                with open(os.path.join(folder, "@aws-sdk", name, "index.js"), "w") as file:
+                    file.write(text)
+            ahead = os.path.join(ROOT, "runtimes", "node", "mayfly", "ahead.cjs")
+            code = "globalThis.loaded = []; require(process.argv[1]).loadAhead(process.argv[2])"
+            code += ".then(() => console.log(loaded.join(), process.moduleLoadList.includes('NativeModule http2')))"
+            done = subprocess.run([NODE, "-e", code, ahead, folder], capture_output=True, text=True)
+            self.assertEqual((done.stdout, done.stderr), ("good true\n", ""))
+
     def test_one_process_serves_many_events(self):
         f = self.start("let n = 0; exports.handler = async () => ++n")
         self.assertEqual([f.invoke().json for _ in range(50)], list(range(1, 51)))

@@ -10,7 +10,7 @@ macro_rules! client {
     };
 }
 
-const CLIENTS: [(&str, &str); 23] = [
+const CLIENTS: [(&str, &str); 25] = [
     client!("java/src/mayfly/Binder.java"),
     client!("java/src/mayfly/Bootstrap.java"),
     client!("java/src/mayfly/Client.java"),
@@ -18,6 +18,7 @@ const CLIENTS: [(&str, &str); 23] = [
     client!("java/src/mayfly/InvocationContext.java"),
     client!("java/src/mayfly/Json.java"),
     client!("node/bootstrap.cjs"),
+    client!("node/mayfly/ahead.cjs"),
     client!("node/mayfly/client.cjs"),
     client!("node/mayfly/console.cjs"),
     client!("node/mayfly/errors.cjs"),
@@ -29,6 +30,7 @@ const CLIENTS: [(&str, &str); 23] = [
     client!("python/bootstrap.py"),
     client!("python/compile.py"),
     client!("python/mayfly_runtime/__init__.py"),
+    client!("python/mayfly_runtime/ahead.py"),
     client!("python/mayfly_runtime/client.py"),
     client!("python/mayfly_runtime/codec.py"),
     client!("python/mayfly_runtime/context.py"),

@@ -7,6 +7,9 @@ const path = require('path');
 const { pathToFileURL } = require('url');
 const { RuntimeError } = require('./errors.cjs');
 
+// What the machine has for all functions, as `npm install --global` puts it.
+const INSTALLED = path.resolve(process.execPath, '../../lib/node_modules');
+
 /** Where modules are looked for beside the function's own: its layers, then what the machine has. */
 function setModulePaths() {
   const major = process.versions.node.split('.')[0];
@@ -15,7 +18,7 @@ function setModulePaths() {
     `/opt/nodejs/node${major}/node_modules`,
     '/opt/nodejs/node_modules',
     '/opt/nodejs',
-    path.resolve(process.execPath, '../../lib/node_modules'),
+    INSTALLED,
   ]
     .filter(Boolean)
     .join(':');
@@ -93,4 +96,4 @@ function isModuleFolder(folder) {
   return folder !== '/' && isModuleFolder(path.dirname(folder));
 }
 
-module.exports = { loadHandler, setModulePaths };
+module.exports = { INSTALLED, loadHandler, setModulePaths };

@@ -25,7 +25,8 @@ def main():
     client = Client(os.environ["AWS_LAMBDA_RUNTIME_API"])
     if sys.argv[1:] == ["--wait"]:
         _take_assignment(client)
-    _set_search_path()
+    else:
+        _set_search_path()
     if sys.flags.no_site:
         _restore_site_builtins()
     sys.meta_path.insert(0, _LoggingHook())
@@ -44,6 +45,9 @@ def main():
 
 def _take_assignment(client):
     """Waits to be told for which function this is; its code is in place by then."""
+    from . import ahead
+
+    ahead.load()
     variables = codec.decode(client.assignment())
     del sys.argv[1:]
     os.environ.clear()
@@ -51,6 +55,7 @@ def _take_assignment(client):
     time.tzset()
     # The folder that was the working directory lies below the code now.
     os.chdir(variables["LAMBDA_TASK_ROOT"])
+    ahead.forget(_set_search_path())
 
 
 def load(name):
@@ -122,7 +127,10 @@ def _line_buffer(stream):
 
 
 def _set_search_path():
-    """The function's code, then its layers, the standard library, and what this machine has installed."""
+    """The function's code, then its layers, the standard library, and what this machine has installed.
+
+    Gives the folders that come before the standard library.
+    """
     version = "python%d.%d" % sys.version_info[:2]
     front = [
         os.environ.get("LAMBDA_TASK_ROOT", "/var/task"),
@@ -138,6 +146,7 @@ def _set_search_path():
             "%s/lib/%s/site-packages" % (sys.prefix, version),
         )
         sys.path.extend(folder for folder in installed if os.path.isdir(folder))
+    return front
 
 
 def _restore_site_builtins():

@@ -56,6 +56,22 @@ async fn a_prewarmed_python_is_like_a_fresh_one() {
     assert_eq!((&warmed["writable"], &warmed["others"]), (&json!(false), &json!([])));
 }
 
+/// Modules of the standard library are imported while it waits; the function's own by these names go first.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_prewarmed_python_imports_the_package_s_own_modules_first() {
+    let code = "
+import logging, queue, statistics, email.message, ssl
+def handler(event, context):
+    return [queue.OWN, statistics.OWN, email.__file__, len(logging.getLogger().handlers), ssl.__name__]
+";
+    let own = "OWN = __file__";
+    let files = [("app.py", code), ("queue.py", own), ("statistics/__init__.py", own)];
+    let [warmed, fresh] =
+        both(|world, name| world.version(name, Runtime::Python("3.11".into()), &files)).await;
+    assert_eq!(warmed, fresh);
+    assert_eq!((&warmed[0], &warmed[3]), (&json!("/var/task/queue.py"), &json!(1)));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_prewarmed_node_is_like_a_fresh_one() {
     let code = "
