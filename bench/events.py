@@ -69,6 +69,9 @@ def stamps(running, numbers):
     pages = logs.get_paginator("filter_log_events").paginate(
         logGroupName="/aws/lambda/stamp", filterPattern="began"
     )
-    lines = [event["message"].split() for page in pages for event in page["events"]]
+    try:
+        lines = [event["message"].split() for page in pages for event in page["events"]]
+    except logs.exceptions.ResourceNotFoundException:
+        return None
     found = {int(number): int(at) / 1000 for _, number, at in lines}
     return found if all(number in found for number in numbers) else None

@@ -83,22 +83,26 @@ class Table:
             flush=True,
         )
 
-    def markdown(self, seconds):
+    def about(self, what, seconds):
         today = datetime.date.today().isoformat()
-        text = [
-            "# Measured",
-            "",
-            f"One run of `make bench` on {today}, {seconds:.0f} s, {os.cpu_count()} processors, clients and "
-            "server together. Ratio: ours to the floor. Load on the machine: "
-            f"{os.getloadavg()[2]:.1f} over the last 15 minutes.",
-        ]
-        for family, rows in self.families.items():
-            text += [
-                "",
-                f"## {family}",
-                "",
-                "| " + " | ".join(self.HEAD) + " |",
-                "|---" * len(self.HEAD) + "|",
-            ]
-            text += ["| " + " | ".join(row.cells()) + " |" for row in rows]
-        return "\n".join(text) + "\n"
+        return (
+            f"{what} on {today}, {seconds:.0f} s, {os.cpu_count()} processors, clients and server together. Load on "
+            f"the machine: {os.getloadavg()[2]:.1f} over the last 15 minutes."
+        )
+
+    def part(self, family, about=()):
+        rows = self.families[family]
+        head = ["| " + " | ".join(self.HEAD) + " |", "|---" * len(self.HEAD) + "|"]
+        return "\n".join([f"## {family}", "", *about, *head, *("| " + " | ".join(row.cells()) + " |" for row in rows)])
+
+    def markdown(self, seconds):
+        about = self.about("One run of `make bench`", seconds) + " Ratio: ours to the floor."
+        return "\n\n".join(["# Measured", about, *map(self.part, self.families)]) + "\n"
+
+    def merged(self, text, seconds):
+        """The results so far with the families of this run in the place of what they were."""
+        first, *parts = text.rstrip("\n").split("\n## ")
+        parts = {part.split("\n", 1)[0]: f"## {part}".rstrip("\n") for part in parts}
+        about = [self.about("A run by itself", seconds), ""]
+        parts |= {family: self.part(family, about) for family in self.families}
+        return "\n\n".join([first.rstrip("\n"), *parts.values()]) + "\n"

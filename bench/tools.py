@@ -10,12 +10,15 @@ CACHE = pathlib.Path(__file__).resolve().parents[1] / ".cache" / "bench"
 WORKERD = "1.20261117.1"
 
 
-def need_wrk():
-    if shutil.which("wrk"):
+def need(program, package):
+    """A program of Debian's, installed if this user can. A server that comes with it is not started."""
+    if shutil.which(program):
         return
     if os.geteuid() != 0:
-        raise SystemExit("make bench needs `wrk`: apt-get install wrk")
-    subprocess.run(["apt-get", "install", "-y", "-q", "wrk"], check=True, stdout=subprocess.DEVNULL)
+        raise SystemExit(f"make bench needs `{program}`: apt-get install {package}")
+    env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
+    command = ["apt-get", "install", "-y", "-q", "--no-install-recommends", package]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=env)
 
 
 def workerd():
@@ -35,12 +38,25 @@ def workerd():
     return str(native[0] if native else program)
 
 
-def burst(listen, path, connections):
-    """Sends a request on each of many connections at once; what `burst.c` says of the answers."""
-    source = pathlib.Path(__file__).with_name("burst.c")
-    program = CACHE / "burst"
+def compiled(name, *more):
+    """The program of a C file beside this one."""
+    source, program = pathlib.Path(__file__).with_name(f"{name}.c"), CACHE / name
     if not program.exists() or program.stat().st_mtime < source.stat().st_mtime:
         CACHE.mkdir(parents=True, exist_ok=True)
-        subprocess.run(["cc", "-O2", "-o", program, source], check=True)
-    command = [program, *listen.split(":"), path, str(connections), "60"]
+        subprocess.run(["cc", "-O2", "-D_GNU_SOURCE", "-o", program, source, *more], check=True)
+    return program
+
+
+def burst(listen, path, connections):
+    """Sends a request on each of many connections at once; what `burst.c` says of the answers."""
+    command = [compiled("burst"), *listen.split(":"), path, str(connections), "60"]
     return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+
+def queues(*arguments):
+    """Load on a queue; what `queues.c` says of it."""
+    command = [compiled("queues", "-l:libcrypto.so.3"), *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode != 0:
+        raise RuntimeError(done.stderr)
+    return json.loads(done.stdout)

@@ -3,6 +3,7 @@
 use crate::cloud::Cloud;
 use crate::config::Config;
 use crate::fabric::{self, Lanes};
+use crate::images::Registries;
 use crate::logs::LogSink;
 use crate::mappings::{self, Mappings};
 use crate::outgoing::Trust;
@@ -71,8 +72,10 @@ pub(crate) async fn start(config: Config) -> anyhow::Result<Running> {
     let root = keyring.root().clone();
     let trust = Trust::new(config.certificate_authorities.as_deref())?;
     let host_config = host_config(&config, &trust)?;
+    let registries = Registries::new(config.registries.clone(), config.docker_config.clone())?;
     let proxies = config.trusted_proxies.clone();
-    let cloud = Arc::new(Cloud::new(runner, keyring, blobs, (lanes, mappings), trust, proxies));
+    let outside = (trust, registries);
+    let cloud = Arc::new(Cloud::new(runner, keyring, blobs, (lanes, mappings), outside, proxies));
     let (stop, stopped) = watch::channel(false);
     let logs = LogSink::default();
     let platform = Services { cloud: cloud.clone(), logs: logs.clone(), stop: stopped.clone() };

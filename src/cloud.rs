@@ -5,6 +5,7 @@
 
 use crate::fabric::Lanes;
 use crate::gateway::Directory;
+use crate::images::Registries;
 use crate::mappings::Mappings;
 use crate::outgoing::Trust;
 use crate::webhooks::Webhooks;
@@ -25,8 +26,8 @@ pub(crate) struct Cloud {
     pub(crate) blobs: Blobs,
     pub(crate) lanes: Lanes,
     pub(crate) mappings: Mappings,
-    #[expect(dead_code, reason = "its first users are being written")]
     pub(crate) trust: Trust,
+    pub(crate) registries: Registries,
     pub(crate) webhooks: Webhooks,
     pub(crate) garbage: Notify,
     pub(crate) directory: Directory,
@@ -48,7 +49,7 @@ impl Cloud {
         keyring: Keyring,
         blobs: Blobs,
         (lanes, mappings): (Lanes, Mappings),
-        trust: Trust,
+        (trust, registries): (Trust, Registries),
         trusted_proxies: Vec<Network>,
     ) -> Cloud {
         let catalogue = mayfly_services::catalogue();
@@ -63,6 +64,7 @@ impl Cloud {
             mappings,
             webhooks: Webhooks::new(&trust),
             trust,
+            registries,
             garbage: Notify::new(),
             provision: Notify::new(),
             packages: RwLock::new(()),

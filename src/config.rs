@@ -3,10 +3,12 @@
 //! Everything has a default, so that no file is needed. An unknown key is an error: a misspelt limit must not be
 //! silently ignored.
 
+use crate::images::RegistryConfig;
 use anyhow::Context as _;
 use mayfly_kernel::{Limits, Network};
 use mayfly_runtime::wasm::HostList;
 use serde::Deserialize;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -30,6 +32,11 @@ pub(crate) struct Config {
     /// The hosts that WebAssembly functions may call at most, such as `*.example.com`: `*` is any host at a
     /// public address. Others are reached only if their address stands here.
     pub(crate) outgoing_http: HostList,
+    /// Other registries of container images, by host and perhaps port.
+    pub(crate) registries: BTreeMap<String, RegistryConfig>,
+    /// A file with credentials of registries as `docker login` writes it, such as
+    /// `/root/.docker/config.json`.
+    pub(crate) docker_config: Option<PathBuf>,
     /// Isolation layers without which the server refuses to start, by the names that `mayfly doctor` prints.
     pub(crate) require: Vec<String>,
     pub(crate) limits: Limits,
@@ -63,6 +70,8 @@ impl Default for Config {
             trusted_proxies: Vec::new(),
             certificate_authorities: None,
             outgoing_http: HostList::any(),
+            registries: BTreeMap::new(),
+            docker_config: None,
             require: Vec::new(),
             limits: Limits::default(),
             store: StoreConfig::default(),

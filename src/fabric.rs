@@ -237,12 +237,16 @@ async fn perform(cloud: &Arc<Cloud>, caller: &Caller, record: &Record) -> Result
     }
 }
 
-async fn prepare(cloud: &Arc<Cloud>, caller: &Caller, record: &Record) -> Result<Vec<String>, String> {
+async fn prepare(
+    cloud: &Arc<Cloud>,
+    caller: &Caller,
+    record: &Record,
+) -> Result<Vec<String>, lambda::NotReady> {
     let version = cloud.runner.view(caller, &record.id, |cx| lambda::version_for(cx, record));
     let version = match version {
         Ok(Some(version)) => version,
         Ok(None) => return Ok(Vec::new()),
-        Err(fault) => return Err(fault.to_string()),
+        Err(fault) => return Err(fault.to_string().into()),
     };
     if let Some(image) = &version.image {
         images::fetch(cloud, image).await?;
@@ -252,8 +256,8 @@ async fn prepare(cloud: &Arc<Cloud>, caller: &Caller, record: &Record) -> Result
     let prepared = tokio::task::spawn_blocking(move || host.prepare(&version)).await;
     match prepared {
         Ok(Ok(prepared)) => Ok(prepared.warnings),
-        Ok(Err(failure)) => Err(failure.to_string()),
-        Err(panic) => Err(panic.to_string()),
+        Ok(Err(failure)) => Err(failure.to_string().into()),
+        Err(panic) => Err(panic.to_string().into()),
     }
 }
 

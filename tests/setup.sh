@@ -13,6 +13,7 @@ want unshare util-linux
 want javac default-jdk-headless
 want go golang-go
 want skopeo skopeo
+want openssl openssl
 want docker-registry docker-registry
 python3 -c "import ensurepip, venv" >/dev/null 2>&1 || missing="$missing python3-venv"
 [ -n "$missing" ] || exit 0

@@ -4,21 +4,30 @@
 //! own registry's rows or from another registry, and the call fails if they are not to be had. The layers
 //! come afterwards, while the version is pending, and lie under their digests beside those that were pushed.
 
+mod challenge;
 mod client;
+mod credentials;
+
+pub(crate) use credentials::{Registries, RegistryConfig};
 
 use crate::cloud::Cloud;
 use bytes::Bytes;
 use client::{NotPulled, Remote};
+use futures_util::TryStreamExt as _;
+use futures_util::stream;
 use mayfly_kernel::Fault;
 use mayfly_kernel::function::{Image, ImageLayer, Origin, PackageDigest};
 use mayfly_services::ecr::registry::{Descriptor, Document};
 use mayfly_services::ecr::{Located, is_digest, layer_blob};
+use mayfly_services::lambda::{NotReady, Why};
 use mayfly_services::operation::{ImageSource, Package, StagedImage};
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 use std::sync::Arc;
 use std::time::Duration;
 
+/// Layers of one image that are on their way here at once.
+const AT_ONCE: usize = 3;
 /// An image's configuration is a short document, whatever its descriptor says.
 const CONFIG_BYTES: u64 = 1024 * 1024;
 
@@ -56,7 +65,10 @@ fn bare(digest: &str) -> String {
 pub(crate) async fn resolve(cloud: &Arc<Cloud>, source: ImageSource) -> Result<Package, Fault> {
     let refused = |why: &NotPulled| {
         let text = format!("Source image {} {why}. Provide a valid source image.", source.uri);
-        Fault::new(400, "InvalidParameterValueException", text).with_field("Type", "User")
+        match why {
+            NotPulled::Denied(_) => Fault::new(403, "AccessDeniedException", text),
+            _ => Fault::new(400, "InvalidParameterValueException", text).with_field("Type", "User"),
+        }
     };
     let read = match &source.found {
         Some(found) => {
@@ -95,7 +107,7 @@ fn config_of(document: &Document) -> Result<&Descriptor, NotPulled> {
 async fn elsewhere(cloud: &Cloud, source: &ImageSource) -> Result<(String, Document, Bytes), NotPulled> {
     let limits = cloud.runner.limits();
     let Located { registry, repository, reference } = &source.located;
-    let remote = Remote::new(registry.as_deref().unwrap_or_default(), repository);
+    let remote = remote(cloud, registry.as_deref().unwrap_or_default(), repository).await?;
     let invalid = |fault: Fault| NotPulled::Invalid(fault.message);
     let mut body = remote.manifest(reference, limits.registry_manifest_bytes).await?;
     let mut document = Document::parse(&body).map_err(invalid)?;
@@ -152,33 +164,42 @@ fn staged(
     })
 }
 
+async fn remote(cloud: &Cloud, registry: &str, repository: &str) -> Result<Remote, NotPulled> {
+    Remote::new(&cloud.trust, &cloud.registries, registry, repository).await
+}
+
 /// Brings those layers here that are not here yet.
-pub(crate) async fn fetch(cloud: &Arc<Cloud>, image: &Image) -> Result<(), String> {
+pub(crate) async fn fetch(cloud: &Arc<Cloud>, image: &Image) -> Result<(), NotReady> {
+    let missing = |layer: &&ImageLayer| cloud.blobs.path(&layer_blob(&layer.digest)).is_none();
+    let missing: Vec<&ImageLayer> = image.layers.iter().filter(missing).collect();
+    let Some(first) = missing.first() else { return Ok(()) };
+    let Some(origin) = &image.origin else {
+        let reason = format!("The layer sha256:{} is gone from the registry", first.digest);
+        return Err(NotReady { why: Why::ImageDeleted, reason });
+    };
     let within = Duration::from_secs(cloud.runner.limits().image_pull_seconds);
-    let pulled = tokio::time::timeout(within, pull(cloud, image)).await;
+    let pulled = tokio::time::timeout(within, pull(cloud, origin, &missing)).await;
     pulled.unwrap_or_else(|_| {
-        Err(format!("The image did not come within {} s (image_pull_seconds)", within.as_secs()))
+        let reason = format!("The image did not come within {} s (image_pull_seconds)", within.as_secs());
+        Err(NotReady { why: Why::Internal, reason })
     })
 }
 
-async fn pull(cloud: &Arc<Cloud>, image: &Image) -> Result<(), String> {
+async fn pull(cloud: &Arc<Cloud>, origin: &Origin, layers: &[&ImageLayer]) -> Result<(), NotReady> {
     let limit = cloud.runner.limits().registry_layer_bytes;
-    for layer in &image.layers {
-        let blob = layer_blob(&layer.digest);
-        if cloud.blobs.path(&blob).is_some() {
-            continue;
-        }
-        let Some(Origin { registry, repository }) = &image.origin else {
-            return Err(format!("The layer sha256:{} is gone from the registry", layer.digest));
-        };
-        if layer.size > limit {
-            return Err(format!("A layer of the image has more than {limit} bytes (registry_layer_bytes)"));
-        }
-        let remote = Remote::new(registry, repository);
-        let digest = format!("sha256:{}", layer.digest);
-        let writer = cloud.blobs.create(&blob).await;
-        let pulled = remote.keep(&digest, layer.size, writer).await;
-        pulled.map_err(|why| format!("The layer {digest} of {registry}/{repository} {why}"))?;
+    if layers.iter().any(|layer| layer.size > limit) {
+        return Err(format!("A layer of the image has more than {limit} bytes (registry_layer_bytes)").into());
     }
-    Ok(())
+    let Origin { registry, repository } = origin;
+    let whole = format!("The image {registry}/{repository}");
+    let remote = &remote(cloud, registry, repository).await.map_err(|why| why.of_layer(&whole))?;
+    let layers = stream::iter(layers.iter().map(Ok));
+    let pull = layers.try_for_each_concurrent(AT_ONCE, |layer| async move {
+        let digest = format!("sha256:{}", layer.digest);
+        let writer = cloud.blobs.create(&layer_blob(&layer.digest)).await;
+        let pulled = remote.keep(&digest, layer.size, writer).await;
+        let about = format!("The layer {digest} of {registry}/{repository}");
+        pulled.map_err(|why| why.of_layer(&about))
+    });
+    pull.await
 }

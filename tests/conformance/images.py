@@ -9,6 +9,7 @@ import io
 import json
 import pathlib
 import shutil
+import socket
 import subprocess
 import tarfile
 import urllib.error
@@ -58,12 +59,12 @@ def compressed(layer):
 class Image:
     """Layers from the lowest, and how the image is started."""
 
-    def __init__(self, *layers, architecture="amd64", diff_ids=None, **config):
+    def __init__(self, *layers, architecture="amd64", diff_ids=None, packed=True, **config):
         self.blobs = {}
         descriptors = []
         for layer in layers:
-            data = compressed(layer)
-            descriptors.append(self.add(data, LAYER))
+            data = compressed(layer) if packed else layer
+            descriptors.append(self.add(data, LAYER if packed else LAYER.removesuffix("+gzip")))
         self.layers = descriptors
         document = {
             "architecture": architecture, "os": "linux", "config": config,
@@ -142,6 +143,31 @@ class Registry:
         status, _, body = self.call("PUT", f"/v2/{name}/manifests/{tag}", image.manifest, Content_Type=MANIFEST)
         assert status == 201, body
         return f"{self.endpoint.removeprefix('http://')}/{name}:{tag}"
+
+
+@contextlib.contextmanager
+def stock_registry(folder, http=None, auth=None):
+    """Debian's registry on a free port; its address and its process."""
+    if not shutil.which("docker-registry"):
+        pytest.skip("docker-registry is not installed: there is no other registry to pull from")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    config = folder / "config.yml"
+    config.write_text(json.dumps({
+        "version": 0.1, "storage": {"filesystem": {"rootdirectory": str(folder / "data")}, "delete": {"enabled": True}},
+        "http": {"addr": f"127.0.0.1:{port}", **(http or {})}, "log": {"level": "error"}, **({"auth": auth} if auth else {})}))
+    process = subprocess.Popen(["docker-registry", "serve", config], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def up():
+        with contextlib.suppress(OSError):
+            return socket.create_connection(("127.0.0.1", port), 5).close() is None
+
+    try:
+        mayfly.until(up)
+        yield f"127.0.0.1:{port}", process
+    finally:
+        process.kill()
+        process.wait()
 
 
 def skopeo(*arguments):

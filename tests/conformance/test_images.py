@@ -204,30 +204,8 @@ def test_a_bomb_of_an_image_is_bounded():
 @pytest.fixture(scope="module")
 def elsewhere(tmp_path_factory):
     """Another registry of this machine, without users."""
-    if not shutil.which("docker-registry"):
-        pytest.skip("docker-registry is not installed: there is no other registry to pull from")
-    folder = tmp_path_factory.mktemp("registry")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    config = folder / "config.yml"
-    config.write_text(json.dumps({
-        "version": 0.1, "storage": {"filesystem": {"rootdirectory": str(folder / "data")}, "delete": {"enabled": True}},
-        "http": {"addr": f"127.0.0.1:{port}"}, "log": {"level": "error"}}))
-    process = subprocess.Popen(["docker-registry", "serve", config], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        registry = Registry(f"http://127.0.0.1:{port}")
-
-        def up():
-            try:
-                return registry.call("GET", "/v2/")[0] == 200
-            except OSError:
-                return False
-
-        until(up)
-        yield f"127.0.0.1:{port}", process
-    finally:
-        process.kill()
-        process.wait()
+    with images.stock_registry(tmp_path_factory.mktemp("registry")) as running:
+        yield running
 
 
 def test_an_image_of_another_registry_is_pulled_once(cloud, functions, elsewhere, tmp_path):

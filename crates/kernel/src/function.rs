@@ -213,7 +213,7 @@ pub struct Invocation {
     pub event_type: String,
     /// The ARN the caller used, with its qualifier: the `invokedFunctionArn` of the context.
     pub invoked_arn: String,
-    /// Base64 of the client context, as the caller sent it.
+    /// The client context that the caller sent: JSON, in ASCII.
     pub client_context: Option<String>,
     pub trace_id: Option<String>,
     /// How many invocations led to this one, one from another.

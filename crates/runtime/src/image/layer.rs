@@ -21,6 +21,11 @@ use std::path::{Component, Path, PathBuf};
 
 const GZIP: [u8; 2] = [0x1f, 0x8b];
 const ZSTD: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
+/// A frame of zstd that says something about others: some builders begin with one. Its first byte may vary.
+const ZSTD_ASIDE: [u8; 3] = [0x2a, 0x4d, 0x18];
+/// How far back a zstd archive may refer, as a power of two: what every decoder allows, and what it may hold
+/// in memory.
+const ZSTD_WINDOW: u32 = 27;
 /// A file of this name, `.wh.NAME`, says that NAME is not there any more.
 const WHITEOUT: &[u8] = b".wh.";
 /// Says that of all that the folder has held.
@@ -70,9 +75,17 @@ fn expanded(blob: &Path) -> Result<Box<dyn Read>, ImageError> {
     let head = io::BufRead::fill_buf(&mut file)?;
     match head {
         [first, second, ..] if [*first, *second] == GZIP => Ok(Box::new(MultiGzDecoder::new(file))),
-        head if head.starts_with(&ZSTD) => Err(ImageError::Zstd),
+        head if head.starts_with(&ZSTD) || is_aside(head) => {
+            let mut decoder = zstd::Decoder::with_buffer(file)?;
+            decoder.window_log_max(ZSTD_WINDOW)?;
+            Ok(Box::new(decoder))
+        }
         _ => Ok(Box::new(file)),
     }
+}
+
+fn is_aside(head: &[u8]) -> bool {
+    matches!(head, [0x50..=0x5f, rest @ ..] if rest.starts_with(&ZSTD_ASIDE))
 }
 
 /// Hashes what passes through, and lets only so much pass.

@@ -49,8 +49,6 @@ pub enum ImageError {
     Device { name: String },
     #[error("The layer sha256:{digest} is not what the image's configuration says it is")]
     NotItself { digest: String },
-    #[error("The image has a layer that is compressed with zstd, which is not supported; push it with gzip")]
-    Zstd,
     #[error("cannot unpack the image: {0}")]
     Io(#[from] io::Error),
 }

@@ -33,10 +33,16 @@ impl World {
 
     /// A layer of these entries, compressed.
     fn layer(&self, entries: &[Vec<u8>]) -> ImageLayer {
+        self.packed(entries, |plain| {
+            let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+            packed.write_all(plain).unwrap();
+            packed.finish().unwrap()
+        })
+    }
+
+    fn packed(&self, entries: &[Vec<u8>], pack: impl FnOnce(&[u8]) -> Vec<u8>) -> ImageLayer {
         let plain = [entries.concat(), vec![0; 1024]].concat();
-        let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-        packed.write_all(&plain).unwrap();
-        let packed = packed.finish().unwrap();
+        let packed = pack(&plain);
         let digest = hex(&packed);
         fs::write(self.archive(&digest), &packed).unwrap();
         ImageLayer { digest, diff_id: hex(&plain), size: packed.len() as u64 }
@@ -205,4 +211,32 @@ fn a_forgotten_image_goes_when_nobody_stands_on_it() {
         std::thread::sleep(std::time::Duration::from_millis(10));
     }
     panic!("the tree is still there");
+}
+
+#[test]
+fn zstd_is_held_to_what_gzip_is_held_to() {
+    let world = World::new(Limits { image_unpacked_bytes: 1_000_000, image_files: 20, ..Limits::default() });
+    let zstd = |plain: &[u8]| zstd::encode_all(plain, 3).unwrap();
+    let with_aside = |plain: &[u8]| {
+        let halves = plain.split_at(700);
+        // What a builder says of its frames, two frames, and the same again.
+        let aside = [&[0x5a, 0x2a, 0x4d, 0x18, 3, 0, 0, 0][..], b"abc"].concat();
+        [aside.clone(), zstd(halves.0), zstd(halves.1), aside].concat()
+    };
+    let lower = world.packed(&[file("a", "lower"), file("b", "b")], zstd);
+    let upper = world.packed(&[file("a", "upper"), file(".wh.b", "")], with_aside);
+    let root = world.root(&[lower, upper]).unwrap();
+    assert_eq!(fs::read_to_string(root.join("a")).unwrap(), "upper");
+    assert!(!root.join("b").exists());
+
+    let refused = |layer: ImageLayer| world.root(&[layer]).unwrap_err();
+    let big = entry(b'0', "a", "", &vec![0; 1_100_000]);
+    assert!(matches!(refused(world.packed(&[big], zstd)), ImageError::TooLarge { .. }));
+    let endless = [file("a", "a"), vec![0; 2_000_000]];
+    assert!(refused(world.packed(&endless, zstd)).to_string().contains("inflates past every limit"));
+    let cut = |plain: &[u8]| zstd(plain)[..60].to_vec();
+    assert!(matches!(refused(world.packed(&[file("a", &"x".repeat(500))], cut)), ImageError::Io(_)));
+    // An empty frame that wants 256 MiB to refer back to.
+    let hungry = |_: &[u8]| vec![0x28, 0xb5, 0x2f, 0xfd, 0, 18 << 3, 1, 0, 0];
+    assert!(refused(world.packed(&[], hungry)).to_string().contains("too much memory"));
 }

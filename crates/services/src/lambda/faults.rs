@@ -103,6 +103,15 @@ pub(super) fn not_json(reason: impl Display) -> Fault {
     user(400, "InvalidRequestContentException", text)
 }
 
+pub(super) fn bad_client_context() -> Fault {
+    user(400, "InvalidRequestContentException", "Client context must be a valid Base64-encoded JSON object.")
+}
+
+pub(super) fn context_too_large(limit: usize) -> Fault {
+    let text = format!("Client context must be at most {limit} bytes of Base64.");
+    user(400, "InvalidRequestContentException", text)
+}
+
 pub(super) fn request_too_large(limit: u64, operation: &str) -> Fault {
     let text = format!("Request must be smaller than {limit} bytes for the {operation} operation");
     user(413, "RequestTooLargeException", text)

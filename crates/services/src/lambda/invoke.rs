@@ -8,6 +8,7 @@ use super::{check, faults, recursion, resolve};
 use crate::Cx;
 use crate::fabric::{Delivery, Target};
 use crate::operation::{Answer, Content, Invoke, Reply};
+use base64::Engine as _;
 use bytes::Bytes;
 use mayfly_kernel::Fault;
 use mayfly_kernel::function::Invocation;
@@ -17,6 +18,9 @@ use serde::de::IgnoredAny;
 
 /// The CloudEvents type of an event that a caller sent.
 pub(super) const EVENT_TYPE: &str = "mayfly.invoke";
+
+/// As it is sent.
+const CLIENT_CONTEXT_BYTES: usize = 3583;
 
 #[derive(Deserialize)]
 pub(super) struct Input {
@@ -60,6 +64,7 @@ fn answer(cx: &mut Cx<'_>, input: Input, call: &Call, answer: Answer) -> Result<
     if invocation_type == "RequestResponse" {
         recursion::refuse(cx, &function)?;
     }
+    let client_context = input.client_context.as_deref().map(client_context).transpose()?;
     match invocation_type {
         "DryRun" => Ok(Reply::status(204)),
         "Event" => accept(cx, &function, &event),
@@ -69,7 +74,7 @@ fn answer(cx: &mut Cx<'_>, input: Input, call: &Call, answer: Answer) -> Result<
                 event: event.into(),
                 event_type: EVENT_TYPE.into(),
                 invoked_arn: function.named_arn().to_string(),
-                client_context: input.client_context,
+                client_context,
                 trace_id: input.trace_id,
                 depth: cx.caller.depth,
             };
@@ -93,6 +98,25 @@ pub(super) fn invoke_async(cx: &mut Cx<'_>, input: Deprecated, call: &Call) -> R
     let event = event(&call.body, cx.limits.async_event_bytes)?;
     resolve::runnable(cx, &function)?;
     accept(cx, &function, &event)
+}
+
+/// The client context as the function gets it: JSON on one line of ASCII, since it is a header there too.
+fn client_context(encoded: &str) -> Result<String, Fault> {
+    if encoded.len() > CLIENT_CONTEXT_BYTES {
+        return Err(faults::context_too_large(CLIENT_CONTEXT_BYTES));
+    }
+    let json = base64::engine::general_purpose::STANDARD.decode(encoded);
+    let json = json.ok().and_then(|json| serde_json::from_slice::<serde_json::Map<_, _>>(&json).ok());
+    let json = serde_json::to_string(&json.ok_or_else(faults::bad_client_context)?);
+    let json = json.map_err(|_| faults::bad_client_context())?;
+    let mut ascii = String::with_capacity(json.len());
+    for unit in json.encode_utf16() {
+        match u8::try_from(unit) {
+            Ok(byte) if byte.is_ascii() => ascii.push(char::from(byte)),
+            _ => ascii += &format!("\\u{unit:04x}"),
+        }
+    }
+    Ok(ascii)
 }
 
 /// The event of a body: no body is the empty event.

@@ -67,7 +67,7 @@ pub use model::package_blob;
 pub(crate) use permissions::exists;
 pub use permissions::permits;
 pub use provisioned::{Standing, Wanted, forget_standing, note, wanted};
-pub use reactions::prepared;
+pub use reactions::{NotReady, Why, prepared};
 pub use resolve::{Choice, READ_FROM, resolve, version_for};
 pub use settle::{NotRun, settled, version_to_run};
 pub use urls::{Cors, UrlAuth, UrlTarget, url_target};

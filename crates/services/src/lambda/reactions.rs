@@ -6,13 +6,44 @@ use super::{lifecycle, resolve};
 use crate::Cx;
 use mayfly_kernel::{Arn, Fault};
 
+/// Why a version cannot be made ready, in words and in a word.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NotReady {
+    pub why: Why,
+    pub reason: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// Its code is not what can be run here.
+    Code,
+    /// The registry does not let us have its image.
+    ImageAccessDenied,
+    /// The image is not in the registry any more.
+    ImageDeleted,
+    /// It may be well another time: the registry is out of reach, or the disk is full.
+    Internal,
+}
+
+impl From<String> for NotReady {
+    fn from(reason: String) -> NotReady {
+        NotReady { why: Why::Code, reason }
+    }
+}
+
+impl From<&str> for NotReady {
+    fn from(reason: &str) -> NotReady {
+        reason.to_owned().into()
+    }
+}
+
 /// Notes that the version with this id is ready, with warnings for whoever deploys, or why it cannot be.
 /// A version that has been changed since is left alone: its own preparation is under way.
 pub fn prepared(
     cx: &mut Cx<'_>,
     function: &Arn,
     version: &str,
-    result: &Result<Vec<String>, String>,
+    result: &Result<Vec<String>, NotReady>,
 ) -> Result<(), Fault> {
     cx.allowed_by_policy();
     let function = resolve::of_arn(function)?;
@@ -30,11 +61,14 @@ pub fn prepared(
             }
             lifecycle::forget_previous(cx, &mut row)?;
         }
-        Err(reason) => {
-            let code = match row.runtime.as_str() {
-                _ if row.image.is_some() => "InvalidImage",
-                "wasm" => "InvalidZipFileException",
-                _ => "InvalidRuntime",
+        Err(NotReady { why, reason }) => {
+            let code = match (why, row.runtime.as_str()) {
+                (Why::ImageAccessDenied, _) => "ImageAccessDenied",
+                (Why::ImageDeleted, _) => "ImageDeleted",
+                (Why::Internal, _) => "InternalError",
+                (Why::Code, _) if row.image.is_some() => "InvalidImage",
+                (Why::Code, "wasm") => "InvalidZipFileException",
+                (Why::Code, _) => "InvalidRuntime",
             };
             // A function that ran before its last change is still there; one that never ran is not.
             if row.generation == 1 || row.state() == State::Pending {

@@ -2,6 +2,7 @@
 
 use super::{Cloud, ROLE};
 use crate::ecr::registry::{self, Finished};
+use crate::lambda::{NotReady, Why};
 use crate::operation::{Piece, Upload};
 use bytes::Bytes;
 use mayfly_kernel::function::Runtime;
@@ -68,9 +69,10 @@ fn an_image_is_what_its_configuration_and_the_function_say() {
         ("/entry other word".into(), "/else".into())
     );
     cloud.ok(&format!("PUT {FUNCTIONS}/f/configuration"), &json!({ "ImageConfig": {} }));
-    cloud.prepare(&Err("no room".into()));
+    let reason = "gone".to_owned();
+    cloud.prepare(&Err(NotReady { why: Why::ImageDeleted, reason }));
     let shown = cloud.get(&format!("{FUNCTIONS}/f/configuration"));
-    assert_eq!(shown["LastUpdateStatusReasonCode"], "InvalidImage");
+    assert_eq!(shown["LastUpdateStatusReasonCode"], "ImageDeleted");
     assert_eq!(shown["ImageConfigResponse"], Value::Null);
     assert_eq!(runs().image, Some(runs().image.clone().unwrap()));
 }

@@ -2,6 +2,8 @@ use super::{ARN, Cloud, function, invalid};
 use crate::operation::Content;
 use serde_json::{Value, json};
 
+/// `{"k":` on one line, and on the next `"ü😀\n"}`.
+const CONTEXT: &str = "eyJrIjoKIsO88J+YgFxuIn0=";
 const INVOKE: &str = "POST /2015-03-31/functions/f/invocations";
 
 fn invoke(cloud: &Cloud, headers: &[(&str, &str)], body: &str) -> Result<crate::Reply, mayfly_kernel::Fault> {
@@ -11,7 +13,7 @@ fn invoke(cloud: &Cloud, headers: &[(&str, &str)], body: &str) -> Result<crate::
 #[test]
 fn a_synchronous_invocation_leaves_with_the_version_to_run() {
     let cloud = Cloud::with_function();
-    let headers = [("x-amz-log-type", "Tail"), ("x-amz-client-context", "e30=")];
+    let headers = [("x-amz-log-type", "Tail"), ("x-amz-client-context", CONTEXT)];
     let reply = invoke(&cloud, &headers, r#"{"n": 1}"#).unwrap();
     let Content::Invoke(invoke) = reply.content else { panic!("an invocation") };
     assert!(invoke.log_tail);
@@ -19,7 +21,7 @@ fn a_synchronous_invocation_leaves_with_the_version_to_run() {
     assert_eq!(invoke.version.log_group, "/aws/lambda/f");
     assert_eq!(invoke.invocation.event, br#"{"n": 1}"#);
     assert_eq!(invoke.invocation.invoked_arn, ARN);
-    assert_eq!(invoke.invocation.client_context.as_deref(), Some("e30="));
+    assert_eq!(invoke.invocation.client_context.as_deref(), Some(r#"{"k":"\u00fc\ud83d\ude00\n"}"#));
 }
 
 #[test]
@@ -59,6 +61,12 @@ fn a_bad_invocation_is_refused() {
     let (code, message) = refused(&[], "{nonsense");
     assert_eq!(code, "InvalidRequestContentException");
     assert!(message.starts_with("Could not parse request body into json: "), "{message}");
+    let long = "A".repeat(3584);
+    for context in ["{}", "WzFd", "e30", &long] {
+        let (code, message) = refused(&[("x-amz-client-context", context)], "{}");
+        assert_eq!(code, "InvalidRequestContentException");
+        assert!(message.starts_with("Client context must be "), "{message}");
+    }
     assert_eq!(
         refused(&[("x-amz-invocation-type", "Sometime")], ""),
         invalid(
