@@ -228,6 +228,7 @@ async fn perform(cloud: &Arc<Cloud>, caller: &Caller, record: &Record) -> Result
         invoked_arn: record.arn.clone(),
         client_context: None,
         trace_id: None,
+        tenant: record.tenant.clone(),
         depth: record.depth,
     };
     match cloud.host().invoke(Arc::new(version), invocation).await {

@@ -57,14 +57,11 @@ pub(crate) async fn drive(cloud: Arc<Cloud>) {
     }
 }
 
-/// Each version once, with all that is asked for under its names. A component gets a fresh instance for every
-/// request, so there is none to keep.
+/// Each version once, with all that is asked for under its names.
 fn shares(wanted: &[lambda::Wanted]) -> Vec<(Arc<Version>, u32)> {
     let mut shares: HashMap<&str, (&Version, u32)> = HashMap::new();
     for (version, count) in wanted.iter().flat_map(|one| &one.shares) {
-        if version.runtime != Runtime::Wasm {
-            shares.entry(&version.id).or_insert((version, 0)).1 += count;
-        }
+        shares.entry(&version.id).or_insert((version, 0)).1 += count;
     }
     shares.into_values().map(|(version, count)| (Arc::new(version.clone()), count)).collect()
 }

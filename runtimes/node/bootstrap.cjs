@@ -9,7 +9,7 @@
 // its output and its end.
 
 const { Client } = require('./mayfly/client.cjs');
-const { patchConsole, logError, setRequestId } = require('./mayfly/console.cjs');
+const { patchConsole, logError, setInvocation } = require('./mayfly/console.cjs');
 const { RuntimeError, toDocument } = require('./mayfly/errors.cjs');
 const { INSTALLED, loadHandler, setModulePaths } = require('./mayfly/handler.cjs');
 const { describe, run, untilIdle } = require('./mayfly/invocation.cjs');
@@ -68,7 +68,7 @@ async function serve(handler) {
   phase = 'idle';
   const { headers, body } = await client.next();
   requestId = headers['lambda-runtime-aws-request-id'];
-  setRequestId(requestId);
+  setInvocation(headers);
   setTraceId(headers['lambda-runtime-trace-id']);
   phase = 'running';
   let answer = null;

@@ -348,7 +348,8 @@ async fn invoked(cloud: &Cloud, invoke: Invoke) -> Result<Answer, Fault> {
     Ok(reply.into())
 }
 
-/// A node that was full for as long as an event may wait is likely to be so for a while.
+/// A limit on what runs at once is likely to be one for a while, and so is a node that was full for as long as
+/// an event may wait.
 pub(super) const RETRY_AFTER_SECONDS: &str = "1";
 
 /// A refusal in the words of the Invoke API.
@@ -357,13 +358,12 @@ pub(super) fn refused(refusal: &Refusal) -> Fault {
         Fault::new(429, "TooManyRequestsException", "Rate Exceeded.")
             .with_field("Reason", reason)
             .with_field("Type", "User")
+            .with_field("retryAfterSeconds", RETRY_AFTER_SECONDS)
     };
     match refusal {
         Refusal::ReservedConcurrency => throttled("ReservedFunctionConcurrentInvocationLimitExceeded"),
         Refusal::AccountConcurrency => throttled("ConcurrentInvocationLimitExceeded"),
-        Refusal::NodeFull => {
-            throttled("CallerRateLimitExceeded").with_field("retryAfterSeconds", RETRY_AFTER_SECONDS)
-        }
+        Refusal::NodeFull => throttled("CallerRateLimitExceeded"),
         Refusal::Unrunnable(why) => Fault::new(502, "InvalidRuntimeException", why.clone()),
         Refusal::Draining => {
             Fault::new(503, "ServiceException", "The server is shutting down. Please try again.")

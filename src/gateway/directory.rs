@@ -173,6 +173,8 @@ impl Api {
                 return Ok(None);
             }
             match lambda::resolve(cx, &target.function) {
+                // An HTTP API has no way to name a tenant.
+                Ok(choice) if choice.main().per_tenant => Ok(None),
                 Ok(choice) => Ok(Some(choice)),
                 Err(fault) if !fault.is_server() => Ok(None),
                 Err(fault) => Err(fault),

@@ -267,6 +267,7 @@ async fn call(exchange: &Exchange<'_>, version: Arc<Version>, parts: &Parts, tak
         invoked_arn: exchange.endpoint.invoked_arn.clone(),
         client_context: None,
         trace_id: None,
+        tenant: None,
         depth: 0,
     };
     if exchange.endpoint.streams {
@@ -345,8 +346,7 @@ fn write(answer: payload::Answer) -> Response {
 
 fn refused(refusal: &Refusal) -> Response {
     match refusal {
-        Refusal::ReservedConcurrency | Refusal::AccountConcurrency => plain(429, "Too Many Requests"),
-        Refusal::NodeFull => {
+        Refusal::ReservedConcurrency | Refusal::AccountConcurrency | Refusal::NodeFull => {
             let mut response = plain(429, "Too Many Requests");
             respond::set(&mut response, "retry-after", super::aws::RETRY_AFTER_SECONDS);
             response

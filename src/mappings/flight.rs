@@ -42,7 +42,7 @@ pub(super) async fn fly(cloud: &Arc<Cloud>, caller: &Caller, batch: Batch) -> Fl
         }
         let version = match cloud.runner.view(caller, &request_id, |cx| mappings::version(cx, &batch)) {
             Ok(Ok(version)) => version,
-            Ok(Err(NotRun::Gone)) => return Flown::Failed,
+            Ok(Err(NotRun::Gone | NotRun::Tenancy(_))) => return Flown::Failed,
             Ok(Err(_)) | Err(_) => {
                 rest(&mut pause).await;
                 continue;
@@ -55,6 +55,7 @@ pub(super) async fn fly(cloud: &Arc<Cloud>, caller: &Caller, batch: Batch) -> Fl
             invoked_arn: batch.function.to_string(),
             client_context: None,
             trace_id: None,
+            tenant: None,
             depth: batch.depth(),
         };
         match invoke(cloud, caller, &batch, version, invocation).await {

@@ -178,8 +178,18 @@ pub struct Version {
     pub ephemeral_mib: u32,
     pub log_group: String,
     pub log_format: LogFormat,
-    /// The most instances of the function at once, if the function reserves any.
-    pub reserved_concurrency: Option<u32>,
+    pub concurrency: Concurrency,
+    /// Every invocation is a tenant's, and no instance serves two of them.
+    pub per_tenant: bool,
+}
+
+/// How many invocations of a function may run at once, its provisioned ones included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Concurrency {
+    /// So many, which no other function may use.
+    Reserved(u32),
+    /// As many as the functions of its account and region that reserve nothing may have together.
+    Shared(u32),
 }
 
 /// How a version's log is written.
@@ -216,6 +226,8 @@ pub struct Invocation {
     /// The client context that the caller sent: JSON, in ASCII.
     pub client_context: Option<String>,
     pub trace_id: Option<String>,
+    /// Whom it is for, if its function keeps tenants apart.
+    pub tenant: Option<String>,
     /// How many invocations led to this one, one from another.
     pub depth: u32,
 }
@@ -258,7 +270,7 @@ pub struct Report {
 pub enum Refusal {
     /// The function has reached its reserved concurrency.
     ReservedConcurrency,
-    /// The account has reached its concurrency.
+    /// The functions of the account that reserve nothing have reached what is left for them.
     AccountConcurrency,
     /// The node has no memory left for another instance.
     NodeFull,

@@ -426,10 +426,6 @@ impl Pooled for Instance {
         self.sandbox.is_alive()
     }
 
-    fn key(&self) -> &str {
-        &self.version.id
-    }
-
     fn freezer(&self) -> Option<Arc<Freezer>> {
         self.freezer.clone()
     }

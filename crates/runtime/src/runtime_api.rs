@@ -38,6 +38,7 @@ pub(crate) struct Work {
     pub invoked_arn: String,
     pub trace_id: Option<String>,
     pub client_context: Option<String>,
+    pub tenant: Option<String>,
     pub event: Bytes,
     pub depth: u32,
 }
@@ -189,6 +190,9 @@ impl Api {
         }
         if let Some(context) = &work.client_context {
             response = response.header("lambda-runtime-client-context", context);
+        }
+        if let Some(tenant) = &work.tenant {
+            response = response.header("lambda-runtime-aws-tenant-id", tenant);
         }
         // Only a caller's odd trace or context can fail this, and then it is refused rather than passed on.
         response

@@ -5,7 +5,7 @@
 use bytes::Bytes;
 use http_body_util::BodyExt as _;
 use mayfly_kernel::Arn;
-use mayfly_kernel::function::{PackageDigest, Runtime, Version};
+use mayfly_kernel::function::{Concurrency, PackageDigest, Runtime, Version};
 use mayfly_runtime::body::{self, Body};
 use mayfly_runtime::wasm::{Call, CompileError, Engine, Error, Finished, Reply, World};
 use std::collections::BTreeMap;
@@ -117,7 +117,8 @@ fn version_with(memory_mib: u32, environment: &[(&str, &str)]) -> Arc<Version> {
         memory_mib,
         ephemeral_mib: 512,
         log_group: "/aws/lambda/guest".into(),
-        reserved_concurrency: None,
+        concurrency: Concurrency::Shared(1000),
+        per_tenant: false,
         log_format: mayfly_kernel::function::LogFormat::Text,
     })
 }

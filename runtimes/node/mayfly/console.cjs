@@ -14,9 +14,12 @@ const LEVELS = ['TRACE', 'DEBUG', 'INFO', 'WARN', 'ERROR', 'FATAL'];
 // Known when the console is patched: before that there may be no environment yet.
 let asJson = false;
 let requestId;
+let tenantId;
 
-function setRequestId(id) {
-  requestId = id;
+/** The invocation under way, by its headers; none before the first. */
+function setInvocation(headers) {
+  requestId = headers['lambda-runtime-aws-request-id'];
+  tenantId = headers['lambda-runtime-aws-tenant-id'];
 }
 
 function patchConsole() {
@@ -40,7 +43,7 @@ function textRecord(level, args) {
 }
 
 function jsonRecord(level, args) {
-  const record = { timestamp: new Date().toISOString(), level, requestId };
+  const record = { timestamp: new Date().toISOString(), level, requestId, tenantId };
   if (args.length === 1) {
     record.message = args[0];
     try {
@@ -72,4 +75,4 @@ function writeLine(text) {
   }
 }
 
-module.exports = { patchConsole, logError, setRequestId };
+module.exports = { patchConsole, logError, setInvocation };

@@ -90,6 +90,7 @@ def invoke(client, handler, headers, event):
     """
     request_id = headers["lambda-runtime-aws-request-id"]
     context.request_id = request_id
+    context.tenant_id = headers.get("lambda-runtime-aws-tenant-id")
     trace_id = headers.get("lambda-runtime-trace-id")
     if trace_id:
         os.environ["_X_AMZN_TRACE_ID"] = trace_id

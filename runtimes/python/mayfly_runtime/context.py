@@ -13,6 +13,8 @@ from .faults import Fault
 
 # The invocation under way, for log lines. One instance runs one event at a time.
 request_id = ""
+# Whom it is for, if the function keeps tenants apart.
+tenant_id = None
 
 
 class LambdaContext:
@@ -26,6 +28,7 @@ class LambdaContext:
         self.memory_limit_in_mb = environ.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE")
         self.log_group_name = environ.get("AWS_LAMBDA_LOG_GROUP_NAME")
         self.log_stream_name = environ.get("AWS_LAMBDA_LOG_STREAM_NAME")
+        self.tenant_id = headers.get("lambda-runtime-aws-tenant-id")
         client = _parse(headers.get("lambda-runtime-client-context"), "Client Context")
         self.client_context = None if client is None else ClientContext(client)
         self.identity = CognitoIdentity(

@@ -77,6 +77,8 @@ def _document(exceptions, record, known):
         "logger": record.name,
         "requestId": context.request_id,
     }
+    if context.tenant_id is not None:
+        document["tenantId"] = context.tenant_id
     if record.exc_info and record.exc_info[0]:
         document["errorType"] = record.exc_info[0].__name__
         document["errorMessage"] = str(record.exc_info[1])

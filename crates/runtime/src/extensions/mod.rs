@@ -145,7 +145,7 @@ impl Extensions {
         });
         drop(state);
         self.telemetry
-            .platform("extension", json!({ "name": name, "state": "Registered", "events": events }));
+            .platform("extension", || json!({ "name": name, "state": "Registered", "events": events }));
         self.changed.notify_waiters();
         Ok(id)
     }

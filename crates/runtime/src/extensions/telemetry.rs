@@ -98,8 +98,8 @@ impl Telemetry {
         }
     }
 
-    pub(crate) fn platform(&self, name: &'static str, record: Value) {
-        self.emit(Kind::Platform, name, || record);
+    pub(crate) fn platform(&self, name: &'static str, record: impl FnOnce() -> Value) {
+        self.emit(Kind::Platform, name, record);
     }
 
     /// A line that the function or an extension has printed.
@@ -162,7 +162,7 @@ impl Telemetry {
             state.subscribers.push(subscriber);
             self.heard.store(true, Ordering::Relaxed);
         }
-        self.platform("telemetrySubscription", record);
+        self.platform("telemetrySubscription", || record);
         // Ends when this is dropped, with the instance.
         let destination = delivery::Destination { sandbox, port, schema, clock: self.clock.clone(), dropped };
         tokio::spawn(delivery::deliver(destination, events, buffering));

@@ -1,8 +1,8 @@
 //! Events: one invocation through a function behind the Runtime API, or as a CloudEvent through one that
 //! speaks HTTP.
 
-use super::report::{Course, micros, report_record, runtime_done, say_end, say_start};
-use super::{FetchError, Held, Host, Inner, Permit};
+use super::report::{self, Course, Subject, micros, say_end, say_start};
+use super::{Asked, FetchError, Held, Host, Inner, Permit};
 use crate::body::{self, Body};
 use crate::instance::{Broken, Handled, error, explain, too_large, untaken};
 use crate::pool::Denied;
@@ -10,7 +10,6 @@ use crate::runtime_api::Work;
 use crate::stream::Sink;
 use http_body_util::BodyExt as _;
 use mayfly_kernel::function::{FunctionError, Invocation, Outcome, Refusal, Report, Version};
-use serde_json::json;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
@@ -24,8 +23,7 @@ enum Attempt {
 
 /// What the end of an invocation needs to know.
 struct Finish {
-    id: String,
-    version: Arc<Version>,
+    subject: Subject,
     course: Course,
     status: &'static str,
 }
@@ -66,8 +64,10 @@ impl Inner {
         asked: Instant,
         permit: Permit,
     ) -> Result<Attempt, Refusal> {
-        let id = work.request_id.clone();
-        let made = match self.instance(version, &id).await {
+        let subject =
+            Subject { id: work.request_id.clone(), version: version.clone(), tenant: work.tenant.clone() };
+        let id = &subject.id;
+        let made = match self.instance(version, work.tenant.as_deref(), id).await {
             Ok(made) => made,
             Err(Denied::Refused(refusal)) => return Err(refusal),
             Err(Denied::Failing(error)) => return Ok(Attempt::Done(self.not_run(asked, error))),
@@ -78,9 +78,9 @@ impl Inner {
         instance.log.begin_tail();
         let course = Course::begin(asked, made.init_us, self.clock.now());
         instance.catch_up();
-        say_start(&instance.log, &id, version);
+        say_start(&instance.log, &subject);
         let telemetry = instance.extensions.telemetry.clone();
-        telemetry.platform("start", json!({ "requestId": id, "version": version.label }));
+        telemetry.platform("start", || report::start_record(&subject));
         let timeout = Duration::from_millis(version.timeout_ms);
         work.deadline_ms = (self.clock.now() + timeout).ms();
         let answered = match made.initialised {
@@ -92,7 +92,7 @@ impl Inner {
                 Handled::Untaken(work, sink) if warm => {
                     let stamp = self.clock.now();
                     instance.catch_up();
-                    instance.log.say(untaken(&id, stamp));
+                    instance.log.say(untaken(id, stamp));
                     return Ok(Attempt::Untaken(work, sink, permit));
                 }
                 Handled::Untaken(..) => Err(Broken::Ended(instance.sandbox.ended().await)),
@@ -102,11 +102,11 @@ impl Inner {
         instance.catch_up();
         let (result, ended) = match answered {
             Ok(result) => (result, Ok(())),
-            Err(broken) => (Err(self.tell(&broken, &mut held, version, &id)), Err(broken)),
+            Err(broken) => (Err(self.tell(&broken, &mut held, version, id)), Err(broken)),
         };
         let status = status(&result, &ended);
-        telemetry.platform("runtimeDone", runtime_done(&id, status, ran, &result));
-        let finish = Finish { id, version: version.clone(), course, status };
+        telemetry.platform("runtimeDone", || report::runtime_done(&subject, status, ran, &result));
+        let finish = Finish { subject, course, status };
         if ended.is_err() || !held.instance.extensions.any() {
             let (log_tail, report) = self.finish(held, &finish, ran, ended.is_ok());
             return Ok(Attempt::Done(Outcome { result, log_tail, report }));
@@ -119,7 +119,7 @@ impl Inner {
             let settled = held.instance.settle(timeout.saturating_sub(ran)).await;
             held.instance.catch_up();
             if let Err(broken) = &settled {
-                inner.tell(broken, &mut held, &finish.version, &finish.id);
+                inner.tell(broken, &mut held, &finish.subject.version, &finish.subject.id);
             }
             let ran = finish.course.elapsed();
             inner.finish(held, &finish, ran, settled.is_ok());
@@ -138,13 +138,13 @@ impl Inner {
 
     /// The last lines of an invocation and its figures; an instance that is still good goes back.
     fn finish(&self, held: Held, finish: &Finish, ran: Duration, reusable: bool) -> (Vec<u8>, Report) {
-        let Finish { id, version, course, status } = finish;
+        let Finish { subject, course, status } = finish;
         let instance = &held.instance;
         let report = course.report(ran, instance.memory_peak());
-        say_end(&instance.log, id, version, &report);
+        say_end(&instance.log, subject, &report);
         let telemetry = &instance.extensions.telemetry;
-        telemetry.platform("end", json!({ "requestId": id }));
-        telemetry.platform("report", report_record(id, status, version, &report));
+        telemetry.platform("end", || report::end_record(subject));
+        telemetry.platform("report", || report::report_record(subject, status, &report));
         let log_tail = instance.log.tail();
         if reusable {
             self.pool.put(held);
@@ -170,6 +170,7 @@ impl Inner {
             },
             trace_id: invocation.trace_id,
             client_context: invocation.client_context,
+            tenant: invocation.tenant,
             event: invocation.event.into(),
             depth: invocation.depth,
         }
@@ -187,17 +188,26 @@ impl Host {
     ) -> Result<Outcome, Refusal> {
         let started = self.inner.clock.now();
         let began = Instant::now();
+        let (told, end) = oneshot::channel();
         let request = http::Request::post("/")
             .header("content-type", "application/json")
             .header("ce-specversion", "1.0")
             .header("ce-id", &invocation.request_id)
             .header("ce-type", &invocation.event_type)
-            .header("ce-source", &invocation.invoked_arn)
-            .body(body::full(invocation.event));
+            .header("ce-source", &invocation.invoked_arn);
+        let request = match &invocation.tenant {
+            Some(tenant) => request.header("ce-tenantid", tenant),
+            None => request,
+        };
+        let request = request.body(body::full(invocation.event));
         let request = request.map_err(|error| Refusal::Unrunnable(error.to_string()))?;
-        let (told, end) = oneshot::channel();
-        let course = (invocation.request_id.clone(), invocation.depth + 1);
-        let answered = self.fetch_telling(version, request, course, Some(told)).await;
+        let asked = Asked {
+            id: invocation.request_id.clone(),
+            depth: invocation.depth + 1,
+            tenant: invocation.tenant,
+            told: Some(told),
+        };
+        let answered = self.fetch_telling(version, request, asked).await;
         let result = match answered {
             Err(FetchError::Refused(refusal)) => return Err(refusal),
             Err(FetchError::Crashed(error)) => Err(error),

@@ -1,8 +1,8 @@
 //! Requests for Wasm functions: what the host does around a guest, which is to know its log and to report its
 //! end.
 
-use super::report::{Course, Told, say_end, say_start};
-use super::{FetchError, Inner, Permit};
+use super::report::{Course, Subject, Told, say_end, say_start};
+use super::{Asked, FetchError, Inner, Permit};
 use crate::body::Body;
 use crate::instance::error;
 use crate::logs::Log;
@@ -28,8 +28,7 @@ impl Logs {
 /// goes away before the answer, and nobody polls the request any more.
 struct Ending {
     log: Arc<Log>,
-    version: Arc<Version>,
-    id: String,
+    subject: Subject,
     course: Course,
     memory_bytes: u64,
     told: Option<Told>,
@@ -39,7 +38,7 @@ struct Ending {
 impl Drop for Ending {
     fn drop(&mut self) {
         let report = self.course.report(self.course.elapsed(), self.memory_bytes);
-        say_end(&self.log, &self.id, &self.version, &report);
+        say_end(&self.log, &self.subject, &report);
         if let Some(told) = self.told.take() {
             let _ = told.send((self.log.tail(), report));
         }
@@ -50,13 +49,13 @@ impl Ending {
     fn finish(mut self, finished: &wasm::Finished) {
         self.memory_bytes = finished.memory_bytes;
         if let Some(trap) = &finished.trap {
-            self.log.say(format!("{} {trap}", self.id));
+            self.log.say(format!("{} {trap}", self.subject.id));
         }
     }
 
     fn fail(self, failure: wasm::Error) -> FetchError {
-        self.log.say(format!("{} {failure}", self.id));
-        let text = format!("RequestId: {} Error: {failure}", self.id);
+        self.log.say(format!("{} {failure}", self.subject.id));
+        let text = format!("RequestId: {} Error: {failure}", self.subject.id);
         match failure {
             wasm::Error::Timeout => FetchError::Timeout,
             wasm::Error::Busy => FetchError::Refused(Refusal::NodeFull),
@@ -73,8 +72,8 @@ impl Inner {
         self: Arc<Inner>,
         version: Arc<Version>,
         request: http::Request<Body>,
-        (id, depth): (String, u32),
-        (permit, told): (Permit, Option<Told>),
+        Asked { id, depth, tenant, told }: Asked,
+        permit: Permit,
     ) -> Result<http::Response<Body>, FetchError> {
         let program = match self.wasm.loaded(&version) {
             Some(program) => program,
@@ -85,16 +84,17 @@ impl Inner {
         if told.is_some() {
             log.begin_tail();
         }
-        say_start(&log, &id, &version);
+        let subject = Subject { id, version: version.clone(), tenant };
+        say_start(&log, &subject);
         let sink = log.clone();
         let call = wasm::Call {
-            request_id: id.clone(),
+            request_id: subject.id.clone(),
             log: Arc::new(move |line: &[u8]| sink.line(String::from_utf8_lossy(line).into_owned())),
             timeout: Duration::from_millis(version.timeout_ms),
             depth,
         };
         let ending =
-            Ending { log, version: version.clone(), id, course, memory_bytes: 0, told, _permit: permit };
+            Ending { log, subject, course, memory_bytes: 0, told, _permit: permit };
         let mut reply = match self.wasm.run(program, &version, request, call).await {
             Ok(reply) => reply,
             Err(failure) => return Err(ending.fail(failure)),

@@ -120,6 +120,16 @@ pub struct Host {
     inner: Arc<Inner>,
 }
 
+/// A request to a function that speaks HTTP, beside the request itself.
+struct Asked {
+    id: String,
+    /// How many invocations lead to what it calls, this one included.
+    depth: u32,
+    tenant: Option<String>,
+    /// Who is told how it ended, once it has.
+    told: Option<Told>,
+}
+
 struct Inner {
     layers: Layers,
     limits: Limits,
@@ -215,26 +225,23 @@ impl Host {
         request: http::Request<Body>,
         request_id: String,
     ) -> Result<http::Response<Body>, FetchError> {
-        self.fetch_telling(version, request, (request_id, 1), None).await
+        let asked = Asked { id: request_id, depth: 1, tenant: None, told: None };
+        self.fetch_telling(version, request, asked).await
     }
 
-    /// The same, and how it ended, once it has.
     async fn fetch_telling(
         &self,
         version: Arc<Version>,
         request: http::Request<Body>,
-        (request_id, depth): (String, u32),
-        told: Option<Told>,
+        asked: Asked,
     ) -> Result<http::Response<Body>, FetchError> {
         let permit = self.inner.pool.admit(&version).map_err(FetchError::Refused)?;
         self.inner.invocations.fetch_add(1, Ordering::Relaxed);
         match version.runtime {
-            Runtime::Wasm => {
-                self.inner.clone().fetch_wasm(version, request, (request_id, depth), (permit, told)).await
-            }
+            Runtime::Wasm => self.inner.clone().fetch_wasm(version, request, asked, permit).await,
             Runtime::Web => {
                 // A client that goes away ends the wait and not the function, which is told of in the log.
-                let run = self.inner.clone().fetch_web(version, request, request_id, (permit, told));
+                let run = self.inner.clone().fetch_web(version, request, asked, permit);
                 let gone = |failed: tokio::task::JoinError| FetchError::BadGateway(failed.to_string());
                 tokio::spawn(run).await.map_err(gone)?
             }

@@ -4,6 +4,7 @@ use crate::logs::Log;
 use mayfly_kernel::Time;
 use mayfly_kernel::function::{FunctionError, Report, SystemLevel, Version};
 use serde_json::{Value, json};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
@@ -51,24 +52,51 @@ pub(crate) fn micros(span: Duration) -> u64 {
     u64::try_from(span.as_micros()).unwrap_or(u64::MAX)
 }
 
+/// Which invocation a line or a record is of.
+#[derive(Clone)]
+pub(super) struct Subject {
+    pub(super) id: String,
+    pub(super) version: Arc<Version>,
+    pub(super) tenant: Option<String>,
+}
+
+impl Subject {
+    /// A record that says so, with the members that `rest` adds.
+    fn record(&self, rest: Value) -> Value {
+        let mut record = json!({ "requestId": self.id });
+        if let Some(tenant) = &self.tenant {
+            record["tenantId"] = json!(tenant);
+        }
+        if let (Value::Object(all), Value::Object(rest)) = (&mut record, rest) {
+            all.extend(rest);
+        }
+        record
+    }
+}
+
+/// The record of `platform.start`.
+pub(super) fn start_record(subject: &Subject) -> Value {
+    subject.record(json!({ "version": subject.version.label }))
+}
+
+/// The record of `platform.end`.
+pub(super) fn end_record(subject: &Subject) -> Value {
+    subject.record(json!({}))
+}
+
 /// The START line, in AWS's form.
-pub(super) fn say_start(log: &Log, id: &str, version: &Version) {
-    let text = || format!("START RequestId: {id} Version: {}", version.label);
-    log.tell(
-        SystemLevel::Info,
-        "platform.start",
-        text,
-        || json!({ "requestId": id, "version": version.label }),
-    );
+pub(super) fn say_start(log: &Log, subject: &Subject) {
+    let text = || format!("START RequestId: {} Version: {}", subject.id, subject.version.label);
+    log.tell(SystemLevel::Info, "platform.start", text, || start_record(subject));
 }
 
 /// The END and REPORT lines, in AWS's form; a wait for an instance is a field of our own behind AWS's.
-pub(super) fn say_end(log: &Log, id: &str, version: &Version, report: &Report) {
-    let done = || json!({ "requestId": id, "metrics": { "durationMs": ms(report.duration_us) } });
-    log.tell(SystemLevel::Debug, "platform.runtimeDone", || format!("END RequestId: {id}"), done);
-    let text = || report_line(id, version, report);
+pub(super) fn say_end(log: &Log, subject: &Subject, report: &Report) {
+    let done = || subject.record(json!({ "metrics": { "durationMs": ms(report.duration_us) } }));
+    log.tell(SystemLevel::Debug, "platform.runtimeDone", || format!("END RequestId: {}", subject.id), done);
+    let text = || report_line(&subject.id, &subject.version, report);
     let record = || {
-        let mut record = report_record(id, "", version, report);
+        let mut record = report_record(subject, "", report);
         record.as_object_mut().and_then(|members| members.remove("status"));
         record
     };
@@ -94,17 +122,16 @@ fn report_line(id: &str, version: &Version, report: &Report) -> String {
 
 /// The record of `platform.runtimeDone`.
 pub(super) fn runtime_done(
-    id: &str,
+    subject: &Subject,
     status: &str,
     ran: Duration,
     result: &Result<Vec<u8>, FunctionError>,
 ) -> Value {
     let produced = result.as_ref().map_or_else(|error| error.payload.len(), Vec::len);
-    let mut record = json!({
-        "requestId": id,
+    let mut record = subject.record(json!({
         "status": status,
         "metrics": { "durationMs": ms(micros(ran)), "producedBytes": produced },
-    });
+    }));
     if let Err(error) = result {
         record["errorType"] = json!(error.error_type);
     }
@@ -112,17 +139,16 @@ pub(super) fn runtime_done(
 }
 
 /// The record of `platform.report`.
-pub(super) fn report_record(id: &str, status: &str, version: &Version, report: &Report) -> Value {
-    let mut record = json!({
-        "requestId": id,
+pub(super) fn report_record(subject: &Subject, status: &str, report: &Report) -> Value {
+    let mut record = subject.record(json!({
         "status": status,
         "metrics": {
             "durationMs": ms(report.duration_us),
             "billedDurationMs": report.duration_us.div_ceil(1000),
-            "memorySizeMB": version.memory_mib,
+            "memorySizeMB": subject.version.memory_mib,
             "maxMemoryUsedMB": report.max_memory_bytes.div_ceil(MIB),
         },
-    });
+    }));
     if let Some(init_us) = report.init_us {
         record["metrics"]["initDurationMs"] = json!(ms(init_us));
     }

@@ -1,7 +1,7 @@
 //! HTTP: one request through a function in a sandbox that speaks it. Bodies stream.
 
-use super::report::{Course, Told, say_end, say_start};
-use super::{FetchError, Held, Inner, Permit};
+use super::report::{Course, Subject, Told, say_end, say_start};
+use super::{Asked, FetchError, Held, Inner, Permit};
 use crate::body::Body;
 use crate::instance::{Broken, error, explain};
 use crate::pool::Denied;
@@ -16,11 +16,13 @@ impl Inner {
         self: Arc<Inner>,
         version: Arc<Version>,
         request: Request<Body>,
-        id: String,
-        (permit, told): (Permit, Option<Told>),
+        Asked { id, tenant, told, depth: _ }: Asked,
+        permit: Permit,
     ) -> Result<Response<Body>, FetchError> {
         let asked = Instant::now();
-        let made = self.instance(&version, &id).await.map_err(|denied| match denied {
+        let subject = Subject { id, version: version.clone(), tenant };
+        let made = self.instance(&version, subject.tenant.as_deref(), &subject.id).await;
+        let made = made.map_err(|denied| match denied {
             Denied::Refused(refusal) => FetchError::Refused(refusal),
             Denied::Failing(error) => FetchError::Crashed(error),
         })?;
@@ -28,7 +30,7 @@ impl Inner {
         let course = Course::begin(asked, made.init_us, self.clock.now());
         held.instance.catch_up();
         held.instance.log.begin_tail();
-        say_start(&held.instance.log, &id, &version);
+        say_start(&held.instance.log, &subject);
         let timeout = Duration::from_millis(version.timeout_ms);
         let sent = match made.initialised {
             Err(broken) => Err(NoAnswer::Broken(broken)),
@@ -42,21 +44,21 @@ impl Inner {
                 tokio::spawn(async move {
                     let fed = feed.run(&mut held.instance, left).await;
                     let whole = fed.is_ok();
-                    self.finish_web((held, told), &version, &id, &course, fed);
+                    self.finish_web((held, told), &subject, &course, fed);
                     drop(permit);
                     feed.end(whole).await;
                 });
                 Ok(response)
             }
             Err(NoAnswer::Broken(broken)) => {
-                let (error, _) = explain(&broken, &id, &version, self.clock.now());
+                let (error, _) = explain(&broken, &subject.id, &version, self.clock.now());
                 let timed_out = matches!(broken, Broken::Timeout);
-                self.finish_web((held, told), &version, &id, &course, Err(broken));
+                self.finish_web((held, told), &subject, &course, Err(broken));
                 Err(if timed_out { FetchError::Timeout } else { FetchError::Crashed(error) })
             }
             Err(NoAnswer::NotHttp(text)) => {
                 let crash = Broken::InitError(error("Runtime.InvalidResponse", &text));
-                self.finish_web((held, told), &version, &id, &course, Err(crash));
+                self.finish_web((held, told), &subject, &course, Err(crash));
                 Err(FetchError::BadGateway(text))
             }
         }
@@ -65,8 +67,7 @@ impl Inner {
     fn finish_web(
         &self,
         (mut held, told): (Held, Option<Told>),
-        version: &Version,
-        id: &str,
+        subject: &Subject,
         course: &Course,
         ended: Result<Fed, Broken>,
     ) {
@@ -74,10 +75,11 @@ impl Inner {
         held.instance.catch_up();
         if let Err(broken) = &ended {
             held.instance.end(broken);
-            held.instance.log.say(explain(broken, id, version, self.clock.now()).1);
+            let line = explain(broken, &subject.id, &subject.version, self.clock.now()).1;
+            held.instance.log.say(line);
         }
         let report = course.report(ran, held.instance.memory_peak());
-        say_end(&held.instance.log, id, version, &report);
+        say_end(&held.instance.log, subject, &report);
         if let Some(told) = told {
             let _ = told.send((held.instance.log.tail(), report));
         }

@@ -24,9 +24,10 @@ impl Inner {
     pub(super) async fn instance(
         self: &Arc<Inner>,
         version: &Arc<Version>,
+        tenant: Option<&str>,
         request_id: &str,
     ) -> Result<Made, Denied> {
-        let mut ticket = match self.pool.ask(version, &version.id)? {
+        let mut ticket = match self.pool.ask(version, tenant)? {
             Asked::Warm(held) => return Ok(warm(held)),
             Asked::Wait(ticket) => ticket,
         };

@@ -1,62 +1,166 @@
-//! How many invocations may run at once: of a function and of its account. Too many are refused at once,
-//! never queued, because that is what callers of AWS's API know and handle.
+//! How many invocations may run at once: of a function, and of those of an account that share. Too many are
+//! refused at once, never queued, because that is what callers of AWS's API know and handle.
+//!
+//! What is reserved is a guarantee and not only a bound: a function with a reservation is asked about its own
+//! invocations alone, and all others share what the account has left. Provisioned instances are a version's own
+//! in the same way: out of its function's reservation, or else out of what is shared. An invocation beyond
+//! them is one like any other.
 
 use mayfly_kernel::Arn;
-use mayfly_kernel::function::{Refusal, Version};
+use mayfly_kernel::function::{Concurrency, Refusal, Version};
 use std::collections::HashMap;
+use std::hash::Hash;
 
+#[derive(Default)]
 pub(super) struct Admission {
-    account_limit: u32,
-    /// Only functions and accounts that run something now.
-    functions: HashMap<Arn, u32>,
-    accounts: HashMap<String, u32>,
+    /// All that run, by function.
+    running: Tally<Arn>,
+    /// Of those, the ones that take their version's provisioned part, by version and by function.
+    ahead: Tally<String>,
+    ahead_of: Tally<Arn>,
+    /// Of those, the ones that take a part of what an account's functions share.
+    shared: Tally<Account>,
     in_flight: u32,
+    /// What is provisioned.
+    provisioned: Provisioned,
+}
+
+/// What an invocation takes its right to run from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Source {
+    Provisioned,
+    Reserved,
+    Shared,
+}
+
+/// An account in a region.
+type Account = (String, String);
+
+fn account(function: &Arn) -> Account {
+    (function.account.clone(), function.region.clone())
+}
+
+#[derive(Default)]
+struct Provisioned {
+    of_version: HashMap<String, u32>,
+    of_function: HashMap<Arn, u32>,
+    /// Of functions that reserve nothing.
+    of_account: HashMap<Account, u32>,
 }
 
 impl Admission {
-    pub(super) fn new(account_limit: u32) -> Admission {
-        Admission { account_limit, functions: HashMap::default(), accounts: HashMap::default(), in_flight: 0 }
+    /// Replaces what is provisioned.
+    pub(super) fn provision<'a>(&mut self, all: impl Iterator<Item = (&'a Version, u32)>) {
+        let mut provisioned = Provisioned::default();
+        for (version, count) in all {
+            let function = &version.function;
+            *provisioned.of_version.entry(version.id.clone()).or_default() += count;
+            *provisioned.of_function.entry(function.clone()).or_default() += count;
+            if let Concurrency::Shared(_) = version.concurrency {
+                *provisioned.of_account.entry(account(function)).or_default() += count;
+            }
+        }
+        self.provisioned = provisioned;
     }
 
-    pub(super) fn enter(&mut self, version: &Version) -> Result<(), Refusal> {
-        let running = self.functions.get(&version.function).copied().unwrap_or(0);
-        if version.reserved_concurrency.is_some_and(|reserved| running >= reserved) {
-            return Err(Refusal::ReservedConcurrency);
-        }
-        let account = self.accounts.get(&version.function.account).copied().unwrap_or(0);
-        if account >= self.account_limit {
-            return Err(Refusal::AccountConcurrency);
-        }
+    pub(super) fn enter(&mut self, version: &Version) -> Result<Source, Refusal> {
+        let source = self.source(version)?;
         self.in_flight += 1;
-        count(&mut self.functions, &version.function);
-        count(&mut self.accounts, &version.function.account);
-        Ok(())
+        self.running.add(&version.function);
+        match source {
+            Source::Provisioned => {
+                self.ahead.add(&version.id);
+                self.ahead_of.add(&version.function);
+            }
+            Source::Reserved => {}
+            Source::Shared => self.shared.add(&account(&version.function)),
+        }
+        Ok(source)
     }
 
-    pub(super) fn leave(&mut self, function: &Arn) {
+    pub(super) fn leave(&mut self, version: &Version, source: Source) {
         self.in_flight -= 1;
-        release(&mut self.functions, function);
-        release(&mut self.accounts, &function.account);
+        self.running.take(&version.function);
+        match source {
+            Source::Provisioned => {
+                self.ahead.take(&version.id);
+                self.ahead_of.take(&version.function);
+            }
+            Source::Reserved => {}
+            Source::Shared => self.shared.take(&account(&version.function)),
+        }
+    }
+
+    fn source(&self, version: &Version) -> Result<Source, Refusal> {
+        let (function, provisioned) = (&version.function, &self.provisioned);
+        let own = provisioned.of_version.get(&version.id).copied().unwrap_or(0);
+        let ahead = own > self.ahead.of(&version.id);
+        match version.concurrency {
+            Concurrency::Reserved(limit) => {
+                let running = self.running.of(function);
+                // What is provisioned stays free for its version.
+                let held = provisioned.of_function.get(function).copied().unwrap_or(0);
+                match running < limit {
+                    true if ahead => Ok(Source::Provisioned),
+                    true if running - self.ahead_of.of(function) < limit.saturating_sub(held) => {
+                        Ok(Source::Reserved)
+                    }
+                    true | false => Err(Refusal::ReservedConcurrency),
+                }
+            }
+            Concurrency::Shared(_) if ahead => Ok(Source::Provisioned),
+            Concurrency::Shared(limit) => {
+                let account = account(function);
+                let held = provisioned.of_account.get(&account).copied().unwrap_or(0);
+                match self.shared.of(&account) < limit.saturating_sub(held) {
+                    true => Ok(Source::Shared),
+                    false => Err(Refusal::AccountConcurrency),
+                }
+            }
+        }
     }
 
     pub(super) fn in_flight(&self) -> u32 {
         self.in_flight
     }
-}
 
-/// Copies the key only for the first.
-fn count<K: std::hash::Hash + Eq + Clone>(counts: &mut HashMap<K, u32>, key: &K) {
-    match counts.get_mut(key) {
-        Some(count) => *count += 1,
-        None => drop(counts.insert(key.clone(), 1)),
+    /// Whether nothing at all is counted.
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        let counted =
+            self.running.0.len() + self.ahead.0.len() + self.ahead_of.0.len() + self.shared.0.len();
+        self.in_flight == 0 && counted == 0
     }
 }
 
-fn release<K: std::hash::Hash + Eq>(counts: &mut HashMap<K, u32>, key: &K) {
-    if let Some(count) = counts.get_mut(key) {
-        *count -= 1;
-        if *count == 0 {
-            counts.remove(key);
+/// Counts above nought, so that only what runs now is kept.
+struct Tally<K>(HashMap<K, u32>);
+
+impl<K> Default for Tally<K> {
+    fn default() -> Tally<K> {
+        Tally(HashMap::default())
+    }
+}
+
+impl<K: Hash + Eq + Clone> Tally<K> {
+    fn of(&self, key: &K) -> u32 {
+        self.0.get(key).copied().unwrap_or(0)
+    }
+
+    /// Copies the key only for the first.
+    fn add(&mut self, key: &K) {
+        match self.0.get_mut(key) {
+            Some(count) => *count += 1,
+            None => drop(self.0.insert(key.clone(), 1)),
+        }
+    }
+
+    fn take(&mut self, key: &K) {
+        if let Some(count) = self.0.get_mut(key) {
+            *count -= 1;
+            if *count == 0 {
+                self.0.remove(key);
+            }
         }
     }
 }

@@ -5,7 +5,8 @@
 //! [`super::pressure`] for what happens when too many promises are called in.
 
 use mayfly_kernel::Arn;
-use mayfly_kernel::function::Version;
+use mayfly_kernel::function::{Concurrency, Version};
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 /// What one instance takes of the node.
@@ -13,13 +14,37 @@ use std::collections::HashMap;
 pub(super) struct Claim {
     pub(super) function: Arn,
     pub(super) version: String,
+    /// What instances of this key may stand in for each other.
+    pub(super) key: String,
     pub(super) bytes: u64,
+    /// The most instances of the version at once, busy and idle, over all of its tenants.
+    pub(super) most: u32,
 }
 
+/// As on AWS: 2,500 instances for every 1,000 invocations that may run at once.
+const TENANTS_SHARE: (u64, u64) = (5, 2);
+
 impl Claim {
-    pub(super) fn of(version: &Version) -> Claim {
-        let bytes = u64::from(version.memory_mib) * 1024 * 1024;
-        Claim { function: version.function.clone(), version: version.id.clone(), bytes }
+    pub(super) fn of(version: &Version, tenant: Option<&str>) -> Claim {
+        let Concurrency::Reserved(limit) | Concurrency::Shared(limit) = version.concurrency;
+        let (times, by) = TENANTS_SHARE;
+        let most = (u64::from(limit) * times).div_ceil(by);
+        Claim {
+            function: version.function.clone(),
+            version: version.id.clone(),
+            key: key(version, tenant).into_owned(),
+            bytes: u64::from(version.memory_mib) * 1024 * 1024,
+            most: tenant.map_or(u32::MAX, |_| u32::try_from(most).unwrap_or(u32::MAX)),
+        }
+    }
+}
+
+/// What tells the instances of a version's tenants apart. No version's id has a space, so whatever a tenant is
+/// called, no two have the same key.
+pub(super) fn key<'a>(version: &'a Version, tenant: Option<&str>) -> Cow<'a, str> {
+    match tenant {
+        None => Cow::Borrowed(&version.id),
+        Some(tenant) => Cow::Owned(format!("{} {tenant}", version.id)),
     }
 }
 

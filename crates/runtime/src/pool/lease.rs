@@ -1,9 +1,11 @@
 //! What the pool gives out. Everything here goes back by being dropped, so nothing can be forgotten on an
 //! error's way.
 
+use super::admission::Source;
 use super::budget::Claim;
 use super::{Pool, Pooled};
 
+use mayfly_kernel::Arn;
 use mayfly_kernel::function::{FunctionError, Version};
 use std::sync::Arc;
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -12,6 +14,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 pub(crate) struct Permit<T: Pooled> {
     pub(super) pool: Arc<Pool<T>>,
     pub(super) version: Arc<Version>,
+    pub(super) source: Source,
 }
 
 /// The place of one instance on this node.
@@ -79,18 +82,22 @@ impl<T: Pooled> Held<T> {
         self.slot.pool.ready(&self.slot.claim);
     }
 
-    pub(super) fn bytes(&self) -> u64 {
-        self.slot.claim.bytes
+    pub(super) fn function(&self) -> &Arn {
+        &self.slot.claim.function
     }
 
     pub(super) fn version(&self) -> &str {
         &self.slot.claim.version
     }
+
+    pub(super) fn key(&self) -> &str {
+        &self.slot.claim.key
+    }
 }
 
 impl<T: Pooled> Drop for Permit<T> {
     fn drop(&mut self) {
-        self.pool.leave(&self.version.function);
+        self.pool.leave(&self.version, self.source);
     }
 }
 

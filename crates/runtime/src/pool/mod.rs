@@ -1,9 +1,9 @@
 //! Who may run now, and on which instance.
 //!
-//! An invocation first needs admission, which its function and its account bound and which is refused at once
-//! when they are at their limit. Then it needs an instance: an idle one of its version, the one used last; or
-//! else whichever comes first of one that becomes free and one of its own. A new instance takes a place on
-//! the node. When the node is full, idle instances of the least use make room, and when there are none, the
+//! An invocation first needs admission, which its function or its account bounds and which is refused at once
+//! at the limit. Then it needs an instance: an idle one of its version and tenant, the one used last; or else
+//! whichever comes first of one that becomes free and one of its own. A new instance takes a place on the
+//! node. When the node is full, idle instances of the least use make room, and when there are none, the
 //! event waits, in turns with those of other functions and not for ever.
 //!
 //! All state is behind one lock that is held for moments; instances are ended, thawed and frozen outside it.
@@ -26,11 +26,12 @@ pub(crate) use lease::{Held, Permit, Place, Starting, Ticket, Turn};
 pub(crate) use pressure::Gauge;
 
 use crate::freezer::Freezer;
-use budget::Claim;
+use admission::Source;
+use budget::{Claim, key};
+use mayfly_kernel::Limits;
 use mayfly_kernel::function::{FunctionError, Refusal, Version};
-use mayfly_kernel::{Arn, Limits};
 use parking_lot::Mutex;
-use state::State;
+use state::{Demand, State};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{Notify, watch};
@@ -43,8 +44,6 @@ const SHORTEST_NAP: Duration = Duration::from_millis(100);
 /// What a pool keeps.
 pub(crate) trait Pooled: Send + 'static {
     fn is_alive(&self) -> bool;
-    /// Instances with the same key may stand in for each other.
-    fn key(&self) -> &str;
     fn freezer(&self) -> Option<Arc<Freezer>>;
 }
 
@@ -129,19 +128,23 @@ impl<T: Pooled> Pool<T> {
     }
 
     pub(crate) fn admit(self: &Arc<Self>, version: &Arc<Version>) -> Result<Permit<T>, Refusal> {
-        self.state.lock().admit(version)?;
-        Ok(Permit { pool: self.clone(), version: version.clone() })
+        let source = self.state.lock().admit(version)?;
+        Ok(Permit { pool: self.clone(), version: version.clone(), source })
     }
 
-    /// An instance with this key, or a place in the queue for one.
-    pub(crate) fn ask(self: &Arc<Self>, version: &Version, key: &str) -> Result<Asked<T>, Denied> {
+    /// An instance of this version that has never served another tenant, or a place in the queue for one.
+    pub(crate) fn ask(
+        self: &Arc<Self>,
+        version: &Version,
+        tenant: Option<&str>,
+    ) -> Result<Asked<T>, Denied> {
         let now = Instant::now();
         // Ends after the lock does, so that no instance is ended under it.
         let (mut trash, mut state) = (Vec::new(), self.state.lock());
-        if let Some(held) = state.take(key, &version.id, now, &mut trash) {
+        if let Some(held) = state.take(&key(version, tenant), &version.id, now, &mut trash) {
             return Ok(Asked::Warm(held));
         }
-        let (id, turns) = state.enqueue(Claim::of(version), Some(key.to_owned()), now)?;
+        let (id, turns) = state.enqueue(Claim::of(version, tenant), Demand::Event, now)?;
         let ticket = Ticket { pool: self.clone(), id, turns };
         state.grant(self, now, &mut trash);
         drop(state);
@@ -152,7 +155,7 @@ impl<T: Pooled> Pool<T> {
     pub(crate) fn ask_ahead(self: &Arc<Self>, version: &Version) -> Result<Ticket<T>, Denied> {
         let now = Instant::now();
         let (mut trash, mut state) = (Vec::new(), self.state.lock());
-        let (id, turns) = state.enqueue(Claim::of(version), None, now)?;
+        let (id, turns) = state.enqueue(Claim::of(version, None), Demand::Ahead, now)?;
         let ticket = Ticket { pool: self.clone(), id, turns };
         state.grant(self, now, &mut trash);
         drop(state);
@@ -196,7 +199,7 @@ impl<T: Pooled> Pool<T> {
 
     /// Replaces the set of versions that are to have instances ahead of demand.
     pub(crate) fn want(&self, wanted: Vec<(Arc<Version>, u32)>) {
-        self.state.lock().wanted.set(wanted);
+        self.state.lock().want(wanted);
         self.provision.send_replace(());
     }
 
@@ -271,9 +274,9 @@ impl<T: Pooled> Pool<T> {
         }
     }
 
-    fn leave(&self, function: &Arn) {
+    fn leave(&self, version: &Version, source: Source) {
         let mut state = self.state.lock();
-        if state.leave(function) {
+        if state.leave(version, source) {
             self.quiet.notify_waiters();
         }
     }
@@ -294,7 +297,7 @@ impl<T: Pooled> Pool<T> {
         let (mut trash, mut state) = (Vec::new(), self.state.lock());
         state.give_back(claim, ready);
         state.grant(self, Instant::now(), &mut trash);
-        let wanted = state.wanted.count(&claim.version) > 0;
+        let wanted = state.wants(&claim.version);
         drop(state);
         if wanted {
             self.provision.send_replace(());

@@ -22,8 +22,8 @@ pub(super) struct Queue<M> {
 
 pub(super) struct Waiter<M> {
     pub(super) claim: Claim,
-    /// What warm instances serve it; none for one that is to be made ahead of demand.
-    pub(super) key: Option<String>,
+    /// Whether a warm instance serves it: not one that is to be made ahead of demand.
+    pub(super) takes_warm: bool,
     pub(super) send: UnboundedSender<M>,
 }
 
@@ -47,8 +47,8 @@ impl<M> Queue<M> {
     pub(super) fn push(&mut self, waiter: Waiter<M>) -> u64 {
         let id = self.next;
         self.next += 1;
-        if let Some(key) = &waiter.key {
-            self.by_key.entry(key.clone()).or_default().insert(id);
+        if waiter.takes_warm {
+            self.by_key.entry(waiter.claim.key.clone()).or_default().insert(id);
         }
         let function = &waiter.claim.function;
         let line = self.unplaced.entry(function.clone()).or_default();
@@ -102,7 +102,8 @@ impl<M> Queue<M> {
 
     pub(super) fn remove(&mut self, id: u64) -> Option<Waiter<M>> {
         let waiter = self.waiters.remove(&id)?;
-        if let Some(key) = &waiter.key
+        let key = &waiter.claim.key;
+        if waiter.takes_warm
             && let Some(line) = self.by_key.get_mut(key)
         {
             line.remove(&id);

@@ -1,6 +1,7 @@
 //! Idle instances, and which of them is of the least use.
 
 use super::{Held, Pooled};
+use mayfly_kernel::Arn;
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
@@ -34,8 +35,9 @@ impl Use {
     }
 }
 
-/// How little an instance is worth: the longer it has been idle, the more memory it takes and the less its
-/// version has been used lately, the sooner it goes.
+/// How little an instance is worth: the longer it has been idle, the more memory its function holds and the
+/// less its version and tenant have been used lately, the sooner it goes. So a function with many tenants
+/// makes room for itself before it takes the one instance of another.
 fn uselessness(idle: Duration, bytes: u64, recent_uses: f64) -> f64 {
     #[expect(clippy::cast_precision_loss, reason = "a rough figure is all that is wanted")]
     let mib = bytes as f64 / (1024.0 * 1024.0);
@@ -62,9 +64,10 @@ impl<T: Pooled> Shelf<T> {
         self.idle.get(key).map_or(0, |idle| u32::try_from(idle.len()).unwrap_or(u32::MAX))
     }
 
-    pub(super) fn put(&mut self, key: &str, held: Held<T>, now: Instant) {
+    pub(super) fn put(&mut self, held: Held<T>, now: Instant) {
         self.count += 1;
-        self.idle.entry(key.to_owned()).or_default().push(Idle { held, since: now, frozen: false });
+        let key = held.key().to_owned();
+        self.idle.entry(key).or_default().push(Idle { held, since: now, frozen: false });
     }
 
     /// The one that was used last.
@@ -86,15 +89,17 @@ impl<T: Pooled> Shelf<T> {
         }
     }
 
-    /// Takes out the instance that is of the least use, of those that may go.
+    /// Takes out the instance that is of the least use, of those that may go. `share` tells the bytes that a
+    /// function's instances take.
     pub(super) fn least_useful(
         &mut self,
         now: Instant,
+        share: impl Fn(&Arn) -> u64,
         may_go: impl Fn(&Held<T>) -> bool,
     ) -> Option<Held<T>> {
         let worth = |key: &str, one: &Idle<T>| {
             let uses = self.uses.get(key).map_or(0.0, |uses| uses.at(now));
-            uselessness(now.saturating_duration_since(one.since), one.held.bytes(), uses)
+            uselessness(now.saturating_duration_since(one.since), share(one.held.function()), uses)
         };
         let candidates = self.idle.iter().filter_map(|(key, idle)| {
             let oldest = idle.first().filter(|one| may_go(&one.held))?;

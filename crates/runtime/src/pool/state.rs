@@ -3,7 +3,7 @@
 //! An instance that is to end is never dropped here, because ending it takes the lock again; it is put into
 //! the caller's `trash`.
 
-use super::admission::Admission;
+use super::admission::{Admission, Source};
 use super::backoff::Backoff;
 use super::budget::{Budget, Claim};
 use super::lease::{Held, Place, Slot, Starting, Turn};
@@ -12,7 +12,7 @@ use super::shelf::Shelf;
 use super::wanted::Wanted;
 use super::{Denied, Pool, Pooled, Standing, Timing, pressure};
 use crate::freezer::Freezer;
-use mayfly_kernel::function::{FunctionError, Refusal, Version};
+use mayfly_kernel::function::{FunctionError, Refusal, Runtime, Version};
 use mayfly_kernel::{Arn, Limits};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -24,6 +24,14 @@ const ASK_AGAIN: Duration = Duration::from_secs(1);
 /// Under pressure, one idle instance in so many goes at a time.
 const PRESSURE_SHARE: u32 = 4;
 
+/// What an instance is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Demand {
+    Event,
+    /// To be there before there is an event.
+    Ahead,
+}
+
 pub(super) struct State<T: Pooled> {
     draining: bool,
     admission: Admission,
@@ -32,7 +40,7 @@ pub(super) struct State<T: Pooled> {
     queue: Queue<Turn<T>>,
     queue_limit: usize,
     backoff: Backoff,
-    pub(super) wanted: Wanted,
+    wanted: Wanted,
     /// Ids of versions that are of no use any more, and since when.
     retired: HashMap<String, Instant>,
     pressed: Box<dyn Fn() -> bool + Send + Sync>,
@@ -51,7 +59,7 @@ impl<T: Pooled> State<T> {
         let ms = Duration::from_millis;
         State {
             draining: false,
-            admission: Admission::new(limits.account_concurrency),
+            admission: Admission::default(),
             budget: Budget::new(memory, limits.node_instances, starts),
             shelf: Shelf::default(),
             queue: Queue::default(),
@@ -63,7 +71,7 @@ impl<T: Pooled> State<T> {
         }
     }
 
-    pub(super) fn admit(&mut self, version: &Version) -> Result<(), Refusal> {
+    pub(super) fn admit(&mut self, version: &Version) -> Result<Source, Refusal> {
         if self.draining {
             return Err(Refusal::Draining);
         }
@@ -71,8 +79,8 @@ impl<T: Pooled> State<T> {
     }
 
     /// Whether that was the last before the end.
-    pub(super) fn leave(&mut self, function: &Arn) -> bool {
-        self.admission.leave(function);
+    pub(super) fn leave(&mut self, version: &Version, source: Source) -> bool {
+        self.admission.leave(version, source);
         self.draining && self.admission.in_flight() == 0
     }
 
@@ -106,11 +114,11 @@ impl<T: Pooled> State<T> {
     pub(super) fn enqueue(
         &mut self,
         claim: Claim,
-        key: Option<String>,
+        demand: Demand,
         now: Instant,
     ) -> Result<(u64, UnboundedReceiver<Turn<T>>), Denied> {
         // What was admitted before a drain runs to its end; only work ahead of demand stops.
-        if self.draining && key.is_none() {
+        if self.draining && demand == Demand::Ahead {
             return Err(Denied::Refused(Refusal::Draining));
         }
         if let Some(error) = self.backoff.refuse(&claim.version, now) {
@@ -120,7 +128,8 @@ impl<T: Pooled> State<T> {
             return Err(Denied::Refused(Refusal::NodeFull));
         }
         let (send, turns) = unbounded_channel();
-        Ok((self.queue.push(Waiter { claim, key, send }), turns))
+        let takes_warm = demand == Demand::Event;
+        Ok((self.queue.push(Waiter { claim, takes_warm, send }), turns))
     }
 
     pub(super) fn forget(&mut self, id: u64) {
@@ -133,6 +142,7 @@ impl<T: Pooled> State<T> {
         while self.budget.may_start() {
             let Some((id, claim)) = self.queue.next_place() else { return };
             let claim = claim.clone();
+            self.keep_within(&claim, now, trash);
             if !self.make_room(&claim, now, trash) {
                 return;
             }
@@ -147,24 +157,35 @@ impl<T: Pooled> State<T> {
         }
     }
 
+    /// Ends an idle instance of a function that has as many as all of its tenants may have.
+    fn keep_within(&mut self, claim: &Claim, now: Instant, trash: &mut Vec<Turn<T>>) {
+        if self.budget.count(&claim.version).places >= claim.most {
+            let gone = self.end_one(now, |held| held.version() == claim.version);
+            trash.extend(gone.map(Turn::Warm));
+        }
+    }
+
+    /// Takes the place of the idle instance that is of the least use back, of those that `may_go`.
+    fn end_one(&mut self, now: Instant, may_go: impl Fn(&Held<T>) -> bool) -> Option<Held<T>> {
+        let (wanted, budget) = (&self.wanted, &self.budget);
+        let spare = |held: &Held<T>| budget.count(held.version()).places > wanted.count(held.version());
+        let share = |function: &Arn| budget.share(function);
+        let mut held = self.shelf.least_useful(now, share, |held| may_go(held) && spare(held))?;
+        self.budget.give_back(&held.slot.claim, held.slot.ready);
+        held.slot.returned = true;
+        Some(held)
+    }
+
     /// Ends idle instances until the claim fits. On a machine that is short of memory one must go in any
     /// case, unless nothing is left that could.
     fn make_room(&mut self, claim: &Claim, now: Instant, trash: &mut Vec<Turn<T>>) -> bool {
         let mut pressed = self.budget.used() > 0 && (self.pressed)();
         while pressed || !self.budget.fits(claim.bytes) {
-            let (wanted, budget) = (&self.wanted, &self.budget);
-            let spare = |held: &Held<T>| budget.count(held.version()).places > wanted.count(held.version());
-            let Some(mut held) = self.shelf.least_useful(now, spare) else { return false };
-            self.take_back(&mut held);
+            let Some(held) = self.end_one(now, |_| true) else { return false };
             trash.push(Turn::Warm(held));
             pressed = false;
         }
         true
-    }
-
-    fn take_back(&mut self, held: &mut Held<T>) {
-        self.budget.give_back(&held.slot.claim, held.slot.ready);
-        held.slot.returned = true;
     }
 
     pub(super) fn offer(
@@ -178,10 +199,10 @@ impl<T: Pooled> State<T> {
         if useless || !held.instance.is_alive() {
             return trash.push(Turn::Warm(held));
         }
-        match self.queue.first_for(held.instance.key()) {
+        match self.queue.first_for(held.key()) {
             Some(own) if self.cedes(&held.slot.claim, own) => trash.push(Turn::Warm(held)),
             Some(own) => {
-                self.shelf.used(held.instance.key(), now);
+                self.shelf.used(held.key(), now);
                 if let Some(waiter) = self.queue.remove(own)
                     && let Err(unsent) = waiter.send.send(Turn::Warm(held))
                 {
@@ -189,8 +210,7 @@ impl<T: Pooled> State<T> {
                 }
             }
             None => {
-                let key = held.instance.key().to_owned();
-                self.shelf.put(&key, held, now);
+                self.shelf.put(held, now);
                 self.grant(pool, now, trash);
             }
         }
@@ -249,6 +269,19 @@ impl<T: Pooled> State<T> {
         self.retired.insert(version.to_owned(), now);
         self.backoff.succeeded(version);
         self.shelf.drain(|held, _| held.version() == version, now)
+    }
+
+    /// Components are provisioned in name: each request gets a fresh instance, so there is none to keep, but
+    /// they run by right.
+    pub(super) fn want(&mut self, mut wanted: Vec<(Arc<Version>, u32)>) {
+        self.admission.provision(wanted.iter().map(|(version, count)| (&**version, *count)));
+        wanted.retain(|(version, _)| version.runtime != Runtime::Wasm);
+        self.wanted.set(wanted);
+    }
+
+    /// Whether this version is to have instances ahead of demand.
+    pub(super) fn wants(&self, version: &str) -> bool {
+        self.wanted.count(version) > 0
     }
 
     pub(super) fn missing(&mut self, now: Instant) -> Vec<Arc<Version>> {
@@ -335,10 +368,7 @@ impl<T: Pooled> State<T> {
 
     fn shed(&mut self, now: Instant, gone: &mut Vec<Held<T>>) {
         for _ in 0..self.shelf.count().div_ceil(PRESSURE_SHARE) {
-            let (wanted, budget) = (&self.wanted, &self.budget);
-            let spare = |held: &Held<T>| budget.count(held.version()).places > wanted.count(held.version());
-            let Some(mut held) = self.shelf.least_useful(now, spare) else { return };
-            self.take_back(&mut held);
+            let Some(held) = self.end_one(now, |_| true) else { return };
             gone.push(held);
         }
     }
@@ -362,6 +392,11 @@ impl<T: Pooled> State<T> {
 
     pub(super) fn in_flight(&self) -> u32 {
         self.admission.in_flight()
+    }
+
+    #[cfg(test)]
+    pub(super) fn admits_nothing(&self) -> bool {
+        self.admission.is_empty()
     }
 
     pub(super) fn waiting(&self) -> u32 {

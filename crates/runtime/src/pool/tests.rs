@@ -1,23 +1,22 @@
 //! The pool with instances that are nothing but a name and whether they live.
 
 use super::*;
-use mayfly_kernel::function::{PackageDigest, Runtime};
+use mayfly_kernel::Arn;
+use mayfly_kernel::function::{Concurrency, PackageDigest, Runtime};
+use shelf::Shelf;
 use std::sync::atomic::{AtomicBool, Ordering};
+
+mod admission;
 
 const MIB: u64 = 1024 * 1024;
 
 struct Toy {
-    key: String,
     ended: Arc<AtomicBool>,
 }
 
 impl Pooled for Toy {
     fn is_alive(&self) -> bool {
         true
-    }
-
-    fn key(&self) -> &str {
-        &self.key
     }
 
     fn freezer(&self) -> Option<Arc<Freezer>> {
@@ -56,13 +55,18 @@ fn version(name: &str) -> Arc<Version> {
         memory_mib: 128,
         ephemeral_mib: 512,
         log_group: String::new(),
-        reserved_concurrency: None,
+        concurrency: Concurrency::Shared(1000),
+        per_tenant: false,
         log_format: mayfly_kernel::function::LogFormat::Text,
     })
 }
 
 fn wait(pool: &Arc<Pool<Toy>>, version: &Version) -> Ticket<Toy> {
-    match pool.ask(version, &version.id) {
+    wait_for(pool, version, None)
+}
+
+fn wait_for(pool: &Arc<Pool<Toy>>, version: &Version, tenant: Option<&str>) -> Ticket<Toy> {
+    match pool.ask(version, tenant) {
         Ok(Asked::Wait(ticket)) => ticket,
         Ok(Asked::Warm(_)) => panic!("a warm instance"),
         Err(Denied::Refused(refusal)) => panic!("{refusal:?}"),
@@ -83,15 +87,18 @@ fn place(ticket: &mut Ticket<Toy>) -> Place<Toy> {
     }
 }
 
-fn made(place: Place<Toy>, version: &Version) -> Held<Toy> {
-    let toy = Toy { key: version.id.clone(), ended: Arc::default() };
-    let mut held = Held::new(toy, place.slot);
+fn made(place: Place<Toy>) -> Held<Toy> {
+    let mut held = Held::new(Toy { ended: Arc::default() }, place.slot);
     held.initialised();
     held
 }
 
 fn start(pool: &Arc<Pool<Toy>>, version: &Version) -> Held<Toy> {
-    made(place(&mut wait(pool, version)), version)
+    made(place(&mut wait(pool, version)))
+}
+
+fn start_for(pool: &Arc<Pool<Toy>>, version: &Version, tenant: &str) -> Held<Toy> {
+    made(place(&mut wait_for(pool, version, Some(tenant))))
 }
 
 #[test]
@@ -120,7 +127,7 @@ fn a_waiting_event_takes_what_comes_first_and_the_start_goes_to_the_pool() {
     let Some(Turn::Warm(_freed)) = turn(&mut ticket) else {
         panic!("the freed one comes before the own start")
     };
-    pool.put(made(place, &v));
+    pool.put(made(place));
     assert_eq!(
         (pool.counts().instances, pool.counts().idle),
         (2, 1),
@@ -138,7 +145,7 @@ fn an_instance_that_comes_too_late_is_not_lost() {
     assert_eq!(pool.counts().idle, 0, "it is on its way");
     drop(ticket);
     assert_eq!((pool.counts().idle, pool.counts().waiting), (1, 0));
-    assert!(matches!(pool.ask(&v, &v.id), Ok(Asked::Warm(_))));
+    assert!(matches!(pool.ask(&v, None), Ok(Asked::Warm(_))));
 }
 
 #[test]
@@ -170,7 +177,7 @@ fn a_function_without_any_instance_gets_one_of_a_busy_function_s() {
     let mut crowd: Vec<_> = (0..3).map(|_| wait(&pool, &busy)).collect();
     pool.put(first);
     assert!(crowd.iter_mut().all(|ticket| turn(ticket).is_none()));
-    let poor_one = made(place(&mut poor_ticket), &poor);
+    let poor_one = made(place(&mut poor_ticket));
     drop(poor_ticket);
     // From now on each has one, and each keeps it: no start is wasted on taking turns.
     let mut poor_ticket = wait(&pool, &poor);
@@ -185,9 +192,9 @@ fn idle_instances_of_the_least_use_make_room() {
     let pool = pool(room_for(3), 4);
     let (often, seldom) = (version("often"), version("seldom"));
     for _ in 0..20 {
-        match pool.ask(&often, &often.id) {
+        match pool.ask(&often, None) {
             Ok(Asked::Warm(held)) => pool.put(held),
-            Ok(Asked::Wait(mut ticket)) => pool.put(made(place(&mut ticket), &often)),
+            Ok(Asked::Wait(mut ticket)) => pool.put(made(place(&mut ticket))),
             Err(_) => panic!("refused"),
         }
     }
@@ -198,8 +205,64 @@ fn idle_instances_of_the_least_use_make_room() {
     assert!(!ended.load(Ordering::Relaxed));
     let _fourth = start(&pool, &version("fourth"));
     assert!(ended.load(Ordering::Relaxed), "the seldom used one went, not the one that is used often");
-    assert!(matches!(pool.ask(&often, &often.id), Ok(Asked::Warm(_))));
+    assert!(matches!(pool.ask(&often, None), Ok(Asked::Warm(_))));
     drop(third);
+}
+
+#[test]
+fn tenants_never_share_an_instance() {
+    let pool = pool(Limits::default(), 8);
+    let v = version("shared");
+    let first = start_for(&pool, &v, "a");
+    pool.put(first);
+    assert!(matches!(pool.ask(&v, Some("b")), Ok(Asked::Wait(_))));
+    assert!(matches!(pool.ask(&v, None), Ok(Asked::Wait(_))));
+    // Nor does one that becomes free go to another's event that waits.
+    let Ok(Asked::Warm(busy)) = pool.ask(&v, Some("a")) else { panic!("a's own") };
+    let (mut own, mut other) = (wait_for(&pool, &v, Some("a")), wait_for(&pool, &v, Some("b")));
+    let (_own_place, _other_place) = (place(&mut own), place(&mut other));
+    pool.put(busy);
+    assert!(matches!(turn(&mut own), Some(Turn::Warm(_))));
+    assert!(turn(&mut other).is_none());
+    // Whatever they are called.
+    let spaced = start_for(&pool, &v, "a b");
+    pool.put(spaced);
+    assert!(matches!(pool.ask(&v, Some("a  b")), Ok(Asked::Wait(_))));
+    assert!(matches!(pool.ask(&v, Some("a b")), Ok(Asked::Warm(_))));
+}
+
+#[test]
+fn many_tenants_make_room_for_themselves() {
+    let pool = pool(room_for(8), 4);
+    let (tenants, other) = (version("tenants"), version("other"));
+    for number in 0..50 {
+        pool.put(start_for(&pool, &tenants, &format!("tenant-{number}")));
+    }
+    assert_eq!(pool.counts().instances, 8, "the node is full");
+    // Of a full shelf, the longest idle of the many goes, and not the one of another that has been idle longer.
+    let node = self::pool(Limits::default(), 20);
+    let began = Instant::now();
+    let mut shelf = Shelf::default();
+    shelf.put(start(&node, &other), began);
+    for number in 1..10 {
+        shelf.put(start_for(&node, &tenants, &number.to_string()), began + Duration::from_secs(number));
+    }
+    let share = |function: &Arn| if *function == tenants.function { 9 * 128 * MIB } else { 128 * MIB };
+    for number in 1..8 {
+        let gone = shelf.least_useful(began + Duration::from_secs(20), share, |_| true).unwrap();
+        assert!(gone.key().ends_with(&format!(" {number}")), "{}", gone.key());
+    }
+}
+
+#[test]
+fn a_function_has_no_more_instances_than_its_concurrency_allows_for_tenants() {
+    let pool = pool(Limits::default(), 4);
+    let mut few = (*version("few")).clone();
+    few.concurrency = Concurrency::Reserved(2);
+    for number in 0..20 {
+        pool.put(start_for(&pool, &few, &number.to_string()));
+        assert!(pool.counts().instances <= 5, "two and a half for each that may run at once");
+    }
 }
 
 #[test]
@@ -208,10 +271,10 @@ fn what_can_never_fit_and_what_is_too_many_is_refused() {
     let v = version("fits");
     let mut large = (*v).clone();
     large.memory_mib = 129;
-    assert!(matches!(pool.ask(&large, "large"), Err(Denied::Refused(Refusal::NodeFull))));
+    assert!(matches!(pool.ask(&large, None), Err(Denied::Refused(Refusal::NodeFull))));
     let _running = start(&pool, &v);
     let _waiting = wait(&pool, &v);
-    assert!(matches!(pool.ask(&v, &v.id), Err(Denied::Refused(Refusal::NodeFull))));
+    assert!(matches!(pool.ask(&v, None), Err(Denied::Refused(Refusal::NodeFull))));
 }
 
 #[test]
@@ -227,7 +290,7 @@ fn a_version_that_does_not_initialise_is_told_to_all_who_wait_and_then_rests() {
         let told = turn(ticket);
         assert!(matches!(told, Some(Turn::Failing(told)) if told.error_type == error.error_type));
     }
-    assert!(matches!(pool.ask(&v, &v.id), Err(Denied::Failing(_))));
+    assert!(matches!(pool.ask(&v, None), Err(Denied::Failing(_))));
     pool.succeeded(&v);
     let _allowed = wait(&pool, &v);
 }
@@ -260,7 +323,7 @@ fn provisioned_instances_are_asked_for_kept_and_replaced() {
         let mut ticket = pool.ask_ahead(&version).ok().unwrap();
         let place = place(&mut ticket);
         pool.answered(&version, None);
-        held.push(made(place, &version));
+        held.push(made(place));
     }
     let standing = pool.standing().pop().unwrap();
     assert_eq!((standing.wanted, standing.allocated, standing.available), (2, 2, 2));
@@ -271,7 +334,7 @@ fn provisioned_instances_are_asked_for_kept_and_replaced() {
     let _busy = start(&pool, &version("third"));
     let _waiting = wait(&pool, &version("fourth"));
     assert_eq!(pool.counts().idle, 2, "nor do they make room");
-    let Ok(Asked::Warm(dies)) = pool.ask(&v, &v.id) else { panic!("a warm instance") };
+    let Ok(Asked::Warm(dies)) = pool.ask(&v, None) else { panic!("a warm instance") };
     drop(dies);
     assert_eq!(pool.missing().len(), 1, "one that dies is asked for again");
     assert_eq!(pool.standing().pop().unwrap().available, 1);
@@ -288,7 +351,7 @@ fn pressure_ends_idle_instances_and_holds_starts_back() {
     pressed.store(true, Ordering::Relaxed);
     pool.tend_once(Instant::now());
     assert_eq!(pool.counts().idle, 6, "a quarter at a time");
-    let all = (0..6).map(|_| match pool.ask(&v, &v.id) {
+    let all = (0..6).map(|_| match pool.ask(&v, None) {
         Ok(Asked::Warm(held)) => held,
         _ => panic!("a warm instance"),
     });

@@ -2,7 +2,7 @@
 
 use crate::world::{World, control_groups, descendants, until};
 use mayfly_kernel::Limits;
-use mayfly_kernel::function::{Refusal, Runtime};
+use mayfly_kernel::function::{Concurrency, Refusal, Runtime};
 use serde_json::json;
 use std::sync::Arc;
 use std::time::Duration;
@@ -176,7 +176,7 @@ async fn a_package_without_an_entry_point_says_so() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn concurrency_is_refused_rather_than_queued() {
-    let world = World::with(Limits { account_concurrency: 2, ..Limits::default() }).await;
+    let world = World::new().await;
     let code = "
 import time
 def handler(event, context):
@@ -184,8 +184,10 @@ def handler(event, context):
     return 1
 ";
     let mut reserved = world.python("reserved", code);
-    reserved.reserved_concurrency = Some(1);
-    let (reserved, free) = (Arc::new(reserved), Arc::new(world.python("free", code)));
+    reserved.concurrency = Concurrency::Reserved(1);
+    let mut free = world.python("free", code);
+    free.concurrency = Concurrency::Shared(1);
+    let (reserved, free) = (Arc::new(reserved), Arc::new(free));
     let work = async {
         let long = json!({ "for": 3 });
         tokio::join!(world.ok(&reserved, long.clone()), world.ok(&free, long))

@@ -1,7 +1,7 @@
 //! A host with a platform that remembers log lines and serves packages from a folder.
 
 use futures_util::future::BoxFuture;
-use mayfly_kernel::function::{Invocation, Outcome, PackageDigest, Refusal, Runtime, Version};
+use mayfly_kernel::function::{Concurrency, Invocation, Outcome, PackageDigest, Refusal, Runtime, Version};
 use mayfly_kernel::time::SystemClock;
 use mayfly_kernel::{Arn, Limits, Time};
 use mayfly_runtime::wasm::HostList;
@@ -133,7 +133,8 @@ impl World {
             memory_mib: 128,
             ephemeral_mib: 64,
             log_group: format!("/aws/lambda/{name}"),
-            reserved_concurrency: None,
+            concurrency: Concurrency::Shared(1000),
+            per_tenant: false,
             log_format: mayfly_kernel::function::LogFormat::Text,
         }
     }
@@ -151,6 +152,7 @@ impl World {
             invoked_arn: version.function.to_string(),
             client_context: None,
             trace_id: None,
+            tenant: None,
             depth: 0,
         }
     }

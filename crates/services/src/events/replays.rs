@@ -106,6 +106,7 @@ pub(super) fn start(cx: &mut Cx<'_>, input: Start) -> Result<Started, Fault> {
         id: None,
         due: None,
         depth: 0,
+        tenant: None,
     })?;
     Ok(Started { replay_arn: arn.to_string(), state: "STARTING", replay_start_time: cx.now })
 }

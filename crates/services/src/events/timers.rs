@@ -46,6 +46,7 @@ fn start(cx: &mut Cx<'_>, key: &RuleKey, rule: &Rule, after: Time) -> Result<(),
         id: Some(delivery),
         due: Some(due),
         depth: 0,
+        tenant: None,
     })
 }
 

@@ -65,6 +65,8 @@ pub struct Delivery {
     pub due: Option<Time>,
     /// How many deliveries led to this one.
     pub depth: u32,
+    /// Whom it is for, if the target is a function that keeps tenants apart.
+    pub tenant: Option<String>,
 }
 
 /// A delivery as it is stored. Tags are for ever.
@@ -100,6 +102,8 @@ pub struct Record {
     /// Why it was given up.
     #[prost(string, tag = "13")]
     pub last_error: String,
+    #[prost(string, optional, tag = "14")]
+    pub tenant: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, prost::Enumeration)]
@@ -140,6 +144,7 @@ impl Record {
             attempt: 0,
             depth: delivery.depth,
             last_error: String::new(),
+            tenant: delivery.tenant,
         }
     }
 

@@ -17,6 +17,7 @@ fn to(function: &str) -> Delivery {
         id: None,
         due: None,
         depth: 0,
+        tenant: None,
     }
 }
 

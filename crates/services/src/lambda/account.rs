@@ -1,10 +1,11 @@
 //! What an account uses, and how much it may.
 
 use super::keys::{COUNTS, USAGE};
-use super::model::UsageRow;
+use super::model::{FunctionRow, UsageRow};
+use super::names::Function;
 use super::{faults, keys::FUNCTIONS, lookup, names, provisioned};
-use crate::Cx;
-use mayfly_kernel::Fault;
+use crate::{Cx, Signal};
+use mayfly_kernel::{Fault, function};
 use serde::{Deserialize, Serialize};
 
 fn key(cx: &Cx<'_>) -> (String, String) {
@@ -121,6 +122,27 @@ fn unreserved(cx: &Cx<'_>, usage: &UsageRow) -> u64 {
     u64::from(cx.limits.account_concurrency).saturating_sub(usage.reserved_concurrency)
 }
 
+/// What the functions of this one's account that reserve nothing may run together.
+pub(super) fn unreserved_of(cx: &Cx<'_>, function: &Function) -> Result<u64, Fault> {
+    let key = (function.account.clone(), function.region.clone());
+    Ok(unreserved(cx, &USAGE.get(cx.tx, &key)?.unwrap_or_default()))
+}
+
+/// How much of a function may run at once.
+pub(super) fn concurrency(
+    cx: &Cx<'_>,
+    function: &Function,
+    stored: &FunctionRow,
+) -> Result<function::Concurrency, Fault> {
+    Ok(match stored.reserved_concurrency {
+        Some(reserved) => function::Concurrency::Reserved(reserved),
+        None => {
+            let left = unreserved_of(cx, function)?;
+            function::Concurrency::Shared(u32::try_from(left).unwrap_or(u32::MAX))
+        }
+    })
+}
+
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct Concurrency {
@@ -178,7 +200,10 @@ fn reserve(cx: &mut Cx<'_>, name: &str, wanted: Option<u32>) -> Result<(), Fault
     }
     let mut usage = USAGE.get(cx.tx, &key(cx))?.unwrap_or_default();
     let min = cx.limits.unreserved_concurrency_min;
-    if after > before && unreserved(cx, &usage) + before < after + u64::from(min) {
+    // What is provisioned moves into the function's own reservation.
+    let own = if row.reserved_concurrency.is_none() { provisioned } else { 0 };
+    let held = provisioned::shared(cx, &function)? - own + u64::from(min);
+    if after > before && unreserved(cx, &usage) + before < after + held {
         return Err(faults::parameter(format!(
             "Specified ReservedConcurrentExecutions for function decreases account's \
              UnreservedConcurrentExecution \
@@ -189,5 +214,8 @@ fn reserve(cx: &mut Cx<'_>, name: &str, wanted: Option<u32>) -> Result<(), Fault
     USAGE.put(cx.tx, &key(cx), &usage);
     row.reserved_concurrency = wanted;
     FUNCTIONS.put(cx.tx, &function.key(), &row);
+    if provisioned > 0 {
+        cx.signal(Signal::Provision);
+    }
     Ok(())
 }

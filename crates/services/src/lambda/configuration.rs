@@ -43,6 +43,16 @@ pub(super) struct Configuration {
     ephemeral_storage: EphemeralStorage,
     snap_start: SnapStart,
     logging_config: LoggingConfig,
+    tenancy_config: Option<TenancyConfig>,
+}
+
+/// The one mode of tenant isolation.
+pub(super) const PER_TENANT: &str = "PER_TENANT";
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct TenancyConfig {
+    tenant_isolation_mode: &'static str,
 }
 
 #[derive(Serialize)]
@@ -186,6 +196,7 @@ impl Configuration {
                 system_log_level: filled(&row.logging.system_level),
                 log_group: row.logging.group,
             },
+            tenancy_config: row.per_tenant.then_some(TenancyConfig { tenant_isolation_mode: PER_TENANT }),
         }
     }
 }

@@ -55,6 +55,27 @@ pub(super) fn in_use(message: &str) -> Fault {
     user(400, "ResourceInUseException", message)
 }
 
+/// A function that keeps tenants apart gets an event without a tenant.
+pub(super) fn no_tenant() -> Fault {
+    parameter(
+        "The invoked function is enabled with tenancy configuration. Add a valid tenant ID in your request \
+         and try again.",
+    )
+}
+
+/// A function that does not is told one. AWS documents the fault, not its words.
+pub(super) fn no_tenancy() -> Fault {
+    parameter(
+        "The invoked function is not enabled with tenancy configuration. Remove the tenant ID from your request \
+         and try again.",
+    )
+}
+
+/// What functions that keep tenants apart cannot have. AWS documents the restriction, not its words.
+pub(super) fn not_per_tenant(what: &str) -> Fault {
+    parameter(format!("{what} is not supported for functions with tenant isolation mode."))
+}
+
 /// What several operations say of anything that is missing.
 pub(super) fn no_such_resource() -> Fault {
     not_found("The resource you requested does not exist.")

@@ -2,7 +2,7 @@
 
 use super::account::{self, Concurrency};
 use super::code::{self, Code};
-use super::configuration::{Configuration, check_mandatory, check_sizes};
+use super::configuration::{Configuration, PER_TENANT, check_mandatory, check_sizes};
 use super::keys::{ALIASES, ASYNC, FUNCTIONS, POLICIES, TAGS, URL_IDS, URLS, VERSIONS};
 use super::model::{FunctionRow, ImageRow, Logging, VersionRow};
 use super::names::{self, Function, Qualifier};
@@ -30,10 +30,17 @@ pub(super) struct Create {
     package_type: Option<String>,
     tags: Option<BTreeMap<String, String>>,
     architectures: Option<Vec<String>>,
+    tenancy_config: Option<TenancyConfig>,
     #[serde(flatten)]
     settings: Settings,
     #[serde(flatten)]
     _rest: Unread,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+struct TenancyConfig {
+    tenant_isolation_mode: String,
 }
 
 pub(super) fn create_source(cx: &mut Cx<'_>, input: Create) -> Result<Option<PackageSource>, Fault> {
@@ -89,6 +96,13 @@ fn new_version(cx: &mut Cx<'_>, input: &Create) -> Result<(Function, VersionRow)
         ..VersionRow::default()
     };
     input.settings.apply(cx, &mut row)?;
+    if let Some(config) = &input.tenancy_config {
+        check::one_of(&config.tenant_isolation_mode, "tenancyConfig.tenantIsolationMode", &[PER_TENANT])?;
+        if row.snap_start != "None" {
+            return Err(faults::not_per_tenant("SnapStart"));
+        }
+        row.per_tenant = true;
+    }
     if row.role.is_empty() {
         let sentence = "1 validation error detected: Value null at 'role' failed to satisfy constraint: \
                         Member must not be null";

@@ -11,7 +11,7 @@ use crate::operation::{Answer, Content, Invoke, Reply};
 use base64::Engine as _;
 use bytes::Bytes;
 use mayfly_kernel::Fault;
-use mayfly_kernel::function::Invocation;
+use mayfly_kernel::function::{Invocation, Version};
 use mayfly_wire::Call;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
@@ -36,6 +36,8 @@ pub(super) struct Input {
     client_context: Option<String>,
     #[serde(rename = "x-amzn-trace-id")]
     trace_id: Option<String>,
+    #[serde(rename = "x-amz-tenant-id")]
+    tenant_id: Option<String>,
 }
 
 pub(super) fn invoke(cx: &mut Cx<'_>, input: Input, call: &Call) -> Result<Reply, Fault> {
@@ -61,13 +63,14 @@ fn answer(cx: &mut Cx<'_>, input: Input, call: &Call, answer: Answer) -> Result<
         if invocation_type == "Event" { limits.async_event_bytes } else { limits.invoke_request_bytes };
     let event = event(&call.body, limit)?;
     let version = resolve::runnable(cx, &function)?;
+    let tenant = tenant(&version, input.tenant_id)?;
     if invocation_type == "RequestResponse" {
         recursion::refuse(cx, &function)?;
     }
     let client_context = input.client_context.as_deref().map(client_context).transpose()?;
     match invocation_type {
         "DryRun" => Ok(Reply::status(204)),
-        "Event" => accept(cx, &function, &event),
+        "Event" => accept(cx, &function, &event, tenant),
         _ => {
             let invocation = Invocation {
                 request_id: cx.request_id.to_owned(),
@@ -76,6 +79,7 @@ fn answer(cx: &mut Cx<'_>, input: Input, call: &Call, answer: Answer) -> Result<
                 invoked_arn: function.named_arn().to_string(),
                 client_context,
                 trace_id: input.trace_id,
+                tenant,
                 depth: cx.caller.depth,
             };
             let invoke = Invoke { version, invocation, log_tail: log_type == "Tail", answer };
@@ -96,8 +100,25 @@ pub(super) fn invoke_async(cx: &mut Cx<'_>, input: Deprecated, call: &Call) -> R
         return Err(faults::not_json("No content to map due to end-of-input"));
     }
     let event = event(&call.body, cx.limits.async_event_bytes)?;
-    resolve::runnable(cx, &function)?;
-    accept(cx, &function, &event)
+    let version = resolve::runnable(cx, &function)?;
+    let tenant = tenant(&version, None)?;
+    accept(cx, &function, &event, tenant)
+}
+
+/// The tenant that an event is for: a function that keeps tenants apart has one for every event, any other has
+/// none for any.
+fn tenant(version: &Version, tenant: Option<String>) -> Result<Option<String>, Fault> {
+    if let Some(tenant) = &tenant {
+        check::length(tenant, "tenantId", 1, 256)?;
+        if !tenant.bytes().all(|b| b.is_ascii_alphanumeric() || b"._:/=+-@ ".contains(&b)) {
+            return Err(faults::pattern(tenant, "tenantId", r"[a-zA-Z0-9\._:\/=+\-@ ]+"));
+        }
+    }
+    match (version.per_tenant, tenant) {
+        (true, None) => Err(faults::no_tenant()),
+        (false, Some(_)) => Err(faults::no_tenancy()),
+        (_, tenant) => Ok(tenant),
+    }
 }
 
 /// The client context as the function gets it: JSON on one line of ASCII, since it is a header there too.
@@ -131,7 +152,12 @@ fn event(body: &Bytes, limit: u64) -> Result<Bytes, Fault> {
     Ok(body.clone())
 }
 
-fn accept(cx: &mut Cx<'_>, function: &Function, event: &[u8]) -> Result<Reply, Fault> {
+fn accept(
+    cx: &mut Cx<'_>,
+    function: &Function,
+    event: &[u8],
+    tenant: Option<String>,
+) -> Result<Reply, Fault> {
     let delivery = Delivery {
         target: Target::Function(function.named_arn()),
         event_type: EVENT_TYPE.into(),
@@ -141,6 +167,7 @@ fn accept(cx: &mut Cx<'_>, function: &Function, event: &[u8]) -> Result<Reply, F
         id: Some(cx.request_id.to_owned()),
         due: None,
         depth: cx.caller.depth,
+        tenant,
     };
     cx.deliver(delivery)?;
     Ok(Reply::status(202))

@@ -173,5 +173,6 @@ fn prepare(cx: &mut Cx<'_>, function: &Function, row: &VersionRow) -> Result<(),
         id: None,
         due: None,
         depth: 0,
+        tenant: None,
     })
 }

@@ -2,7 +2,7 @@
 
 use crate::ecr::layer_blob;
 use mayfly_kernel::function::{
-    Image, ImageLayer, LogFormat, Origin, PackageDigest, Runtime, SystemLevel, Version,
+    Concurrency, Image, ImageLayer, LogFormat, Origin, PackageDigest, Runtime, SystemLevel, Version,
 };
 use mayfly_kernel::{Arn, Fault, Time};
 use std::collections::BTreeMap;
@@ -108,6 +108,9 @@ pub(super) struct VersionRow {
     pub(super) image: Option<ImageRow>,
     #[prost(message, optional, tag = "29")]
     pub(super) image_config: Option<ImageConfigRow>,
+    /// No instance serves two tenants. The same for all versions of a function.
+    #[prost(bool, tag = "30")]
+    pub(super) per_tenant: bool,
 }
 
 /// A container image, and what its configuration says.
@@ -412,7 +415,7 @@ impl VersionRow {
         &self,
         function: &Arn,
         name: &str,
-        reserved: Option<u32>,
+        concurrency: Concurrency,
     ) -> Result<Version, Fault> {
         let image = self.image.as_ref().map(|image| image.to_kernel(self.image_config.as_ref()));
         let runtime = match (&image, self.runtime.as_str()) {
@@ -435,7 +438,8 @@ impl VersionRow {
             ephemeral_mib: self.ephemeral_mib,
             log_group: self.logging.group.clone(),
             log_format: self.logging.kernel_format(),
-            reserved_concurrency: reserved,
+            concurrency,
+            per_tenant: self.per_tenant,
         })
     }
 }

@@ -7,10 +7,10 @@
 //!
 //! An alias with weights has its instances divided between its versions by the same weights.
 
-use super::keys::{ALIASES, FUNCTIONS, PROVISIONED, QualifiedKey, STANDING, USAGE, VERSIONS};
+use super::keys::{ALIASES, FUNCTIONS, PROVISIONED, QualifiedKey, STANDING, VERSIONS};
 use super::model::{FunctionRow, ProvisionedRow, StandingRow, State, timestamp};
 use super::names::{self, Function, Qualifier};
-use super::{check, faults, lookup, paging};
+use super::{account, check, faults, lookup, paging};
 use crate::Cx;
 use crate::cx::Signal;
 use mayfly_kernel::Fault;
@@ -72,7 +72,11 @@ pub(super) fn put(cx: &mut Cx<'_>, input: Put) -> Result<Config, Fault> {
 /// Asks for so many instances, whoever decided on the number.
 pub(super) fn set(cx: &mut Cx<'_>, function: &Function, wanted: u32) -> Result<Config, Fault> {
     let stored = lookup::function(cx, function)?;
-    let version = lookup::version(cx, function)?.number;
+    let row = lookup::version(cx, function)?;
+    if row.per_tenant {
+        return Err(faults::not_per_tenant("Provisioned concurrency"));
+    }
+    let version = row.number;
     if version == 0 {
         return Err(faults::parameter(
             "Provisioned Concurrency Configs cannot be applied to unpublished function versions.",
@@ -131,9 +135,7 @@ fn check_room(
             false => Ok(()),
         };
     }
-    let key = (function.account.clone(), function.region.clone());
-    let usage = USAGE.get(cx.tx, &key)?.unwrap_or_default();
-    let unreserved = u64::from(cx.limits.account_concurrency).saturating_sub(usage.reserved_concurrency);
+    let unreserved = account::unreserved_of(cx, function)?;
     if wanted > unreserved {
         return Err(faults::parameter(format!(
             "Specified ConcurrentExecutions for function is greater than account's unreserved concurrency \
@@ -141,13 +143,28 @@ fn check_room(
         )));
     }
     let min = u64::from(cx.limits.unreserved_concurrency_min);
-    if all + min > unreserved {
+    if shared(cx, function)? - before + wanted + min > unreserved {
         return Err(faults::parameter(format!(
             "Specified ConcurrentExecutions for function decreases account's UnreservedConcurrentExecution below \
              its minimum value of [{min}]."
         )));
     }
     Ok(())
+}
+
+/// What the functions of an account that reserve nothing have asked for together. Each of these rows takes at
+/// least one of what the account may run at once, so there are not many.
+pub(super) fn shared(cx: &Cx<'_>, function: &Function) -> Result<u64, Fault> {
+    let (account, region) = (function.account.clone(), function.region.clone());
+    let mut sum = 0;
+    let rows = PROVISIONED.scan(cx.tx, Scan::prefix(&(account.clone(), region.clone()), usize::MAX))?;
+    for ((.., name, _), row) in rows {
+        let key = (account.clone(), region.clone(), name);
+        if FUNCTIONS.get(cx.tx, &key)?.is_some_and(|stored| stored.reserved_concurrency.is_none()) {
+            sum += u64::from(row.requested);
+        }
+    }
+    Ok(sum)
 }
 
 /// What a function has asked for under all its names.
@@ -301,8 +318,8 @@ fn shares(cx: &Cx<'_>, key: &QualifiedKey, row: &ProvisionedRow) -> Result<Vec<(
     for (number, share) in numbers.into_iter().filter(|(_, share)| *share > 0) {
         let version = VERSIONS.get(cx.tx, &function.version_key(number))?;
         if let Some(version) = version.filter(|version| version.state() == State::Active) {
-            let version = version.to_kernel(&function.arn(), &function.name, stored.reserved_concurrency)?;
-            shares.push((version, share));
+            let concurrency = account::concurrency(cx, &function, &stored)?;
+            shares.push((version.to_kernel(&function.arn(), &function.name, concurrency)?, share));
         }
     }
     Ok(shares)

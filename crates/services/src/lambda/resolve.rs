@@ -3,7 +3,7 @@
 use super::keys::{ALIASES, FUNCTIONS, VERSIONS};
 use super::model::{AliasRow, State, VersionRow, number_of};
 use super::names::{self, Function, Qualifier};
-use super::{faults, lookup};
+use super::{account, faults, lookup};
 use crate::fabric::{Record, Target};
 use crate::{Cx, spaces};
 use mayfly_kernel::function::Version;
@@ -13,8 +13,9 @@ use mayfly_store::Space;
 use std::sync::Arc;
 
 /// The maps that [`Choice`], [`super::permits`] and [`super::url_target`] read.
-pub const READ_FROM: [Space; 6] = [
+pub const READ_FROM: [Space; 7] = [
     spaces::LAMBDA_FUNCTIONS,
+    spaces::LAMBDA_USAGE,
     spaces::LAMBDA_VERSIONS,
     spaces::LAMBDA_ALIASES,
     spaces::LAMBDA_POLICIES,
@@ -115,7 +116,7 @@ fn version_at(cx: &Cx<'_>, function: &Function, number: u64) -> Result<Version, 
         State::Pending => Err(faults::in_state("Pending")),
         State::Failed => Err(faults::in_state("Failed")),
         State::Unspecified | State::Active => {
-            row.to_kernel(&function.arn(), &function.name, stored.reserved_concurrency)
+            row.to_kernel(&function.arn(), &function.name, account::concurrency(cx, function, &stored)?)
         }
     }
 }
@@ -146,8 +147,9 @@ fn pick<T>(ids: &Ids, weighted: impl Iterator<Item = (f64, T)>) -> Option<T> {
 fn prepared_version(cx: &Cx<'_>, function: &Arn, id: &str) -> Result<Option<Version>, Fault> {
     let function = of_arn(function)?;
     let Some(row) = by_id(cx, &function, id)? else { return Ok(None) };
-    let reserved = lookup::function(cx, &function)?.reserved_concurrency;
-    row.to_kernel(&function.arn(), &function.name, reserved).map(Some)
+    let stored = lookup::function(cx, &function)?;
+    let concurrency = account::concurrency(cx, &function, &stored)?;
+    row.to_kernel(&function.arn(), &function.name, concurrency).map(Some)
 }
 
 /// The version that still has this id: it has been neither changed nor deleted since.

@@ -6,7 +6,7 @@
 
 use super::model::AsyncRow;
 use super::names::Function;
-use super::{async_config, lookup, recursion, resolve};
+use super::{async_config, faults, lookup, recursion, resolve};
 use crate::Cx;
 use crate::fabric::{self, Delivery, Record, Target, Verdict};
 use crate::sns;
@@ -35,6 +35,8 @@ pub enum NotRun {
     Later(String),
     /// It goes on with a chain of invocations that has become too long.
     Recursive,
+    /// The function keeps tenants apart and the event names none, or the other way round.
+    Tenancy(String),
 }
 
 /// The version for a delivery to a function, or why it does not run.
@@ -43,7 +45,17 @@ pub fn version_to_run(cx: &mut Cx<'_>, record: &Record) -> Result<Result<Version
         cx.allowed_by_policy();
         return Ok(Err(NotRun::Recursive));
     }
-    Ok(resolve::version_for(cx, record)?.ok_or(NotRun::Gone))
+    let Some(version) = resolve::version_for(cx, record)? else { return Ok(Err(NotRun::Gone)) };
+    Ok(for_tenant(version, record.tenant.as_deref()))
+}
+
+/// The version, if it keeps tenants apart exactly when the event is for one.
+pub(super) fn for_tenant(version: Version, tenant: Option<&str>) -> Result<Version, NotRun> {
+    match (version.per_tenant, tenant) {
+        (true, None) => Err(NotRun::Tenancy(faults::no_tenant().message)),
+        (false, Some(_)) => Err(NotRun::Tenancy(faults::no_tenancy().message)),
+        (true, Some(_)) | (false, None) => Ok(version),
+    }
 }
 
 /// Ends a flight to a function: decides what follows and writes all of it.
@@ -65,6 +77,9 @@ pub fn settled(cx: &mut Cx<'_>, record: &Record, performed: Result<&Outcome, &No
                 cx.limits.delivery_depth
             ),
         },
+        Err(NotRun::Tenancy(why)) => {
+            flight.give_up(cx, Condition::RetriesExhausted, &Failure::NotRun { status: 400, why })?
+        }
         Err(NotRun::Unrunnable(why)) => flight.postponed(cx, &Failure::NotRun { status: 502, why })?,
         Err(NotRun::Later(why)) => flight.postponed(cx, &Failure::NotRun { status: 429, why })?,
     };
@@ -220,6 +235,9 @@ impl Flight<'_> {
             attributes.push(Attribute::of_text("ErrorMessage", "String", &text[..cut]));
         }
         attributes.push(Attribute::of_text("RequestID", "String", &self.record.id));
+        if let Some(tenant) = &self.record.tenant {
+            attributes.push(Attribute::of_text("TenantId", "String", tenant));
+        }
         let (body, depth) = (self.record.payload.clone(), self.record.depth + 1);
         let unreached = match arn.service.as_str() {
             "sqs" => sqs::post(cx, &arn, Post { attributes, ..Post::new(body, depth) })?
@@ -275,6 +293,7 @@ impl Flight<'_> {
             id: None,
             due: None,
             depth,
+            tenant: None,
         })?;
         Ok(None)
     }
@@ -295,6 +314,7 @@ impl Flight<'_> {
                 function_arn: self.function.arn_of(qualifier).to_string(),
                 condition,
                 approximate_invoke_count: self.record.attempt,
+                tenant_id: self.record.tenant.as_deref(),
             },
             request_payload: json(&self.record.payload)?,
             response_context: response.map(|response| ResponseContext {
@@ -353,6 +373,9 @@ struct RequestContext<'a> {
     function_arn: String,
     condition: Condition,
     approximate_invoke_count: u32,
+    /// Of ours: AWS does not say whether its records tell.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tenant_id: Option<&'a str>,
 }
 
 #[derive(Serialize)]

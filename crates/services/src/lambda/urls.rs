@@ -202,6 +202,9 @@ pub(super) fn create(cx: &mut Cx<'_>, input: Create) -> Result<Config, Fault> {
     check::one_of(&invoke_mode, "invokeMode", &INVOKE_MODES)?;
     input.cors.as_ref().map_or(Ok(()), Cors::check)?;
     must_exist(cx, &function)?;
+    if lookup::version(cx, &function)?.per_tenant {
+        return Err(faults::not_per_tenant("A function URL"));
+    }
     let key = url_key(&function);
     if URLS.contains(cx.tx, &key)? {
         return Err(faults::conflict(format!(

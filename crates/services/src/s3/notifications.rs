@@ -340,6 +340,7 @@ pub(super) fn notify(
             id: None,
             due: None,
             depth: cx.caller.depth,
+            tenant: None,
         })?;
     }
     Ok(())

@@ -55,6 +55,7 @@ fn wait(cx: &mut Cx<'_>, key: &ScheduleKey, schedule: &mut Schedule, at: Option<
         id: Some(delivery),
         due: Some(due),
         depth: 0,
+        tenant: None,
     })
 }
 

@@ -120,6 +120,7 @@ fn to_function(
         id: None,
         due: None,
         depth,
+        tenant: None,
     })?;
     Ok(None)
 }

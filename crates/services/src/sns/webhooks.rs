@@ -89,6 +89,7 @@ fn deliver(
         id: Some(id),
         due: None,
         depth,
+        tenant: None,
     })
 }
 

@@ -194,6 +194,7 @@ pub(super) fn start(cx: &mut Cx<'_>, input: Start) -> Result<Started, Fault> {
         id: None,
         due: None,
         depth: 0,
+        tenant: None,
     })?;
     Ok(Started { task_handle: handle })
 }

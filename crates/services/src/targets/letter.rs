@@ -28,6 +28,7 @@ pub(super) fn give_up(cx: &mut Cx<'_>, parcel: Parcel, why: &Undelivered) -> Res
         event_type: parcel.event_type.clone(),
         source: parcel.source.clone(),
         depth: parcel.depth,
+        tenant: None,
         payload: parcel.encode_to_vec(),
         id: None,
         due: None,

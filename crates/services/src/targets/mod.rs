@@ -144,6 +144,7 @@ fn to_function(cx: &mut Cx<'_>, parcel: &Parcel, arn: Arn) -> Result<Result<(), 
         id: None,
         due: None,
         depth: parcel.depth,
+        tenant: None,
     })?;
     Ok(Ok(()))
 }

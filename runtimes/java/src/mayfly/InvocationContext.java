@@ -37,6 +37,8 @@ final class InvocationContext implements InvocationHandler {
                 return System.getenv("AWS_LAMBDA_FUNCTION_VERSION");
             case "getInvokedFunctionArn":
                 return event.header("lambda-runtime-invoked-function-arn");
+            case "getTenantId":
+                return event.header("lambda-runtime-aws-tenant-id");
             case "getMemoryLimitInMB":
                 return Integer.valueOf(System.getenv("AWS_LAMBDA_FUNCTION_MEMORY_SIZE"));
             case "getRemainingTimeInMillis":

@@ -4,7 +4,7 @@ use super::model::{Key, MappingRow};
 use crate::Cx;
 use crate::fabric::{self, Delivery, Target};
 use crate::lambda::keys::{ALIASES, FUNCTIONS, MAPPINGS, VERSIONS};
-use crate::lambda::{NotRun, recursion, resolve};
+use crate::lambda::{NotRun, recursion, resolve, settle};
 use crate::operation::Pause;
 use crate::pattern::Pattern;
 use crate::sqs::{self, Lease, Lent};
@@ -112,6 +112,7 @@ fn cut(cx: &mut Cx<'_>, row: &MappingRow, source: &Arn, message: &Lent) -> Resul
         id: None,
         due: None,
         depth: message.depth(),
+        tenant: None,
     };
     fabric::keep_as_dead(cx, delivery, reason);
     sqs::consume(cx, message)
@@ -200,7 +201,7 @@ fn failures(answer: &[u8]) -> Option<HashSet<String>> {
 pub fn version(cx: &mut Cx<'_>, batch: &Batch) -> Result<Result<Version, NotRun>, Fault> {
     cx.allowed_by_policy();
     match resolve::runnable(cx, &resolve::of_arn(&batch.function)?) {
-        Ok(version) => Ok(Ok(version)),
+        Ok(version) => Ok(settle::for_tenant(version, None)),
         Err(fault) if fault.status == 404 => Ok(Err(NotRun::Gone)),
         Err(fault) if fault.is_server() => Err(fault),
         Err(fault) => Ok(Err(NotRun::Later(fault.message))),

@@ -200,6 +200,9 @@ pub(super) fn check_function(cx: &Cx<'_>, function: &Function, source: &Arn) -> 
         return Err(faults::parameter("Function does not exist"));
     }
     let version = lookup::version(cx, function).map_err(missing)?;
+    if version.per_tenant {
+        return Err(faults::not_per_tenant("An event source mapping"));
+    }
     let Some(Facts { visibility_s, .. }) = sqs::exists(cx, source)? else { return Ok(()) };
     if visibility_s < version.timeout_s {
         return Err(faults::parameter(format!(

@@ -1,4 +1,5 @@
 use super::{ARN, Cloud, ROLE, function, invalid, with, zip};
+use mayfly_kernel::function::Concurrency;
 use serde_json::{Value, json};
 
 const FUNCTIONS: &str = "/2015-03-31/functions";
@@ -535,7 +536,7 @@ fn concurrency_is_reserved_as_far_as_the_account_reaches() {
         json!({ "ReservedConcurrentExecutions": 899 })
     );
     let version = cloud.0.run(|cx| Ok(crate::lambda::resolve(cx, "f")?.draw(cx.ids)));
-    assert_eq!(version.reserved_concurrency, Some(899));
+    assert_eq!(version.concurrency, Concurrency::Reserved(899));
     cloud.ok(&format!("DELETE {path}"), &Value::Null);
     assert_eq!(cloud.get("/2019-09-30/functions/f/concurrency"), json!({}));
     assert!(
