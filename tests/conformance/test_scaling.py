@@ -4,6 +4,7 @@ import base64
 import concurrent.futures
 import json
 import threading
+import urllib.error
 import urllib.request
 
 import pytest
@@ -157,3 +158,106 @@ def test_events_that_wait_too_long_are_turned_away_and_told_when_to_come_again()
             assert long.result()["StatusCode"] == 200
         # An idle instance makes room.
         assert invoke(aws, "other", {})[1] == 1
+
+
+def throttled(aws, name):
+    with pytest.raises(aws.exceptions.TooManyRequestsException) as refused:
+        aws.invoke(FunctionName=name, Payload=b"{}")
+    answer = refused.value.response
+    assert answer["ResponseMetadata"]["HTTPHeaders"]["retry-after"] == "1"
+    return answer["Reason"]
+
+
+def test_a_reservation_is_a_guarantee_and_changes_act_at_once():
+    """A function that fills what the others share never makes one that reserves wait, however often it tries."""
+    with mayfly.server("[limits]\naccount_concurrency = 6\nunreserved_concurrency_min = 1\n") as server:
+        aws = server.client("lambda", max_pool_connections=32)
+        for name in ["noisy", "quiet", "own"]:
+            create(aws, name, {"app.py": CODE.format(value=name)})
+        url = aws.create_function_url_config(FunctionName="own", AuthType="NONE")["FunctionUrl"]
+        aws.add_permission(FunctionName="own", StatementId="url", Action="lambda:InvokeFunctionUrl", Principal="*",
+                           FunctionUrlAuthType="NONE")
+        path = f"{server.endpoint}/_url/{url.split('//')[1].split('.')[0]}/"
+        aws.put_function_concurrency(FunctionName="own", ReservedConcurrentExecutions=2)
+        assert aws.get_account_settings()["AccountLimit"]["UnreservedConcurrentExecutions"] == 4
+
+        def by_url():
+            try:
+                with urllib.request.urlopen(path, timeout=60) as answer:
+                    return answer.status
+            except urllib.error.HTTPError as answer:
+                assert answer.headers["retry-after"] == "1"
+                return answer.code
+
+        running = lambda count: until(lambda: server.metrics()["mayfly_invocations_in_flight"] == count)
+        with concurrent.futures.ThreadPoolExecutor(32) as pool:
+            crowd = [pool.submit(invoke, aws, "noisy", {"for": 300}) for _ in range(4)]
+            running(4)
+            assert throttled(aws, "noisy") == throttled(aws, "quiet") == "ConcurrentInvocationLimitExceeded"
+            # Two at a time, always let in, while the noisy one goes on trying.
+            done = threading.Event()
+
+            def press():
+                while not done.is_set():
+                    throttled(aws, "noisy")
+
+            def calls(_):
+                return [invoke(aws, "own", {"for": 0.01})[1] for _ in range(40)]
+
+            pressing = [pool.submit(press) for _ in range(3)]
+            try:
+                assert list(pool.map(calls, range(2))) == [["own"] * 40] * 2
+            finally:
+                done.set()
+            [one.result() for one in pressing]
+            assert by_url() == 200
+            both = [pool.submit(invoke, aws, "own", {"for": 300}) for _ in range(2)]
+            running(6)
+            assert throttled(aws, "own") == "ReservedFunctionConcurrentInvocationLimitExceeded"
+            assert by_url() == 429
+            # Each change is met by the next call, through the API and through the URL.
+            aws.put_function_concurrency(FunctionName="own", ReservedConcurrentExecutions=3)
+            assert by_url() == 200 and invoke(aws, "own", {})[1] == "own"
+            aws.put_function_concurrency(FunctionName="own", ReservedConcurrentExecutions=0)
+            assert by_url() == 429 and throttled(aws, "own").startswith("Reserved")
+            # Without a reservation it shares: what runs already was let in under the old one.
+            aws.delete_function_concurrency(FunctionName="own")
+            assert by_url() == 200 and invoke(aws, "noisy", {})[1] == "noisy"
+            more = [pool.submit(invoke, aws, "noisy", {"for": 300}) for _ in range(2)]
+            running(8)
+            assert throttled(aws, "own") == throttled(aws, "noisy") == "ConcurrentInvocationLimitExceeded"
+            assert by_url() == 429
+            server.kill()
+            for one in crowd + both + more:
+                assert one.exception()
+
+
+def test_provisioned_instances_are_their_version_s_own():
+    with mayfly.server("[limits]\naccount_concurrency = 3\nunreserved_concurrency_min = 1\n") as server:
+        aws = server.client("lambda", max_pool_connections=32)
+        for name in ["noisy", "ready"]:
+            create(aws, name, {"app.py": CODE.format(value=name)})
+        aws.publish_version(FunctionName="ready")
+        with pytest.raises(aws.exceptions.InvalidParameterValueException):
+            aws.put_provisioned_concurrency_config(
+                FunctionName="ready", Qualifier="1", ProvisionedConcurrentExecutions=3
+            )
+        aws.put_provisioned_concurrency_config(FunctionName="ready", Qualifier="1", ProvisionedConcurrentExecutions=2)
+        until(lambda: standing(aws, "ready", "1") == (2, 2, 2, "READY"))
+        with concurrent.futures.ThreadPoolExecutor(8) as pool:
+            crowd = [pool.submit(invoke, aws, "noisy", {"for": 300})]
+            until(lambda: server.metrics()["mayfly_invocations_in_flight"] == 1)
+            assert throttled(aws, "noisy") == throttled(aws, "ready") == "ConcurrentInvocationLimitExceeded"
+            both = list(pool.map(lambda _: invoke(aws, "ready", {"for": 1}, Qualifier="1")[1], range(2)))
+            assert both == ["ready"] * 2
+            aws.delete_provisioned_concurrency_config(FunctionName="ready", Qualifier="1")
+            until(lambda: invoke_or_none(aws, "noisy") == "noisy")
+            server.kill()
+            assert crowd[0].exception()
+
+
+def invoke_or_none(aws, name):
+    try:
+        return invoke(aws, name, {})[1]
+    except aws.exceptions.TooManyRequestsException:
+        return None

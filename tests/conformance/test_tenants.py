@@ -20,12 +20,12 @@ def handler(event, context):
     found = {
         "tenant": context.tenant_id,
         "memory": list(SEEN),
-        "file": TRACE.read_text().split() if TRACE.exists() else [],
+        "file": TRACE.read_text().splitlines() if TRACE.exists() else [],
         "environment": os.environ.get("TRACE", ""),
         "instance": os.environ["AWS_LAMBDA_LOG_STREAM_NAME"],
     }
     SEEN.append(context.tenant_id)
-    TRACE.write_text(" ".join(found["file"] + [context.tenant_id]))
+    TRACE.write_text("\\n".join(found["file"] + [context.tenant_id]))
     os.environ["TRACE"] = context.tenant_id
     logging.getLogger().info("for %s", context.tenant_id)
     time.sleep(event.get("for", 0))

@@ -10,7 +10,7 @@ const MIB: u64 = 1024 * 1024;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
-    /// Invocations of an account that may run at once.
+    /// Invocations of an account in a region that may run at once, reserved ones included.
     pub account_concurrency: u32,
     /// Of those, how many must stay free of reservations.
     pub unreserved_concurrency_min: u32,

@@ -93,8 +93,7 @@ impl Inner {
             timeout: Duration::from_millis(version.timeout_ms),
             depth,
         };
-        let ending =
-            Ending { log, subject, course, memory_bytes: 0, told, _permit: permit };
+        let ending = Ending { log, subject, course, memory_bytes: 0, told, _permit: permit };
         let mut reply = match self.wasm.run(program, &version, request, call).await {
             Ok(reply) => reply,
             Err(failure) => return Err(ending.fail(failure)),

@@ -127,8 +127,7 @@ impl Admission {
     /// Whether nothing at all is counted.
     #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
-        let counted =
-            self.running.0.len() + self.ahead.0.len() + self.ahead_of.0.len() + self.shared.0.len();
+        let counted = self.running.0.len() + self.ahead.0.len() + self.ahead_of.0.len() + self.shared.0.len();
         self.in_flight == 0 && counted == 0
     }
 }

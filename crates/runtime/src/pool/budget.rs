@@ -26,7 +26,7 @@ const TENANTS_SHARE: (u64, u64) = (5, 2);
 
 impl Claim {
     pub(super) fn of(version: &Version, tenant: Option<&str>) -> Claim {
-        let Concurrency::Reserved(limit) | Concurrency::Shared(limit) = version.concurrency;
+        let (Concurrency::Reserved(limit) | Concurrency::Shared(limit)) = version.concurrency;
         let (times, by) = TENANTS_SHARE;
         let most = (u64::from(limit) * times).div_ceil(by);
         Claim {

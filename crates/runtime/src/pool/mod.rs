@@ -133,11 +133,7 @@ impl<T: Pooled> Pool<T> {
     }
 
     /// An instance of this version that has never served another tenant, or a place in the queue for one.
-    pub(crate) fn ask(
-        self: &Arc<Self>,
-        version: &Version,
-        tenant: Option<&str>,
-    ) -> Result<Asked<T>, Denied> {
+    pub(crate) fn ask(self: &Arc<Self>, version: &Version, tenant: Option<&str>) -> Result<Asked<T>, Denied> {
         let now = Instant::now();
         // Ends after the lock does, so that no instance is ended under it.
         let (mut trash, mut state) = (Vec::new(), self.state.lock());

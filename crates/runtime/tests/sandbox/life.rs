@@ -1,7 +1,6 @@
 //! An instance from its first event to its last, and what becomes of an invocation whose instance fails.
 
 use crate::world::{World, control_groups, descendants, until};
-use mayfly_kernel::Limits;
 use mayfly_kernel::function::{Concurrency, Refusal, Runtime};
 use serde_json::json;
 use std::sync::Arc;

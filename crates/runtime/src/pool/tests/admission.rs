@@ -180,7 +180,10 @@ fn provisioned_instances_come_out_of_what_is_shared() {
     let crowd = pool.admit(&other).unwrap();
     assert!(matches!(pool.admit(&other), Err(Refusal::AccountConcurrency)), "two are spoken for");
     let own = [pool.admit(&ready).unwrap(), pool.admit(&ready).unwrap()];
-    assert!(matches!(pool.admit(&ready), Err(Refusal::AccountConcurrency)), "and no more is left to spill into");
+    assert!(
+        matches!(pool.admit(&ready), Err(Refusal::AccountConcurrency)),
+        "and no more is left to spill into"
+    );
     drop(crowd);
     let spilled = pool.admit(&ready).unwrap();
     pool.want(Vec::new());

@@ -537,7 +537,15 @@ fn concurrency_is_reserved_as_far_as_the_account_reaches() {
     );
     let version = cloud.0.run(|cx| Ok(crate::lambda::resolve(cx, "f")?.draw(cx.ids)));
     assert_eq!(version.concurrency, Concurrency::Reserved(899));
+    // What others have left is told with the version, and drops with the next reservation.
+    cloud.ok("POST /2015-03-31/functions", &function("other"));
+    cloud.prepare(&Ok(Vec::new()));
+    let shared = || cloud.0.run(|cx| Ok(crate::lambda::resolve(cx, "other")?.draw(cx.ids))).concurrency;
+    assert_eq!(shared(), Concurrency::Shared(101));
+    cloud.ok(&format!("PUT {path}"), &json!({ "ReservedConcurrentExecutions": 9 }));
+    assert_eq!(shared(), Concurrency::Shared(991));
     cloud.ok(&format!("DELETE {path}"), &Value::Null);
+    assert_eq!(shared(), Concurrency::Shared(1000));
     assert_eq!(cloud.get("/2019-09-30/functions/f/concurrency"), json!({}));
     assert!(
         cloud.fault(&format!("PUT {path}?"), &json!({})).message.contains("reservedConcurrentExecutions")

@@ -168,20 +168,44 @@ fn an_alias_has_a_url_of_its_own() {
 fn what_mayfly_lacks_is_not_in_the_table() {
     let service = crate::lambda::service();
     let names: Vec<&str> = service.operations.iter().map(|operation| operation.name).collect();
-    for name in ["PutRuntimeManagementConfig", "CreateCodeSigningConfig"] {
+    for name in ["PutFunctionScalingConfig", "GetFunctionScalingConfig", "CreateCodeSigningConfig"] {
         assert!(!names.contains(&name), "{name}");
     }
-    let cloud = Cloud::new();
-    assert_eq!(
-        cloud
-            .fault(
-                "POST /2015-03-31/functions",
-                &super::with(
-                    function("f"),
-                    json!({ "TenancyConfig": { "TenantIsolationMode": "PER_TENANT" } })
-                )
-            )
-            .status,
-        501
-    );
+    let vpc = super::with(function("f"), json!({ "VpcConfig": { "SubnetIds": ["s"] } }));
+    assert_eq!(Cloud::new().fault("POST /2015-03-31/functions", &vpc).status, 501);
+}
+
+#[test]
+fn an_event_for_a_tenant_says_so_and_any_other_does_not() {
+    let cloud = Cloud::with_function();
+    let isolated =
+        super::with(function("apart"), json!({ "TenancyConfig": { "TenantIsolationMode": "PER_TENANT" } }));
+    cloud.ok("POST /2015-03-31/functions", &isolated);
+    cloud.prepare(&Ok(Vec::new()));
+    let apart = |headers: &[(&str, &str)]| {
+        let request = "POST /2015-03-31/functions/apart/invocations";
+        cloud.0.http("lambda", request, headers, "{}".to_owned()).map(|answer| answer.reply)
+    };
+    let parameter = |fault: mayfly_kernel::Fault| {
+        assert_eq!(fault.code, "InvalidParameterValueException");
+        fault.message
+    };
+    let blue = [("x-amz-tenant-id", "blue")];
+    assert!(parameter(apart(&[]).unwrap_err()).contains("Add a valid tenant ID"));
+    assert!(parameter(invoke(&cloud, &blue, "{}").unwrap_err()).contains("Remove the tenant ID"));
+    assert_eq!(apart(&[("x-amz-tenant-id", "a,b")]).unwrap_err().code, "ValidationException");
+    let Content::Invoke(invoked) = apart(&blue).unwrap().content else { panic!("an invocation") };
+    assert!(invoked.version.per_tenant);
+    assert_eq!(invoked.invocation.tenant.as_deref(), Some("blue"));
+    apart(&[("x-amz-invocation-type", "Event"), ("x-amz-tenant-id", "blue")]).unwrap();
+    let mut record = cloud.claim_due().pop().unwrap();
+    assert_eq!(record.tenant.as_deref(), Some("blue"));
+    let runs = |record: &crate::fabric::Record| cloud.0.run(|cx| crate::lambda::version_to_run(cx, record));
+    assert!(runs(&record).is_ok());
+    // What comes from elsewhere names no tenant: it does not run, and is kept.
+    record.tenant = None;
+    let why = runs(&record).unwrap_err();
+    cloud.settle(&record, &Err(why));
+    let dead = crate::fabric::dead(cloud.0.store(), 10).unwrap();
+    assert!(dead[0].last_error.contains("tenancy configuration"), "{}", dead[0].last_error);
 }

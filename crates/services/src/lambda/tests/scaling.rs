@@ -139,3 +139,29 @@ fn an_update_retires_the_instances_of_what_it_replaces_alone() {
     let signals = cloud.send("DELETE /2015-03-31/functions/f?Qualifier=2", &Value::Null).unwrap().signals;
     assert!(signals.contains(&Signal::Retire(second)), "{signals:?}");
 }
+
+#[test]
+fn what_all_functions_provision_leaves_the_minimum_free() {
+    let cloud = cloud();
+    cloud.ok("POST /2015-03-31/functions", &super::function("g"));
+    cloud.prepare(&Ok(Vec::new()));
+    cloud.ok("POST /2015-03-31/functions/g/versions", &json!({}));
+    let other = "PUT /2019-09-30/functions/g/provisioned-concurrency?Qualifier=1";
+    cloud.ok(&put("live"), &count(500));
+    let refused = cloud.refusal(other, &count(401));
+    assert!(
+        refused.1.contains("UnreservedConcurrentExecution below its minimum value of [100]"),
+        "{refused:?}"
+    );
+    cloud.ok(other, &count(400));
+    cloud.ok(other, &count(399));
+    // What is provisioned is part of what its function then reserves, and of nothing that is shared.
+    let reserve = |name: &str, number: u32| {
+        let request = format!("PUT /2017-10-31/functions/{name}/concurrency");
+        cloud.send(&request, &json!({ "ReservedConcurrentExecutions": number }))
+    };
+    assert!(reserve("f", 502).is_err() && reserve("g", 498).is_err());
+    let done = reserve("f", 501).unwrap();
+    assert_eq!(done.signals, [Signal::Provision], "the runtime counts its instances elsewhere now");
+    assert!(cloud.fault(other, &count(400)).message.contains("minimum value of [100]"));
+}
