@@ -348,8 +348,8 @@ async fn invoked(cloud: &Cloud, invoke: Invoke) -> Result<Answer, Fault> {
     Ok(reply.into())
 }
 
-/// A limit on what runs at once is likely to be one for a while, and so is a node that was full for as long as
-/// an event may wait.
+/// A limit on what runs at once is likely to be one for a while, and so is a node that was full for as long
+/// as an event may wait.
 pub(super) const RETRY_AFTER_SECONDS: &str = "1";
 
 /// A refusal in the words of the Invoke API.

@@ -2,9 +2,9 @@
 //! refused at once, never queued, because that is what callers of AWS's API know and handle.
 //!
 //! What is reserved is a guarantee and not only a bound: a function with a reservation is asked about its own
-//! invocations alone, and all others share what the account has left. Provisioned instances are a version's own
-//! in the same way: out of its function's reservation, or else out of what is shared. An invocation beyond
-//! them is one like any other.
+//! invocations alone, and all others share what the account has left. Provisioned instances are a version's
+//! own in the same way: out of its function's reservation, or else out of what is shared. An invocation
+//! beyond them is one like any other.
 
 use mayfly_kernel::Arn;
 use mayfly_kernel::function::{Concurrency, Refusal, Version};

@@ -39,8 +39,8 @@ impl Claim {
     }
 }
 
-/// What tells the instances of a version's tenants apart. No version's id has a space, so whatever a tenant is
-/// called, no two have the same key.
+/// What tells the instances of a version's tenants apart. No version's id has a space, so whatever a tenant
+/// is called, no two have the same key.
 pub(super) fn key<'a>(version: &'a Version, tenant: Option<&str>) -> Cow<'a, str> {
     match tenant {
         None => Cow::Borrowed(&version.id),

@@ -239,7 +239,7 @@ fn many_tenants_make_room_for_themselves() {
         pool.put(start_for(&pool, &tenants, &format!("tenant-{number}")));
     }
     assert_eq!(pool.counts().instances, 8, "the node is full");
-    // Of a full shelf, the longest idle of the many goes, and not the one of another that has been idle longer.
+    // Of a full shelf the longest idle of the many goes, and not another's one that has been idle longer.
     let node = self::pool(Limits::default(), 20);
     let began = Instant::now();
     let mut shelf = Shelf::default();

@@ -105,8 +105,8 @@ pub(super) fn invoke_async(cx: &mut Cx<'_>, input: Deprecated, call: &Call) -> R
     accept(cx, &function, &event, tenant)
 }
 
-/// The tenant that an event is for: a function that keeps tenants apart has one for every event, any other has
-/// none for any.
+/// The tenant that an event is for: a function that keeps tenants apart has one for every event, any other
+/// has none for any.
 fn tenant(version: &Version, tenant: Option<String>) -> Result<Option<String>, Fault> {
     if let Some(tenant) = &tenant {
         check::length(tenant, "tenantId", 1, 256)?;
