@@ -3,6 +3,7 @@
 PROFILE_DIR := target/debug
 VENV := .cache/venv
 NODE := .cache/node
+NUMPY := .cache/numpy
 
 .PHONY: build test tools deny demo bench lint rust-test conformance runtimes-test clean-cache
 
@@ -33,6 +34,11 @@ $(NODE)/.ready: tests/conformance/package.json
 	cd $(NODE) && npm install --silent --no-audit --no-fund
 	touch $@
 
+## What heavy functions of the benchmark import.
+$(NUMPY)/.ready: $(VENV)/.ready
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check --target $(NUMPY) numpy==2.4.1
+	touch $@
+
 conformance: build $(VENV)/.ready $(NODE)/.ready
 	$(VENV)/bin/python -m pytest -q -p no:cacheprovider tests/conformance
 
@@ -50,7 +56,7 @@ demo:
 	cargo build --locked --release --bin mayfly
 	python3 examples/photos/demo.py target/release/mayfly
 
-bench: $(VENV)/.ready $(NODE)/.ready
+bench: $(VENV)/.ready $(NODE)/.ready $(NUMPY)/.ready
 	cargo build --locked --release --bin mayfly
 	$(VENV)/bin/python bench/run.py target/release/mayfly
 

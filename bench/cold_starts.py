@@ -2,9 +2,13 @@
 
 Two servers are asked in turns, one of which keeps interpreters waiting. A change of the configuration retires the
 instance before every call. What counts is the Init Duration of the REPORT line, in which the sandbox is included.
+
+Forked are instances of a version with SnapStart: each ends before the next call, whose Restore Duration counts. The
+first figure is that of calls one after the other, which find a fork that waits; the second that of calls at once.
 """
 
 import base64
+import concurrent.futures
 import contextlib
 import json
 import os
@@ -17,7 +21,7 @@ import tempfile
 import time
 
 import mayfly
-from table import ms, p50
+from table import ms, p50, p99
 
 ROUNDS = 15
 SITE = pathlib.Path(sysconfig.get_path("purelib"))
@@ -29,6 +33,9 @@ PYTHON = {
     "nothing": "",
     "boto3": "import boto3\nboto3.client('s3', region_name='us-east-1')\n",
 }
+FORKED = {**PYTHON, "numpy": "import numpy\n"}
+NUMPY = pathlib.Path(__file__).parent.parent / ".cache/numpy"
+AT_ONCE = 4
 KINDS = {
     "plain": "[limits]\nprewarmed_instances = 0\n",
     "pre-warmed": "",
@@ -49,6 +56,8 @@ def measure(table):
             if imports:
                 code |= library()
             row(table, servers, f"Python, {name}", "python3.11", code, bare_python(found, folder, imports, code), 25)
+        for name, imports in FORKED.items():
+            forked_rows(table, servers["pre-warmed"], found, folder, name, imports)
         code = {"app.js": "exports.handler = async () => 1;\n"}
         bare = [found["nodejs"], "-e", CONNECT["nodejs"]]
         row(table, servers, "Node.js, nothing", "nodejs20.x", code, bare, 40)
@@ -80,6 +89,48 @@ def row(table, servers, what, runtime, files, bare, target):
         table.row(f"{what}, {kind}, p50", ms(middle), floor=text, ratio=middle / floor, **goal)
 
 
+def forked_rows(table, server, found, folder, what, imports):
+    ends = "import os\n\ndef handler(event, context):\n    if event == 'end': os._exit(0)\n    return 1\n"
+    files = {"numpy": numpy, "boto3": library}.get(what, dict)()
+    bare = bare_python(found, folder, imports, files)
+    functions, name = server.client("lambda"), f"forked-{what}"
+    mayfly.create(functions, name, {"app.py": imports + ends, **files}, runtime="python3.12", MemorySize=512, Timeout=60,
+                  SnapStart={"ApplyOn": "PublishedVersions"})
+    version = functions.publish_version(FunctionName=name)["Version"]
+    functions.get_waiter("published_version_active").wait(FunctionName=name, Qualifier=version, WaiterConfig={"Delay": 1})
+    took = {"waiting": [], "at once": [], "bare": []}
+
+    def one(_):
+        return duration(functions.invoke(FunctionName=name, Qualifier=version, LogType="Tail"), "Restore")
+
+    def end(_):
+        functions.invoke(FunctionName=name, Qualifier=version, Payload=json.dumps("end"))
+
+    with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
+        for number in range(ROUNDS):
+            time.sleep(0.2)
+            took["waiting"].append(one(number))
+            end(number)
+            took["at once"] += [ms for ms in pool.map(one, range(AT_ONCE)) if ms]
+            list(pool.map(end, range(AT_ONCE)))
+            took["bare"].append(start(bare))
+    floor, middle = p50(took["bare"]), p50(took["waiting"])
+    text = f"bare interpreter {ms(floor)}"
+    table.row(f"Python, {what}, forked, p50", ms(middle), floor=text, ratio=middle / floor, target="3 ms", met=middle <= 3)
+    last = p99(took["waiting"])
+    table.row(f"Python, {what}, forked, p99", ms(last), floor=text, ratio=last / floor, target="10 ms", met=last <= 10)
+    middle = p50(took["at once"])
+    table.row(f"Python, {what}, forked, {AT_ONCE} at once, p50", ms(middle), floor=text, ratio=middle / floor)
+
+
+def duration(answer, kind):
+    """Milliseconds that the REPORT line has under a name; nothing if the instance was warm."""
+    assert "FunctionError" not in answer, answer["Payload"].read()
+    log = base64.b64decode(answer["LogResult"]).decode()
+    found = re.search(rf"{kind} Duration: ([\d.]+) ms", log)
+    return found and float(found[1])
+
+
 def cold(server, functions, name, number, waits):
     """Milliseconds of initialisation of a new instance."""
     if waits:
@@ -87,10 +138,7 @@ def cold(server, functions, name, number, waits):
     variables = {"Variables": {"ROUND": str(number)}}
     functions.update_function_configuration(FunctionName=name, Environment=variables)
     functions.get_waiter("function_updated_v2").wait(FunctionName=name, WaiterConfig={"Delay": 1})
-    answer = functions.invoke(FunctionName=name, LogType="Tail")
-    assert "FunctionError" not in answer, answer["Payload"].read()
-    log = base64.b64decode(answer["LogResult"]).decode()
-    return float(re.search(r"Init Duration: ([\d.]+) ms", log)[1])
+    return duration(functions.invoke(FunctionName=name, LogType="Tail"), "Init")
 
 
 def interpreters(server):
@@ -143,6 +191,12 @@ def library():
             if path.is_file() and "__pycache__" not in inside.parts and (not data or data[0] in DATA):
                 files[str(inside)] = path.read_bytes()
     return files
+
+
+def numpy():
+    """NumPy as a package would carry it, without its tests."""
+    kept = [path for path in sorted(NUMPY.rglob("*")) if path.is_file() and not {"tests", "__pycache__"} & set(path.parts)]
+    return {str(path.relative_to(NUMPY)): path.read_bytes() for path in kept}
 
 
 def sdk_files():

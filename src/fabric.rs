@@ -6,8 +6,9 @@
 
 use crate::cloud::Cloud;
 use crate::images;
-use mayfly_kernel::function::{Invocation, Outcome, Refusal};
+use mayfly_kernel::function::{Invocation, Outcome, Refusal, Report};
 use mayfly_kernel::{Caller, Fault, Time};
+use mayfly_runtime::{Snapshot, Unmade};
 use mayfly_services::fabric::{self, Record, Target};
 use mayfly_services::{events, lambda, scheduler, sns, sqs, targets};
 use std::collections::HashMap;
@@ -234,7 +235,13 @@ async fn perform(cloud: &Arc<Cloud>, caller: &Caller, record: &Record) -> Result
     match cloud.host().invoke(Arc::new(version), invocation).await {
         Ok(outcome) => Ok(outcome),
         Err(Refusal::Unrunnable(why)) => Err(lambda::NotRun::Unrunnable(why)),
-        Err(refusal) => Err(lambda::NotRun::Later(format!("{refusal:?}"))),
+        Err(refusal) => match refusal.of_the_function() {
+            Some(error) => {
+                let report = Report { started: cloud.runner.clock().now(), ..Report::default() };
+                Ok(Outcome { result: Err(error), log_tail: Vec::new(), report })
+            }
+            None => Err(lambda::NotRun::Later(format!("{refusal:?}"))),
+        },
     }
 }
 
@@ -242,11 +249,11 @@ async fn prepare(
     cloud: &Arc<Cloud>,
     caller: &Caller,
     record: &Record,
-) -> Result<Vec<String>, lambda::NotReady> {
+) -> Result<lambda::Prepared, lambda::NotReady> {
     let version = cloud.runner.view(caller, &record.id, |cx| lambda::version_for(cx, record));
     let version = match version {
         Ok(Some(version)) => version,
-        Ok(None) => return Ok(Vec::new()),
+        Ok(None) => return Ok(lambda::Prepared::default()),
         Err(fault) => return Err(fault.to_string().into()),
     };
     if let Some(image) = &version.image {
@@ -254,11 +261,34 @@ async fn prepare(
     }
     let host = cloud.host().clone();
     let version = Arc::new(version);
-    let prepared = tokio::task::spawn_blocking(move || host.prepare(&version)).await;
-    match prepared {
-        Ok(Ok(prepared)) => Ok(prepared.warnings),
-        Ok(Err(failure)) => Err(failure.to_string().into()),
-        Err(panic) => Err(panic.to_string().into()),
+    let (preparing, wanted) = (host.clone(), version.clone());
+    let prepared = tokio::task::spawn_blocking(move || preparing.prepare(&wanted)).await;
+    let prepared = match prepared {
+        Ok(Ok(prepared)) => prepared,
+        Ok(Err(failure)) => return Err(failure.to_string().into()),
+        Err(panic) => return Err(panic.to_string().into()),
+    };
+    let mut prepared = lambda::Prepared { warnings: prepared.warnings, snapshot: false };
+    if version.snap_start {
+        match host.snapshot(&version).await.map_err(failed_to_initialise)? {
+            Snapshot::Taken => prepared.snapshot = true,
+            Snapshot::NotTaken(why) => {
+                prepared.warnings.push(format!("Instances do not start from a snapshot: {why}"));
+            }
+        }
+    }
+    Ok(prepared)
+}
+
+/// The reason of a version's state when its module code does not run.
+fn failed_to_initialise(unmade: Unmade) -> lambda::NotReady {
+    match unmade {
+        Unmade::Unrunnable(reason) => reason.into(),
+        Unmade::Failed { error, timed_out } => {
+            let why = if timed_out { lambda::Why::InitTimeout } else { lambda::Why::InitError };
+            let reason = format!("{}: {}", error.error_type, String::from_utf8_lossy(&error.payload));
+            lambda::NotReady { why, reason }
+        }
     }
 }
 

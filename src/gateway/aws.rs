@@ -11,7 +11,7 @@ use base64::Engine as _;
 use bytes::Bytes;
 use http::request::Parts;
 use hyper::body::Incoming;
-use mayfly_kernel::function::Refusal;
+use mayfly_kernel::function::{RESTORE_FAILED, RESTORE_TIMEOUT, Refusal};
 use mayfly_kernel::{Caller, Fault};
 use mayfly_runtime::{Body, body};
 use mayfly_services::operation::{self, Handler, Invoke, ServiceRef};
@@ -365,6 +365,12 @@ pub(super) fn refused(refusal: &Refusal) -> Fault {
         Refusal::AccountConcurrency => throttled("ConcurrentInvocationLimitExceeded"),
         Refusal::NodeFull => throttled("CallerRateLimitExceeded"),
         Refusal::Unrunnable(why) => Fault::new(502, "InvalidRuntimeException", why.clone()),
+        Refusal::RestoreFailed => {
+            Fault::new(400, "SnapStartException", RESTORE_FAILED).with_field("Type", "User")
+        }
+        Refusal::RestoreTimeout => {
+            Fault::new(408, "SnapStartTimeoutException", RESTORE_TIMEOUT).with_field("Type", "User")
+        }
         Refusal::Draining => {
             Fault::new(503, "ServiceException", "The server is shutting down. Please try again.")
         }

@@ -351,7 +351,9 @@ fn refused(refusal: &Refusal) -> Response {
             respond::set(&mut response, "retry-after", super::aws::RETRY_AFTER_SECONDS);
             response
         }
-        Refusal::Unrunnable(_) => plain(502, "Bad Gateway"),
+        Refusal::Unrunnable(_) | Refusal::RestoreFailed | Refusal::RestoreTimeout => {
+            plain(502, "Bad Gateway")
+        }
         Refusal::Draining => plain(503, "Service Unavailable"),
     }
 }

@@ -22,8 +22,12 @@ pub(super) fn answer(cloud: &Cloud, peer: &Peer) -> Response {
 
 fn text(stats: &HostStats) -> String {
     let mut page = String::new();
-    let fresh = stats.cold_starts - stats.prewarmed_starts;
-    let starts = [("kind=\"fresh\"", fresh), ("kind=\"prewarmed\"", stats.prewarmed_starts)];
+    let fresh = stats.cold_starts - stats.prewarmed_starts - stats.forked_starts;
+    let starts = [
+        ("kind=\"fresh\"", fresh),
+        ("kind=\"prewarmed\"", stats.prewarmed_starts),
+        ("kind=\"forked\"", stats.forked_starts),
+    ];
     say(&mut page, "cold_starts_total", "counter", "Instances started, by how.", &starts);
     let invocations = [("", stats.invocations)];
     say(&mut page, "invocations_total", "counter", "Invocations begun.", &invocations);
@@ -34,6 +38,8 @@ fn text(stats: &HostStats) -> String {
     say(&mut page, "instances", "gauge", "Instances, those that are being made included.", &instances);
     let prewarmed = [("", stats.prewarmed.into())];
     say(&mut page, "prewarmed_interpreters", "gauge", "Booted interpreters that wait.", &prewarmed);
+    let templates = [("", stats.templates.into())];
+    say(&mut page, "templates", "gauge", "Processes that instances are forked from.", &templates);
     let in_flight = [("", stats.in_flight.into())];
     say(&mut page, "invocations_in_flight", "gauge", "Invocations under way.", &in_flight);
     let waiting = [("", stats.waiting.into())];

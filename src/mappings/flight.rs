@@ -60,7 +60,9 @@ pub(super) async fn fly(cloud: &Arc<Cloud>, caller: &Caller, batch: Batch) -> Fl
         };
         match invoke(cloud, caller, &batch, version, invocation).await {
             Ok(Outcome { result: Ok(answer), .. }) => return settle(cloud, caller, &batch, &answer).await,
-            Ok(Outcome { result: Err(_), .. }) => return Flown::Failed,
+            Ok(Outcome { result: Err(_), .. }) | Err(Refusal::RestoreFailed | Refusal::RestoreTimeout) => {
+                return Flown::Failed;
+            }
             Err(Refusal::Draining) => {
                 persist(cloud, caller, |cx| mappings::draining(cx, &batch.messages)).await;
                 return Flown::Draining;

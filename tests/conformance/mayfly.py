@@ -118,6 +118,17 @@ class Server:
         pairs = (line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
         return {name: float(value) for name, value in pairs}
 
+    def checks(self):
+        """What `mayfly doctor` finds for the server's user."""
+        command = [self.binary, "doctor", "--json"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, **self.flags)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)["checks"]
+
+    def allows(self):
+        """The names of what this machine allows."""
+        return {check["name"] for check in self.checks() if check["ok"]}
+
     def run(self, *arguments, check=True, cwd=None):
         """A command of the mayfly binary against this server."""
         command = [str(BINARY), *map(str, arguments)]

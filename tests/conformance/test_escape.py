@@ -1,7 +1,7 @@
 """Functions that try to get out, or to take what is others'. docs/isolation.md names these tests beside its promises.
 
-Each attempt is made three times: in sandboxes that a server of root makes for the purpose, in those whose interpreter
-had booted before, and in those of an ordinary user. After each the server must answer, and the function of somebody
+Each attempt is made in sandboxes that a server of root makes for the purpose, in those whose interpreter had booted
+before, in those that were forked from a template, and in those of an ordinary user. After each the server must answer, and the function of somebody
 else must not have noticed.
 """
 
@@ -222,14 +222,21 @@ def as_other(event):
 class Walls:
     """A server, a spy in it, and somebody who must not notice."""
 
-    def __init__(self, cloud, waited=False, image=False):
+    def __init__(self, cloud, waited=False, image=False, forked=False):
         self.cloud = cloud
         self.aws = cloud.client("lambda")
-        self.has = {check["name"] for check in doctor(cloud) if check["ok"]}
+        self.has = cloud.allows()
         files = {"app.py": SPY, **guests.executable(guests.c("walls"))}
         self.spy = "spy-image" if image else "spy"
         if image:
             images.create(cloud, self.spy, images.python_image(files), Timeout=60, MemorySize=512)
+        elif forked:
+            self.spy = "spy-forked:1"
+            create(self.aws, "spy-forked", files, runtime="python3.12", Timeout=60, MemorySize=512,
+                   SnapStart={"ApplyOn": "PublishedVersions"})
+            self.aws.publish_version(FunctionName="spy-forked")
+            self.aws.get_waiter("published_version_active").wait(
+                FunctionName="spy-forked", Qualifier="1", WaiterConfig={"Delay": 1})
         else:
             create(self.aws, self.spy, files, Timeout=60, MemorySize=512)
         with contextlib.suppress(self.aws.exceptions.ResourceConflictException):
@@ -239,6 +246,10 @@ class Walls:
             mayfly.until(lambda: cloud.metrics()["mayfly_prewarmed_interpreters"] == 1)
             self.try_("count")
             assert cloud.metrics()['mayfly_cold_starts_total{kind="prewarmed"}'] == 1
+        if forked:
+            before = cloud.metrics()['mayfly_cold_starts_total{kind="forked"}']
+            self.try_("count")
+            assert cloud.metrics()['mayfly_cold_starts_total{kind="forked"}'] == before + 1
 
     def try_(self, do, **more):
         answer, result = invoke(self.aws, self.spy, {"do": do, **more})
@@ -251,30 +262,30 @@ class Walls:
         assert isinstance(invoke(self.aws, "victim", {"do": "count"})[1], int)
 
 
-def doctor(cloud):
-    command = [cloud.binary, "doctor", "--json"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, **cloud.flags)
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)["checks"]
-
-
-@pytest.fixture(scope="module", params=["fresh", "waited", "image", "ordinary", "ordinary-image"])
+@pytest.fixture(scope="module", params=["fresh", "waited", "forked", "image", "ordinary", "ordinary-forked", "ordinary-image"])
 def walls(request):
-    image = request.param.endswith("image")
+    image, forked = request.param.endswith("image"), request.param.endswith("forked")
     if request.param == "ordinary":
         yield Walls(request.getfixturevalue("ordinary"))
         return
-    if request.param == "ordinary-image":
+    if request.param in ("ordinary-image", "ordinary-forked"):
         with mayfly.server(user=mayfly.ORDINARY if os.geteuid() == 0 else None) as running:
-            yield Walls(running, image=image)
+            skip_unless_it_forks(running, forked)
+            yield Walls(running, image=image, forked=forked)
         return
     if os.geteuid() != 0:
         pytest.skip("the tests do not run as root")
     waited = request.param == "waited"
     with mayfly.server("" if waited else "[limits]\nprewarmed_instances = 0\n") as running:
-        if waited and "memory-cgroup" not in {check["name"] for check in doctor(running) if check["ok"]}:
+        if waited and "memory-cgroup" not in running.allows():
             pytest.skip("without it a limit on memory cannot be set later, so nothing waits")
-        yield Walls(running, waited, image)
+        skip_unless_it_forks(running, forked)
+        yield Walls(running, waited, image, forked)
+
+
+def skip_unless_it_forks(cloud, forked):
+    if forked and "fork from a template" not in cloud.allows():
+        pytest.skip("this machine cannot fork instances")
 
 
 REFUSED = {"ENOENT", "EACCES", "EPERM", "EROFS", "ENXIO"}
@@ -343,6 +354,8 @@ def test_the_kernels_risky_calls_are_refused_by_every_way_in(walls):
     if platform.machine() == "x86_64":
         assert seen.pop("int80") == "signal31", "a call by another interface of the processor ends the process"
         assert seen.pop("x32") in ("EPERM", "signal31")
+    if walls.spy == "spy-forked:1":
+        assert seen.pop("setns") == "ENOSYS", "for whoever traces the caller to decide, and nobody does"
     assert {name: outcome for name, outcome in seen.items() if outcome != "EPERM"} == {}
 
 
@@ -455,7 +468,7 @@ def test_packages_and_layers_with_links_to_elsewhere_are_refused(walls):
 
 def test_an_ordinary_users_server_says_which_walls_it_has(ordinary):
     """What is missing is missing in `doctor`, and `require` then keeps the server from starting."""
-    checks = {check["name"]: check for check in doctor(ordinary)}
+    checks = {check["name"]: check for check in ordinary.checks()}
     for always in ("namespaces", "seccomp", "user-namespace"):
         assert checks[always]["ok"], checks
     missing = [name for name in ("memory-cgroup", "cpu-cgroup", "pids-cgroup") if not checks[name]["ok"]]

@@ -181,6 +181,8 @@ pub struct Version {
     pub concurrency: Concurrency,
     /// Every invocation is a tenant's, and no instance serves two of them.
     pub per_tenant: bool,
+    /// Whether its module code runs once, and instances begin where that has ended (SnapStart).
+    pub snap_start: bool,
 }
 
 /// How many invocations of a function may run at once, its provisioned ones included.
@@ -257,8 +259,10 @@ pub struct Report {
     pub started: Time,
     /// Waiting for an instance, initialisation not counted.
     pub queue_us: u64,
-    /// Making and initialising the instance; `None` if it was warm.
+    /// Making and initialising the instance; `None` if it was warm or restored.
     pub init_us: Option<u64>,
+    /// Making the instance from its version's snapshot.
+    pub restore_us: Option<u64>,
     pub duration_us: u64,
     /// From the answer to the moment it could leave: the log's last lines, the figures.
     pub post_us: u64,
@@ -278,7 +282,34 @@ pub enum Refusal {
     Unrunnable(String),
     /// The node is draining and takes nothing more.
     Draining,
+    /// What the function does after a restore has failed.
+    RestoreFailed,
+    /// It was not done in time.
+    RestoreTimeout,
 }
+
+impl Refusal {
+    /// What is said of a function whose instances cannot be restored, which is the function's failure and not
+    /// the node's; nothing of any other refusal.
+    pub fn of_the_function(&self) -> Option<FunctionError> {
+        let (kind, text) = match self {
+            Refusal::RestoreFailed => ("SnapStartException", RESTORE_FAILED),
+            Refusal::RestoreTimeout => ("SnapStartTimeoutException", RESTORE_TIMEOUT),
+            Refusal::ReservedConcurrency
+            | Refusal::AccountConcurrency
+            | Refusal::NodeFull
+            | Refusal::Unrunnable(_)
+            | Refusal::Draining => return None,
+        };
+        let payload = format!(r#"{{"errorType":"{kind}","errorMessage":"{text}"}}"#).into_bytes();
+        Some(FunctionError { error_type: kind.into(), payload })
+    }
+}
+
+/// In the words of the Invoke API.
+pub const RESTORE_FAILED: &str = "The afterRestore() runtime hook encountered an error. For more information, \
+                                  check the Amazon CloudWatch logs.";
+pub const RESTORE_TIMEOUT: &str = "Lambda couldn't restore the snapshot within the timeout limit.";
 
 #[cfg(test)]
 mod tests {

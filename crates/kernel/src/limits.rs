@@ -34,6 +34,10 @@ pub struct Limits {
     pub init_backoff_ms_max: u64,
     /// Interpreters that wait, booted, for the next starts; none of a kind that was not used lately.
     pub prewarmed_instances: usize,
+    /// Versions with SnapStart that keep a process from which instances are forked.
+    pub templates: usize,
+    /// Such a process that nothing was forked from for this long is stopped.
+    pub idle_template_seconds: u64,
     pub invoke_request_bytes: u64,
     pub invoke_response_bytes: u64,
     /// An answer that streams.
@@ -123,6 +127,8 @@ impl Default for Limits {
             init_backoff_ms: 100,
             init_backoff_ms_max: 30_000,
             prewarmed_instances: 4,
+            templates: 32,
+            idle_template_seconds: 3600,
             invoke_request_bytes: 6 * MIB,
             invoke_response_bytes: 6 * MIB,
             stream_response_bytes: 200 * MIB,

@@ -9,7 +9,7 @@
 
 use crate::instance::TASK;
 use crate::interpreters::{Boot, CLIENT};
-use crate::launcher::protocol::{Bind, Spec};
+use crate::launcher::protocol::{Bind, Kind, Spec};
 use crate::package::inner_path;
 use crate::sandbox::Launcher;
 use parking_lot::Mutex;
@@ -89,7 +89,7 @@ impl Bytecode {
             tmp_bytes: 1 << 20,
             memory_bytes: MEMORY_BYTES,
             max_processes: PROCESSES,
-            waits: false,
+            kind: Kind::Whole,
             helpers: Vec::new(),
         };
         let (_sandbox, doors) = launcher.spawn(spec).await.map_err(io::Error::other)?;

@@ -10,7 +10,7 @@ macro_rules! client {
     };
 }
 
-const CLIENTS: [(&str, &str); 25] = [
+const CLIENTS: [(&str, &str); 27] = [
     client!("java/src/mayfly/Binder.java"),
     client!("java/src/mayfly/Bootstrap.java"),
     client!("java/src/mayfly/Client.java"),
@@ -36,6 +36,8 @@ const CLIENTS: [(&str, &str); 25] = [
     client!("python/mayfly_runtime/context.py"),
     client!("python/mayfly_runtime/faults.py"),
     client!("python/mayfly_runtime/logs.py"),
+    client!("python/mayfly_runtime/snapshot.py"),
+    client!("python/snapshot_restore_py.py"),
 ];
 
 /// Writes the clients below `dir`, so that an upgraded binary brings its own.

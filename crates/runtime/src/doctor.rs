@@ -22,7 +22,7 @@ pub fn doctor() -> Vec<Check> {
     // The launcher is spoken to asynchronously, and the caller may have a runtime of its own.
     let probed = std::thread::spawn(probe).join().unwrap_or_else(|_| Err("the probe failed".into()));
     let mut checks: Vec<Check> = match &probed {
-        Ok(layers) => Layer::ALL.into_iter().map(|layer| of_layer(layer, layers)).collect(),
+        Ok((layers, _)) => Layer::ALL.into_iter().map(|layer| of_layer(layer, layers)).collect(),
         Err(error) => vec![Check {
             name: "launcher".into(),
             ok: false,
@@ -30,6 +30,14 @@ pub fn doctor() -> Vec<Check> {
             costs: "no function with a process can run, only Wasm".into(),
         }],
     };
+    if let Ok((_, forks)) = &probed {
+        checks.push(Check {
+            name: "fork from a template".into(),
+            ok: *forks,
+            found: if *forks { "possible" } else { "not possible here" }.into(),
+            costs: "instances of versions with SnapStart run their module code at every start".into(),
+        });
+    }
     checks.push(control_groups());
     let landlock =
         std::fs::read_to_string("/sys/kernel/security/lsm").unwrap_or_default().contains("landlock");
@@ -42,20 +50,21 @@ pub fn doctor() -> Vec<Check> {
     checks
 }
 
-fn probe() -> Result<Layers, String> {
+/// The layers, and whether instances can be forked.
+fn probe() -> Result<(Layers, bool), String> {
     let program = std::env::current_exe().map_err(|error| error.to_string())?;
     let root = std::env::temp_dir().join(format!("mayfly-doctor-{}", std::process::id()));
     std::fs::create_dir_all(&root).map_err(|error| error.to_string())?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let layers = runtime.map_err(|error| error.to_string())?.block_on(async {
+    let found = runtime.map_err(|error| error.to_string())?.block_on(async {
         let command = LauncherCommand { program, args: vec!["launcher".into()] };
         let launcher = Launcher::start(command, root.clone()).await.map_err(|error| error.to_string())?;
-        let layers = launcher.layers().await;
+        let found = (launcher.layers().await, launcher.forks().await);
         launcher.stop().await;
-        Ok(layers)
+        Ok(found)
     });
     let _ = std::fs::remove_dir(&root);
-    layers
+    found
 }
 
 fn of_layer(layer: Layer, active: &Layers) -> Check {

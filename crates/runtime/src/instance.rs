@@ -8,25 +8,27 @@ use crate::extensions::{Extensions, Shutdown};
 use crate::farewell::{Farewells, Parting};
 use crate::freezer::Freezer;
 use crate::image::Root;
-use crate::interpreters::Boot;
-use crate::launcher::protocol::{Attachment, Bind, Exit, Spec};
+use crate::interpreters::{Boot, HOOKS, TEMPLATE};
+use crate::launcher::protocol::{Attachment, Bind, Exit, Kind, Spec};
 use crate::launcher::{PLATFORM_PORT, RUNTIME_API_PORT};
 use crate::logs::{Log, LogPipe, stamp};
 use crate::platform::Platform;
 use crate::pool::Pooled;
 use crate::prewarm::Prewarmed;
 use crate::runtime_api::{Api, Call, Work};
-use crate::sandbox::{Doors, End, Launcher, Sandbox};
+use crate::sandbox::{Doors, End, Forks, Launcher, Sandbox};
 use crate::start::Purpose;
 use crate::stream::Sink;
-use mayfly_kernel::function::{FunctionError, LogFormat, Runtime, Version};
+use crate::templates::Template;
+use bytes::Bytes;
+use mayfly_kernel::function::{FunctionError, LogFormat, Refusal, Runtime, Version};
 use mayfly_kernel::{Limits, Time};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -52,8 +54,7 @@ const WATCH_MEMORY: Duration = Duration::from_millis(50);
 
 pub(crate) struct Instance {
     version: Arc<Version>,
-    /// Whether its interpreter had booted before it was known what for.
-    pub(crate) prewarmed: bool,
+    pub(crate) beginning: Beginning,
     pub(crate) sandbox: Arc<Sandbox>,
     pub(crate) extensions: Arc<Extensions>,
     farewells: Arc<Farewells>,
@@ -72,6 +73,8 @@ pub(crate) struct Instance {
     /// End with the instance.
     tasks: JoinSet<()>,
     freezer: Option<Arc<Freezer>>,
+    /// What it was forked from, which must outlive it.
+    _template: Option<Arc<Template>>,
     /// An image's tree stays for as long as anyone stands on it.
     _files: Files,
 }
@@ -81,8 +84,7 @@ pub(crate) struct Parts {
     pub(crate) version: Arc<Version>,
     pub(crate) purpose: Purpose,
     pub(crate) boot: Boot,
-    /// A sandbox that waits for this version's code.
-    pub(crate) prewarmed: Option<Prewarmed>,
+    pub(crate) source: Source,
     pub(crate) files: Files,
     pub(crate) log: Arc<Log>,
     /// The programs of extensions, and where they print to.
@@ -90,6 +92,35 @@ pub(crate) struct Parts {
     pub(crate) helpers_log: Arc<Log>,
     pub(crate) telemetry: Arc<Telemetry>,
     pub(crate) farewells: Arc<Farewells>,
+}
+
+/// What an instance is made from.
+pub(crate) enum Source {
+    Nothing,
+    /// A sandbox that waits for this version's code.
+    Waiting(Box<Prewarmed>),
+    /// A fork of its version's template: one that waits, or another.
+    Template(Arc<Template>, Option<Box<Prewarmed>>),
+}
+
+/// How an instance came to have its interpreter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Beginning {
+    Fresh,
+    /// It had booted before it was known what for.
+    Prewarmed,
+    /// It had run the module code.
+    Forked,
+}
+
+/// A sandbox and what speaks out of it.
+struct Ground {
+    beginning: Beginning,
+    sandbox: Sandbox,
+    doors: Doors,
+    /// A connection that came before it was known whose it would be.
+    first: Option<TcpStream>,
+    template: Option<Arc<Template>>,
 }
 
 /// What a version's code is on this machine's disk.
@@ -146,8 +177,26 @@ pub(crate) enum Broken {
     Ended(End),
     OutOfMemory,
     InitError(FunctionError),
+    /// What the function does after a restore.
+    RestoreError(FunctionError),
+    RestoreTimeout,
     /// An extension has ended, or says that it cannot go on.
     Extension(FunctionError),
+}
+
+impl Broken {
+    /// A restore that fails is refused, and not an outcome.
+    pub(crate) fn refusal(&self) -> Option<Refusal> {
+        match self {
+            Broken::RestoreError(_) => Some(Refusal::RestoreFailed),
+            Broken::RestoreTimeout => Some(Refusal::RestoreTimeout),
+            Broken::Timeout
+            | Broken::Ended(_)
+            | Broken::OutOfMemory
+            | Broken::InitError(_)
+            | Broken::Extension(_) => None,
+        }
+    }
 }
 
 /// What became of an event.
@@ -158,64 +207,143 @@ pub(crate) enum Handled {
     Untaken(Work, Option<Sink>),
 }
 
+impl Parts {
+    fn environment(&self, platform: &dyn Platform, region: &str) -> Vec<(String, String)> {
+        environment(&self.version, self.purpose, platform, self.log.stream(), region)
+    }
+
+    fn tmp_bytes(&self) -> u64 {
+        u64::from(self.version.ephemeral_mib) * MIB
+    }
+
+    fn memory_bytes(&self) -> u64 {
+        u64::from(self.version.memory_mib) * MIB + self.tmp_bytes()
+    }
+
+    fn spec(&self, id: u64, environment: Vec<(String, String)>, kind: Kind) -> Spec {
+        let Place { mut binds, opt, root, directory } = self.files.place();
+        let Boot { mut command, binds: booted } = self.boot.clone();
+        binds.extend(booted);
+        match kind {
+            Kind::Template => command.push(TEMPLATE.into()),
+            Kind::Whole | Kind::Waits if self.version.snap_start => command.push(HOOKS.into()),
+            Kind::Whole | Kind::Waits => {}
+        }
+        Spec {
+            id,
+            command,
+            environment,
+            root,
+            directory,
+            binds,
+            opt,
+            tmp_bytes: self.tmp_bytes(),
+            memory_bytes: self.memory_bytes(),
+            max_processes: PROCESSES,
+            kind,
+            helpers: self.helpers.clone(),
+        }
+    }
+
+    /// Gives the code to a sandbox that waits; one that cannot be attached to is as good as none.
+    async fn attach(&self, prewarmed: Prewarmed) -> Option<Ground> {
+        let Prewarmed { sandbox, doors, first } = prewarmed;
+        let attachment = Attachment {
+            binds: self.files.place().binds,
+            tmp_bytes: self.tmp_bytes(),
+            memory_bytes: self.memory_bytes(),
+            max_processes: PROCESSES,
+        };
+        match sandbox.attach(attachment).await {
+            Ok(()) => {
+                let (beginning, first) = (Beginning::Prewarmed, Some(first));
+                Some(Ground { beginning, sandbox, doors, first, template: None })
+            }
+            Err(error) => {
+                tracing::warn!(%error, "an interpreter that waited is of no use");
+                None
+            }
+        }
+    }
+}
+
+/// Forks from a template; one that does not fork is as good as none.
+async fn fork(template: Arc<Template>, launcher: &Launcher) -> Option<Ground> {
+    match template.forks.fork(launcher.next_id()).await {
+        Ok((sandbox, doors)) => {
+            let (beginning, template) = (Beginning::Forked, Some(template));
+            Some(Ground { beginning, sandbox, doors, first: None, template })
+        }
+        Err(error) => {
+            tracing::warn!(%error, "a template is of no use");
+            None
+        }
+    }
+}
+
 impl Instance {
     /// Makes the sandbox and starts the runtime; does not wait for it.
     pub(crate) async fn make(
-        parts: Parts,
+        mut parts: Parts,
         launcher: &Launcher,
         platform: &Arc<dyn Platform>,
         limits: &Limits,
         region: &str,
     ) -> Result<Instance, String> {
-        let Parts { version, purpose, boot, prewarmed, files, log, .. } = parts;
-        let Parts { helpers, helpers_log: helpers_sink, telemetry, farewells, .. } = parts;
-        let Place { mut binds, opt, root, directory } = files.place();
-        let (memory, tmp_bytes) =
-            (u64::from(version.memory_mib) * MIB, u64::from(version.ephemeral_mib) * MIB);
-        let memory_bytes = memory + tmp_bytes;
-        let variables = environment(&version, purpose, platform.as_ref(), log.stream(), region);
-        let attached = match prewarmed {
-            Some(Prewarmed { sandbox, doors, first }) => {
-                let attachment =
-                    Attachment { binds: binds.clone(), tmp_bytes, memory_bytes, max_processes: PROCESSES };
-                match sandbox.attach(attachment).await {
-                    Ok(()) => Some((sandbox, doors, first)),
-                    Err(error) => {
-                        // One that cannot be attached to is as good as none.
-                        tracing::warn!(%error, "an interpreter that waited is of no use");
-                        None
-                    }
-                }
+        let variables = parts.environment(platform.as_ref(), region);
+        let found = match std::mem::replace(&mut parts.source, Source::Nothing) {
+            Source::Nothing => None,
+            Source::Waiting(prewarmed) => parts.attach(*prewarmed).await,
+            Source::Template(template, Some(waits)) => {
+                let Prewarmed { sandbox, doors, first } = *waits;
+                let (beginning, first) = (Beginning::Forked, Some(first));
+                Some(Ground { beginning, sandbox, doors, first, template: Some(template) })
             }
-            None => None,
+            Source::Template(template, None) => fork(template, launcher).await,
         };
-        let prewarmed = attached.is_some();
-        let (sandbox, doors, first, assignment) = match attached {
-            Some((sandbox, doors, first)) => {
-                let assignment = serde_json::to_vec(&variables.into_iter().collect::<BTreeMap<_, _>>());
-                (sandbox, doors, Some(first), Some(assignment.map_err(|error| error.to_string())?.into()))
+        let (ground, assignment) = match found {
+            Some(ground) => {
+                let variables: BTreeMap<_, _> = variables.into_iter().collect();
+                let assignment = serde_json::to_vec(&variables).map_err(|error| error.to_string())?;
+                (ground, Some(assignment.into()))
             }
             None => {
-                let Boot { command, binds: booted } = boot;
-                binds.extend(booted);
-                let spec = Spec {
-                    id: launcher.next_id(),
-                    command,
-                    environment: variables,
-                    root,
-                    directory,
-                    binds,
-                    opt,
-                    tmp_bytes,
-                    memory_bytes,
-                    max_processes: PROCESSES,
-                    waits: false,
-                    helpers: helpers.clone(),
-                };
+                let spec = parts.spec(launcher.next_id(), variables, Kind::Whole);
                 let (sandbox, doors) = launcher.spawn(spec).await.map_err(|error| error.to_string())?;
-                (sandbox, doors, None, None)
+                let beginning = Beginning::Fresh;
+                (Ground { beginning, sandbox, doors, first: None, template: None }, None)
             }
         };
+        Instance::inhabit(parts, ground, assignment, (platform, limits))
+    }
+
+    /// The same for a template, and what forks from it.
+    pub(crate) async fn make_template(
+        parts: Parts,
+        launcher: &Launcher,
+        platform: &Arc<dyn Platform>,
+        limits: &Limits,
+        region: &str,
+    ) -> Result<(Instance, Forks), String> {
+        let variables = parts.environment(platform.as_ref(), region);
+        let spec = parts.spec(launcher.next_id(), variables, Kind::Template);
+        let made = launcher.spawn_template(spec).await;
+        let (sandbox, doors, forks) = made.map_err(|error| error.to_string())?;
+        let beginning = Beginning::Fresh;
+        let ground = Ground { beginning, sandbox, doors, first: None, template: None };
+        Instance::inhabit(parts, ground, None, (platform, limits)).map(|instance| (instance, forks))
+    }
+
+    /// Begins to listen to what comes out of a sandbox.
+    fn inhabit(
+        parts: Parts,
+        ground: Ground,
+        assignment: Option<Bytes>,
+        (platform, limits): (&Arc<dyn Platform>, &Limits),
+    ) -> Result<Instance, String> {
+        let Parts { version, files, log, helpers, helpers_log: helpers_sink, telemetry, farewells, .. } =
+            parts;
+        let Ground { beginning, sandbox, doors, first, template } = ground;
         let Doors { runtime_api, platform: door, log: output, helpers_log } = doors;
         let sandbox = Arc::new(sandbox);
         let extensions = Arc::new(Extensions::new(version.clone(), &helpers, telemetry));
@@ -234,7 +362,7 @@ impl Instance {
         let freezer = sandbox.freeze().map(|freeze| Arc::new(Freezer::new(freeze)));
         Ok(Instance {
             version,
-            prewarmed,
+            beginning,
             sandbox,
             extensions,
             farewells,
@@ -248,8 +376,22 @@ impl Instance {
             depth,
             tasks,
             freezer,
+            _template: template,
             _files: files,
         })
+    }
+
+    /// Waits until a template has run the module code; why it is not fit to be one, if it is not.
+    pub(crate) async fn snapshot(&mut self, within: Duration) -> Result<Option<String>, Broken> {
+        let deadline = Instant::now() + within;
+        loop {
+            match self.call(deadline).await? {
+                Call::Snapshot(unfit) => return Ok(unfit),
+                Call::InitError(error) => return Err(Broken::InitError(error)),
+                // Of no use to anybody, and so without a reply.
+                Call::Next(_) | Call::Response(_) | Call::Error(_) | Call::RestoreError(_) => {}
+            }
+        }
     }
 
     /// Waits until the instance is ready for its first event.
@@ -306,7 +448,8 @@ impl Instance {
             match self.call(deadline).await? {
                 Call::Next(sender) => self.waiting = Some(sender),
                 Call::InitError(error) => return Err(Broken::InitError(error)),
-                Call::Response(_) | Call::Error(_) => {}
+                Call::RestoreError(error) => return Err(Broken::RestoreError(error)),
+                Call::Response(_) | Call::Error(_) | Call::Snapshot(_) => {}
             }
         }
         Ok(())
@@ -356,6 +499,8 @@ impl Instance {
                 Call::Response(bytes) => return Ok(Ok(bytes.to_vec())),
                 Call::Error(error) => return Ok(Err(error)),
                 Call::InitError(error) => return Err(Broken::InitError(error)),
+                // Said too late to be of interest.
+                Call::RestoreError(_) | Call::Snapshot(_) => {}
             }
         }
     }
@@ -495,6 +640,10 @@ pub(crate) fn explain(broken: &Broken, id: &str, version: &Version, now: Time) -
         }
         Broken::Extension(error) => (error.clone(), line(&format!("Extension failed: {}", error.error_type))),
         Broken::InitError(error) => (error.clone(), line(&format!("Init failed: {}", error.error_type))),
+        Broken::RestoreError(error) => {
+            (error.clone(), line(&format!("Restore failed: {}", error.error_type)))
+        }
+        Broken::RestoreTimeout => say("Sandbox.Timedout", "The restore took longer than 10 seconds"),
     }
 }
 
@@ -524,7 +673,8 @@ fn environment(
         all.entry(name).or_insert(value);
     }
     let initialization = match purpose {
-        Purpose::Event => "on-demand",
+        Purpose::Event | Purpose::Snapshot if version.snap_start => "snap-start",
+        Purpose::Event | Purpose::Snapshot => "on-demand",
         Purpose::Provision => "provisioned-concurrency",
     };
     let fixed = [

@@ -40,6 +40,10 @@ pub(crate) struct Boot {
 
 /// Tells our clients to ask for their assignment first.
 pub(crate) const WAIT: &str = "--wait";
+/// Tells our Python client to become a template; the descriptor of the socket to its keeper follows.
+pub(crate) const TEMPLATE: &str = "--template";
+/// Tells it to do what it would do before a snapshot and after a restore, without either.
+pub(crate) const HOOKS: &str = "--hooks";
 
 impl Start {
     /// A program of the package's own.

@@ -3,7 +3,7 @@
 //! A [`Host`] takes invocations and HTTP requests for a [`Version`](mayfly_kernel::function::Version), finds
 //! or makes an instance, and says what came of it. It knows no store, no service and no AWS signature: what
 //! it needs of the platform is the [`Platform`] trait. This is the only crate with wasmtime, and the only one
-//! with `unsafe`, which lives in `launcher::sys`, `memory`, `readiness` and `wasm` alone.
+//! with `unsafe`, which lives in `launcher::sys`, `launcher::trace`, `memory`, `readiness` and `wasm` alone.
 
 pub mod body;
 mod bytecode;
@@ -28,8 +28,10 @@ mod readiness;
 mod runtime_api;
 mod sandbox;
 mod snapshots;
+mod snapstart;
 mod start;
 mod stream;
+mod templates;
 pub mod wasm;
 mod web;
 
@@ -45,4 +47,5 @@ pub use memory::hold_little_memory;
 pub use package::{PackageError, PackageInfo, inspect_package};
 pub use platform::{LogStream, Platform, SessionCredentials, Wire};
 pub use pool::Standing;
+pub use snapstart::{Snapshot, Unmade};
 pub use stream::Answer;

@@ -8,7 +8,7 @@
 use crate::instance::{DEFAULTS, PROCESSES, TASK};
 use crate::interpreters::{Boot, Start, WAIT};
 use crate::launcher::RUNTIME_API_PORT;
-use crate::launcher::protocol::Spec;
+use crate::launcher::protocol::{Kind, Spec};
 use crate::pool::Gauge;
 use crate::sandbox::{Doors, Launcher, Sandbox, SpawnError};
 use mayfly_kernel::Limits;
@@ -67,7 +67,11 @@ impl Prewarm {
     /// Whether this version can have one at all.
     pub(crate) fn serves(start: &Start, version: &Version) -> bool {
         // Several layers are merged by a mount of their own, which is not attached but built in.
-        start.waits && version.layers.len() <= 1 && !version.environment.keys().any(|name| is_early(name))
+        start.waits
+            // Whether its hooks run is for the command line to say, and this one's is written.
+            && !version.snap_start
+            && version.layers.len() <= 1
+            && !version.environment.keys().any(|name| is_early(name))
     }
 
     /// One for this version, if there is one that it can have.
@@ -170,7 +174,7 @@ async fn make(boot: &Boot, launcher: &Launcher) -> Result<Prewarmed, SpawnError>
         tmp_bytes: WAITING_TMP_BYTES,
         memory_bytes: WAITING_BYTES,
         max_processes: PROCESSES,
-        waits: true,
+        kind: Kind::Waits,
         helpers: Vec::new(),
     };
     let (sandbox, doors) = launcher.spawn(spec).await?;

@@ -5,9 +5,10 @@
 //! A response that the runtime streams goes on as it comes if the invocation's caller takes it so, and is
 //! gathered like any other if not.
 //!
-//! An addition of our own: a result that comes with the header `mayfly-next: wait` is answered with the next
-//! event, as if it had been asked for. That is one exchange for an invocation where the API has two.
-//! Not here: what extensions say, which comes to the same address (see `extensions::api`).
+//! An addition of our own: a result that comes with the header `mayfly-next: wait` is answered with the
+//! next event, as if it had been asked for. That is one exchange for an invocation where the API has two.
+//! Another is `snapshot`, by which a process says that it is ready to be forked. Not here: what extensions
+//! say, which comes to the same address (see `extensions::api`).
 
 use crate::body::{Body, full};
 use crate::extensions::{self, Extensions};
@@ -51,6 +52,10 @@ pub(crate) enum Call {
     Response(Bytes),
     Error(FunctionError),
     InitError(FunctionError),
+    /// It has initialised as a template, or says why it is not fit to be one.
+    Snapshot(Option<String>),
+    /// What the function does after a restore has failed.
+    RestoreError(FunctionError),
 }
 
 /// The API of one instance. Its connections end when the future of [`Api::serve`] is dropped.
@@ -80,6 +85,8 @@ struct Expected {
 
 /// What a response that streams may take of memory while it passes through: the most that is read at once.
 const READ_BYTES: usize = 64 * 1024;
+/// In so many words is said why a process is not fit to be a template.
+const REASON_BYTES: u64 = 2048;
 /// A runtime needs one connection, an odd one a few more.
 const CONNECTIONS: usize = 32;
 
@@ -151,6 +158,20 @@ impl Api {
             (&Method::POST, ["init", "error"]) => {
                 let error = self.function_error(request).await;
                 self.tell(Call::InitError(error)).await
+            }
+            (&Method::POST, ["restore", "error"]) => {
+                let error = self.function_error(request).await;
+                self.tell(Call::RestoreError(error)).await
+            }
+            (&Method::POST, ["snapshot"]) => {
+                let unfit = match take_in(request.into_body(), REASON_BYTES, None).await {
+                    Taken::All(text) if text.is_empty() => None,
+                    Taken::All(text) => Some(String::from_utf8_lossy(&text).into_owned()),
+                    Taken::TooLarge(_) | Taken::Failed(_) | Taken::Broken => {
+                        Some("it does not say why".into())
+                    }
+                };
+                self.tell(Call::Snapshot(unfit)).await
             }
             (&Method::POST, ["invocation", id, what @ ("response" | "error")]) => {
                 match (self.take_current(id), *what) {

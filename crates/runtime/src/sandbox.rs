@@ -2,6 +2,7 @@
 //!
 //! A [`Sandbox`] that is dropped is killed. If the launcher dies, its sandboxes die with it (their first
 //! processes ask the kernel for that), and the next spawn starts a new launcher.
+//! What is forked from a template is made over a link of the template's own ([`Forks`]).
 
 use crate::host::LauncherCommand;
 use crate::launcher::protocol::{
@@ -41,15 +42,19 @@ pub(crate) struct Launcher {
     stopped: AtomicBool,
 }
 
-/// A running launcher process.
+/// A running launcher process, or a template's keeper.
 struct Link {
     layers: Layers,
-    outbox: mpsc::UnboundedSender<(Request, Vec<OwnedFd>)>,
+    /// Whether instances can be forked.
+    forks: bool,
+    outbox: Outbox,
     waiting: Mutex<HashMap<u64, Waiting>>,
     /// Told to end the conversation; it then waits for the process.
     stop: Notify,
     conversation: Mutex<Option<JoinHandle<()>>>,
 }
+
+type Outbox = mpsc::UnboundedSender<(Request, Vec<OwnedFd>)>;
 
 struct Waiting {
     spawned: Option<oneshot::Sender<Result<Spawned, Failure>>>,
@@ -132,6 +137,20 @@ pub(crate) struct Doors {
     pub helpers_log: Option<OwnedFd>,
 }
 
+/// Makes sandboxes by forking from a template. The template's own sandbox must live for as long as they do.
+#[derive(Clone)]
+pub(crate) struct Forks {
+    link: Arc<Link>,
+}
+
+impl Forks {
+    /// Forks one with this id; its command goes on where the template stands.
+    pub(crate) async fn fork(&self, id: u64) -> Result<(Sandbox, Doors), SpawnError> {
+        let made = self.link.clone().make(id, false, None, || Request::Fork { id });
+        tokio::time::timeout(BUILD_LIMIT, made).await.map_err(|_| SpawnError::Timeout)?
+    }
+}
+
 impl Launcher {
     pub(crate) async fn start(command: LauncherCommand, root: PathBuf) -> io::Result<Launcher> {
         let link = tokio::sync::Mutex::new(Link::start(&command, &root).await?);
@@ -142,6 +161,11 @@ impl Launcher {
         self.link.lock().await.layers.clone()
     }
 
+    /// Whether instances can be forked from templates here.
+    pub(crate) async fn forks(&self) -> bool {
+        self.link.lock().await.forks
+    }
+
     pub(crate) fn next_id(&self) -> u64 {
         self.ids.fetch_add(1, Ordering::Relaxed)
     }
@@ -149,7 +173,20 @@ impl Launcher {
     /// Makes the sandbox and starts its command.
     pub(crate) async fn spawn(&self, spec: Spec) -> Result<(Sandbox, Doors), SpawnError> {
         let link = self.link().await?;
-        tokio::time::timeout(BUILD_LIMIT, link.spawn(spec)).await.map_err(|_| SpawnError::Timeout)?
+        tokio::time::timeout(BUILD_LIMIT, link.spawn(spec, None)).await.map_err(|_| SpawnError::Timeout)?
+    }
+
+    /// Makes the sandbox of a template, and what forks from it.
+    pub(crate) async fn spawn_template(&self, spec: Spec) -> Result<(Sandbox, Doors, Forks), SpawnError> {
+        let launcher = self.link().await?;
+        let (ours, theirs) = pair()?;
+        let (outbox, inbox) = mpsc::unbounded_channel();
+        let link = Arc::new(Link::new(launcher.layers.clone(), true, outbox));
+        let socket = asynchronous(ours)?;
+        tokio::spawn(converse(Arc::downgrade(&link), socket, inbox, None));
+        let made = launcher.spawn(spec, Some(theirs));
+        let made = tokio::time::timeout(BUILD_LIMIT, made).await.map_err(|_| SpawnError::Timeout)?;
+        made.map(|(sandbox, doors)| (sandbox, doors, Forks { link }))
     }
 
     /// Ends the launcher, and with it every sandbox; comes back when nothing of them is left.
@@ -188,27 +225,40 @@ impl Link {
             .stdout(Stdio::null())
             .spawn()?;
         let socket = asynchronous(ours)?;
-        let Some((Reply::Ready { layers }, _)) = next::<Reply>(&socket).await? else {
+        let Some((Reply::Ready { layers, forks }, _)) = next::<Reply>(&socket).await? else {
             let status = child.wait().await?;
             return Err(io::Error::other(format!("the launcher ended at once: {status}")));
         };
         let (outbox, inbox) = mpsc::unbounded_channel();
-        let link = Arc::new(Link {
-            layers,
-            outbox,
-            waiting: Mutex::default(),
-            stop: Notify::new(),
-            conversation: Mutex::default(),
-        });
-        let conversation = tokio::spawn(converse(Arc::downgrade(&link), socket, inbox, child));
+        let link = Arc::new(Link::new(layers, forks, outbox));
+        let conversation = tokio::spawn(converse(Arc::downgrade(&link), socket, inbox, Some(child)));
         *link.conversation.lock() = Some(conversation);
         Ok(link)
     }
 
-    async fn spawn(self: Arc<Link>, spec: Spec) -> Result<(Sandbox, Doors), SpawnError> {
-        let id = spec.id;
+    fn new(layers: Layers, forks: bool, outbox: Outbox) -> Link {
+        let (waiting, conversation) = (Mutex::default(), Mutex::default());
+        Link { layers, forks, outbox, waiting, stop: Notify::new(), conversation }
+    }
+
+    async fn spawn(
+        self: Arc<Link>,
+        spec: Spec,
+        keeper: Option<OwnedFd>,
+    ) -> Result<(Sandbox, Doors), SpawnError> {
+        let (id, has_helpers) = (spec.id, !spec.helpers.is_empty());
+        self.make(id, has_helpers, keeper, || Request::Spawn(Box::new(spec))).await
+    }
+
+    /// Asks for a sandbox, and takes in what comes out of it.
+    async fn make(
+        self: Arc<Link>,
+        id: u64,
+        has_helpers: bool,
+        keeper: Option<OwnedFd>,
+        request: impl FnOnce() -> Request,
+    ) -> Result<(Sandbox, Doors), SpawnError> {
         let (log, log_inside) = log_pipe()?;
-        let has_helpers = !spec.helpers.is_empty();
         let (helpers_log, helpers_log_inside) = match has_helpers {
             true => log_pipe().map(|(log, inside)| (Some(log), Some(inside)))?,
             false => (None, None),
@@ -221,8 +271,8 @@ impl Link {
             id,
             Waiting { spawned: Some(spawned_sender), attached: None, life: life_sender, freeze: None },
         );
-        let descriptors = [log_inside, control_inside].into_iter().chain(helpers_log_inside).collect();
-        let request = (Request::Spawn(Box::new(spec)), descriptors);
+        let descriptors = [log_inside, control_inside].into_iter().chain(helpers_log_inside).chain(keeper);
+        let request = (request(), descriptors.collect());
         self.outbox.send(request).map_err(|_| SpawnError::LauncherGone)?;
         let Spawned { pid, group } =
             spawned.await.map_err(|_| SpawnError::LauncherGone)?.map_err(SpawnError::Failed)?;
@@ -286,7 +336,7 @@ async fn converse(
     link: std::sync::Weak<Link>,
     socket: AsyncFd<OwnedFd>,
     mut inbox: mpsc::UnboundedReceiver<(Request, Vec<OwnedFd>)>,
-    mut child: tokio::process::Child,
+    child: Option<tokio::process::Child>,
 ) {
     loop {
         let stopped = async {
@@ -330,7 +380,9 @@ async fn converse(
         }
     }
     drop(socket);
-    let _ = child.wait().await;
+    if let Some(mut child) = child {
+        let _ = child.wait().await;
+    }
 }
 
 impl Sandbox {

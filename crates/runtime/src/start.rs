@@ -7,7 +7,7 @@ use crate::extensions;
 use crate::extensions::telemetry::{Kind, Telemetry};
 use crate::farewell::Farewells;
 use crate::image::Images;
-use crate::instance::{Broken, Files, Instance, Parts};
+use crate::instance::{Beginning, Broken, Files, Instance, Parts, Source};
 use crate::interpreters::{Boot, Interpreters, Start};
 use crate::layers::{Layer, Layers};
 use crate::logs::Log;
@@ -16,6 +16,8 @@ use crate::platform::Platform;
 use crate::pool::Starting;
 use crate::prewarm::Prewarm;
 use crate::sandbox::Launcher;
+use crate::snapstart::{say_restore_report, say_restore_start};
+use crate::templates::Templates;
 use mayfly_kernel::function::{Refusal, Runtime, Version};
 use mayfly_kernel::ids::Ids;
 use mayfly_kernel::{Clock, Limits};
@@ -27,6 +29,8 @@ use std::time::{Duration, Instant};
 /// How long a start may keep its place among those at once. Sandbox and interpreter are up by then; what goes
 /// on is the function's own initialisation, and nobody else's start waits for that.
 const START_SHARE: Duration = Duration::from_millis(200);
+/// What a restore may take, hooks included, as on AWS.
+const RESTORE_LIMIT: Duration = Duration::from_secs(10);
 
 /// Makes instances. One for each host.
 pub(crate) struct Starter {
@@ -35,14 +39,16 @@ pub(crate) struct Starter {
     packages: PackageCache,
     images: Images,
     bytecode: Bytecode,
-    platform: Arc<dyn Platform>,
-    clock: Arc<dyn Clock>,
+    pub(crate) platform: Arc<dyn Platform>,
+    pub(crate) clock: Arc<dyn Clock>,
     ids: Ids,
-    limits: Limits,
-    region: String,
+    pub(crate) limits: Limits,
+    pub(crate) region: String,
     cold_starts: AtomicU64,
     prewarmed_starts: AtomicU64,
+    forked_starts: AtomicU64,
     pub(crate) prewarm: Prewarm,
+    pub(crate) templates: Arc<Templates>,
     /// Whether a sandbox can be limited after it was made.
     limits_memory_later: bool,
     /// Instances whose extensions are still being told of their end.
@@ -55,21 +61,30 @@ pub(crate) enum Purpose {
     Event,
     /// To be there before there is one.
     Provision,
+    /// To be forked from.
+    Snapshot,
+}
+
+/// How an instance came to be, and how long that took, in microseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cold {
+    Init(u64),
+    Restore(u64),
 }
 
 /// A new instance, the time that it took, and how its initialisation went.
 pub(crate) struct Started {
     pub(crate) instance: Instance,
-    pub(crate) init_us: u64,
+    pub(crate) cold: Cold,
     pub(crate) initialised: Result<(), Broken>,
 }
 
 /// What an instance needs of this machine's disk, all of it there.
-struct Ready {
-    files: Files,
+pub(crate) struct Ready {
+    pub(crate) files: Files,
     start: Start,
     /// The programs of extensions.
-    extensions: Vec<PathBuf>,
+    pub(crate) extensions: Vec<PathBuf>,
 }
 
 impl Starter {
@@ -79,11 +94,13 @@ impl Starter {
         (packages, images): (PackageCache, Images),
         (platform, clock): (Arc<dyn Platform>, Arc<dyn Clock>),
         (limits, region): (Limits, String),
-        layers: &Layers,
+        (layers, forks): (&Layers, bool),
     ) -> Starter {
+        let templates = Arc::new(Templates::new(&limits, forks));
         Starter {
             launcher,
             prewarm: Prewarm::new(&limits),
+            templates,
             limits_memory_later: layers.contains(&Layer::MemoryCgroup),
             bytecode: Bytecode::new(limits.package_unpacked_bytes),
             farewells: Arc::new(Farewells::new(clock.clone())),
@@ -97,6 +114,7 @@ impl Starter {
             region,
             cold_starts: AtomicU64::new(0),
             prewarmed_starts: AtomicU64::new(0),
+            forked_starts: AtomicU64::new(0),
         }
     }
 
@@ -109,42 +127,95 @@ impl Starter {
     ) -> Result<Started, Refusal> {
         let began = Instant::now();
         self.cold_starts.fetch_add(1, Ordering::Relaxed);
-        let Ready { files, start, extensions } = self.ready(version).await.map_err(Refusal::Unrunnable)?;
-        let telemetry = Arc::new(Telemetry::new(self.clock.clone(), !extensions.is_empty()));
+        let ready = self.ready(version).await.map_err(Refusal::Unrunnable)?;
+        let (start, folders) = (ready.start.clone(), ready.files.folders());
+        let source = self.source(version, &ready);
+        let template = match &source {
+            Source::Template(template, _) => Some(template.clone()),
+            Source::Nothing | Source::Waiting(_) => None,
+        };
+        let parts = self.parts(version, purpose, ready, source);
+        let telemetry = parts.telemetry.clone();
         telemetry.init_started(version);
+        let made = Instance::make(parts, &self.launcher, &self.platform, &self.limits, &self.region).await;
+        let mut instance = made.map_err(Refusal::Unrunnable)?;
+        let forked = instance.beginning == Beginning::Forked;
+        match instance.beginning {
+            Beginning::Fresh => drop(template.map(|template| self.templates.forget_template(&template))),
+            Beginning::Prewarmed => drop(self.prewarmed_starts.fetch_add(1, Ordering::Relaxed)),
+            Beginning::Forked => {
+                self.forked_starts.fetch_add(1, Ordering::Relaxed);
+                say_restore_start(&instance.log, version);
+            }
+        }
+        // As AWS does: an initialisation that is too slow goes on, in the time of the invocation. A restore
+        // does not.
+        let within = match forked {
+            true => RESTORE_LIMIT,
+            false => {
+                Duration::from_secs(self.limits.init_timeout_seconds.into())
+                    + Duration::from_millis(version.timeout_ms)
+            }
+        };
+        let initialised = share(starting, instance.initialise(within)).await.map_err(|broken| match broken {
+            Broken::Timeout if forked => Broken::RestoreTimeout,
+            other => other,
+        });
+        let took = began.elapsed();
+        telemetry.init_ended(initialised.is_ok(), took);
+        let us = crate::host::micros(took);
+        let cold = if forked { Cold::Restore(us) } else { Cold::Init(us) };
+        if forked {
+            instance.catch_up();
+            say_restore_report(&instance.log, us, initialised.is_ok());
+        }
+        self.look_ahead(version, start, folders);
+        Ok(Started { instance, cold, initialised })
+    }
+
+    /// What a new instance of a version is made from: the nearest to it that there is.
+    fn source(&self, version: &Version, ready: &Ready) -> Source {
+        // Extensions start before the runtime, and an interpreter that waited has started already.
+        if !ready.extensions.is_empty() {
+            return Source::Nothing;
+        }
+        let template = if version.snap_start { self.templates.take(&version.id) } else { None };
+        match template {
+            Some(source) => source,
+            None => self
+                .prewarm
+                .take(&ready.start, version)
+                .map_or(Source::Nothing, |one| Source::Waiting(Box::new(one))),
+        }
+    }
+
+    pub(crate) fn parts(
+        &self,
+        version: &Arc<Version>,
+        purpose: Purpose,
+        ready: Ready,
+        source: Source,
+    ) -> Parts {
+        let Ready { files, start, extensions } = ready;
+        let telemetry = Arc::new(Telemetry::new(self.clock.clone(), !extensions.is_empty()));
         let log = self.log(version, self.new_stream(version));
         let helpers_log = Arc::new(log.beside().tapped(Kind::Extension, telemetry.clone()));
         let log = Arc::new(log.tapped(Kind::Function, telemetry.clone()));
         if let Some(warning) = &start.warning {
             log.say(format!("WARN {warning}"));
         }
-        // Extensions start before the runtime, and an interpreter that waited has started already.
-        let prewarmed = if extensions.is_empty() { self.prewarm.take(&start, version) } else { None };
-        let boot = start.boot.clone();
-        let folders = files.folders();
-        let parts = Parts {
+        Parts {
             version: version.clone(),
             purpose,
-            boot,
-            prewarmed,
+            boot: start.boot,
+            source,
             files,
             log,
             helpers: extensions,
             helpers_log,
-            telemetry: telemetry.clone(),
+            telemetry,
             farewells: self.farewells.clone(),
-        };
-        let made = Instance::make(parts, &self.launcher, &self.platform, &self.limits, &self.region).await;
-        let mut instance = made.map_err(Refusal::Unrunnable)?;
-        self.prewarmed_starts.fetch_add(instance.prewarmed.into(), Ordering::Relaxed);
-        // As AWS does: an initialisation that is too slow goes on, in the time of the invocation.
-        let within = Duration::from_secs(self.limits.init_timeout_seconds.into())
-            + Duration::from_millis(version.timeout_ms);
-        let initialised = share(starting, instance.initialise(within)).await;
-        let took = began.elapsed();
-        telemetry.init_ended(initialised.is_ok(), took);
-        self.look_ahead(version, start, folders);
-        Ok(Started { instance, init_us: crate::host::micros(took), initialised })
+        }
     }
 
     /// Sees to it in the background that later starts like this one are shorter.
@@ -152,7 +223,10 @@ impl Starter {
         let (starter, version) = (self.clone(), version.clone());
         tokio::spawn(async move {
             let start = starter.with_snapshot(&version, start, &folders).await;
-            tokio::join!(starter.compile(&version, &start.boot, &folders), starter.refill(&version, &start));
+            let template = starter.look_after_template(&version);
+            let (compiled, refilled) =
+                (starter.compile(&version, &start.boot, &folders), starter.refill(&version, &start));
+            tokio::join!(compiled, refilled, template);
         });
     }
 
@@ -202,6 +276,10 @@ impl Starter {
         self.prewarmed_starts.load(Ordering::Relaxed)
     }
 
+    pub(crate) fn forked_starts(&self) -> u64 {
+        self.forked_starts.load(Ordering::Relaxed)
+    }
+
     /// A log of `version` in the stream of this name.
     pub(crate) fn log(&self, version: &Arc<Version>, stream: String) -> Log {
         Log::new(&*self.platform, self.clock.clone(), version, stream)
@@ -222,7 +300,7 @@ impl Starter {
         Ok(warning)
     }
 
-    async fn ready(self: &Arc<Starter>, version: &Arc<Version>) -> Result<Ready, String> {
+    pub(crate) async fn ready(self: &Arc<Starter>, version: &Arc<Version>) -> Result<Ready, String> {
         let (starter, version) = (self.clone(), version.clone());
         let work = move || starter.make_ready(&version);
         tokio::task::spawn_blocking(work).await.map_err(|failed| failed.to_string())?

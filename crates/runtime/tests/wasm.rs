@@ -119,6 +119,7 @@ fn version_with(memory_mib: u32, environment: &[(&str, &str)]) -> Arc<Version> {
         log_group: "/aws/lambda/guest".into(),
         concurrency: Concurrency::Shared(1000),
         per_tenant: false,
+        snap_start: false,
         log_format: mayfly_kernel::function::LogFormat::Text,
     })
 }

@@ -22,40 +22,80 @@ def main():
     """Loads the handler that the environment names and serves events until the process is stopped."""
     _line_buffer(sys.stdout)
     _line_buffer(sys.stderr)
-    client = Client(os.environ["AWS_LAMBDA_RUNTIME_API"])
-    if sys.argv[1:] == ["--wait"]:
-        _take_assignment(client)
+    address = os.environ["AWS_LAMBDA_RUNTIME_API"]
+    client = Client(address)
+    told = sys.argv[1:]
+    del sys.argv[1:]
+    if told == ["--wait"]:
+        _wait(client)
     else:
         _set_search_path()
     if sys.flags.no_site:
         _restore_site_builtins()
-    sys.meta_path.insert(0, _LoggingHook())
+    sys.meta_path[:0] = [_LoggingHook(), _HooksFinder]
+    template = None
     try:
         handler = load(os.environ.get("_HANDLER", ""))
+        if told and told[0] != "--wait":
+            from . import snapshot
+
+            snapshot.run_before_snapshot()
+            if told[0] == "--template":
+                template = snapshot.Template(int(told[1]))
     except Exception as error:
-        document = describe(error, "")
-        _report(document)
-        client.fail_init(document["errorType"], codec.encode(document))
-        sys.exit(1)
+        _give_up(error, client.fail_init)
     _flush()
+    if template:
+        _become_template(client, template)
+        client = Client(address)
+        _take_assignment(client)
+    if told and told[0] != "--wait":
+        try:
+            snapshot.run_after_restore()
+        except Exception as error:
+            _give_up(error, client.fail_restore)
+        _flush()
     while True:
         headers, event = client.next()
         invoke(client, handler, headers, event)
 
 
-def _take_assignment(client):
-    """Waits to be told for which function this is; its code is in place by then."""
+def _wait(client):
+    """Waits for a function; its code is in place when it is known which."""
     from . import ahead
 
     ahead.load()
+    _take_assignment(client)
+    ahead.forget(_set_search_path())
+
+
+def _take_assignment(client):
+    """Waits to be told for which function this is."""
     variables = codec.decode(client.assignment())
-    del sys.argv[1:]
     os.environ.clear()
     os.environ.update(variables)
     time.tzset()
     # The folder that was the working directory lies below the code now.
     os.chdir(variables["LAMBDA_TASK_ROOT"])
-    ahead.forget(_set_search_path())
+
+
+def _become_template(client, template):
+    """Comes back in each instance that is forked, and never in this process."""
+    # What is open from here on is the function's.
+    client.close()
+    unfit = template.unfit()
+    client.snapshot(unfit or "")
+    client.close()
+    if unfit:
+        os._exit(0)
+    template.serve()
+
+
+def _give_up(error, tell):
+    document = describe(error, "")
+    _report(document)
+    tell(document["errorType"], codec.encode(document))
+    sys.exit(1)
 
 
 def load(name):
@@ -155,6 +195,18 @@ def _restore_site_builtins():
     import builtins
 
     builtins.exit = builtins.quit = sys.exit
+
+
+class _HooksFinder:
+    """Finds the registry of SnapStart's hooks beside this package, whatever a function brings by that name."""
+
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        if name != "snapshot_restore_py":
+            return None
+        from importlib.machinery import PathFinder
+
+        return PathFinder.find_spec(name, [os.path.dirname(os.path.dirname(__file__))])
 
 
 class _LoggingHook:

@@ -50,6 +50,18 @@ class Client:
     def fail_init(self, kind, document):
         self._post("init/error", _error_headers(kind), document)
 
+    def fail_restore(self, kind, document):
+        self._post("restore/error", _error_headers(kind), document)
+
+    def snapshot(self, unfit):
+        """Tells that this process is a template from now on, or why it cannot be one."""
+        self._post("snapshot", "", unfit.encode("utf-8", "replace"))
+
+    def close(self):
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
     def _post(self, path, headers, body):
         answer = self._exchange("POST", path, headers, body)
         # 413 says that the result is too large, and the platform has already told the caller so.

@@ -72,11 +72,18 @@ impl Inner {
             Err(Denied::Refused(refusal)) => return Err(refusal),
             Err(Denied::Failing(error)) => return Ok(Attempt::Done(self.not_run(asked, error))),
         };
-        let warm = made.init_us.is_none();
+        let warm = made.cold.is_none();
         let mut held = made.held;
+        if let Err(broken) = &made.initialised
+            && let Some(refusal) = broken.refusal()
+        {
+            held.instance.catch_up();
+            self.tell(broken, &mut held, version, &id);
+            return Err(refusal);
+        }
         let instance = &mut held.instance;
         instance.log.begin_tail();
-        let course = Course::begin(asked, made.init_us, self.clock.now());
+        let course = Course::begin(asked, made.cold, self.clock.now());
         instance.catch_up();
         say_start(&instance.log, &subject);
         let telemetry = instance.extensions.telemetry.clone();

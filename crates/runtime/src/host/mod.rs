@@ -20,6 +20,7 @@ use crate::package::PackageCache;
 use crate::platform::Platform;
 use crate::pool::{self, Standing};
 use crate::sandbox::Launcher;
+use crate::snapstart::{Snapshot, Unmade};
 use crate::start::Starter;
 use crate::stream::{self, Answer};
 use crate::wasm;
@@ -111,6 +112,9 @@ pub struct HostStats {
     /// Interpreters that wait, and how many of the cold starts found one.
     pub prewarmed: u32,
     pub prewarmed_starts: u64,
+    /// Processes that instances are forked from, and how many of the cold starts were forks.
+    pub templates: u32,
+    pub forked_starts: u64,
     pub invocations: u64,
 }
 
@@ -160,7 +164,7 @@ impl Host {
         let wasm = wasm::Engine::new(&config.cache_dir.join("wasm"), config.limits.node_instances, world);
         let launcher = Launcher::start(config.launcher, root).await;
         let launcher = launcher.map_err(|error| StartError::Launcher(error.to_string()))?;
-        let layers = launcher.layers().await;
+        let (layers, forks) = (launcher.layers().await, launcher.forks().await);
         let missing = layers::list(config.require.into_iter().filter(|layer| !layers.contains(layer)));
         if !missing.is_empty() {
             return Err(StartError::MissingLayers { missing });
@@ -172,7 +176,8 @@ impl Host {
         let images = images.map_err(io("open the image cache"))?;
         let interpreters = Interpreters::new(config.runtimes_dir);
         let (seams, settings) = ((platform, clock.clone()), (config.limits.clone(), config.region));
-        let starter = Starter::new(launcher, interpreters, (packages, images), seams, settings, &layers);
+        let starter =
+            Starter::new(launcher, interpreters, (packages, images), seams, settings, (&layers, forks));
         let inner = Inner {
             layers,
             wasm: wasm.map_err(io("open the Wasm cache"))?,
@@ -185,6 +190,8 @@ impl Host {
         };
         let inner = Arc::new(inner);
         tokio::spawn(inner.clone().keep_provisioned());
+        let templates = inner.starter.templates.clone();
+        tokio::spawn(async move { templates.tend().await });
         Ok(Host { inner })
     }
 
@@ -266,11 +273,18 @@ impl Host {
         Ok(Prepared { warnings: warning.into_iter().collect() })
     }
 
+    /// Runs the module code of a version with SnapStart, and keeps the process for instances to be forked
+    /// from.
+    pub async fn snapshot(&self, version: &Arc<Version>) -> Result<Snapshot, Unmade> {
+        self.inner.starter.snapshot(version).await
+    }
+
     /// The version with this id was replaced or deleted: its idle instances stop now, busy ones when they are
     /// done.
     pub fn retire(&self, version: &str) {
         self.inner.pool.retire(version);
         self.inner.guests.forget(version);
+        self.inner.starter.templates.forget(version);
     }
 
     /// The archive of an image's layer has been deleted, because nothing names it: what was unpacked of it goes. Blocks.
@@ -314,6 +328,8 @@ impl Host {
             cold_starts: self.inner.starter.cold_starts(),
             prewarmed: self.inner.starter.prewarm.count(),
             prewarmed_starts: self.inner.starter.prewarmed_starts(),
+            templates: self.inner.starter.templates.count(),
+            forked_starts: self.inner.starter.forked_starts(),
             invocations: self.inner.invocations.load(Ordering::Relaxed),
         }
     }

@@ -1,6 +1,7 @@
 //! What an invocation cost, and how its log says so.
 
 use crate::logs::Log;
+use crate::start::Cold;
 use mayfly_kernel::Time;
 use mayfly_kernel::function::{FunctionError, Report, SystemLevel, Version};
 use serde_json::{Value, json};
@@ -15,17 +16,20 @@ const WORTH_TELLING_US: u64 = 1000;
 /// What is known of an invocation when it reaches its instance.
 pub(super) struct Course {
     queue_us: u64,
-    init_us: Option<u64>,
+    cold: Option<Cold>,
     began: Instant,
     started: Time,
 }
 
 impl Course {
     /// It was asked for at `asked`, and runs from now on.
-    pub(super) fn begin(asked: Instant, init_us: Option<u64>, started: Time) -> Course {
+    pub(super) fn begin(asked: Instant, cold: Option<Cold>, started: Time) -> Course {
         let began = Instant::now();
-        let queue_us = micros(began - asked).saturating_sub(init_us.unwrap_or(0));
-        Course { queue_us, init_us, began, started }
+        let making_us = cold.map_or(0, |cold| match cold {
+            Cold::Init(us) | Cold::Restore(us) => us,
+        });
+        let queue_us = micros(began - asked).saturating_sub(making_us);
+        Course { queue_us, cold, began, started }
     }
 
     pub(super) fn elapsed(&self) -> Duration {
@@ -34,10 +38,16 @@ impl Course {
 
     /// The figures of an invocation that ran for `ran`; the time since then went into tidying up.
     pub(super) fn report(&self, ran: Duration, max_memory_bytes: u64) -> Report {
+        let (init_us, restore_us) = match self.cold {
+            Some(Cold::Init(us)) => (Some(us), None),
+            Some(Cold::Restore(us)) => (None, Some(us)),
+            None => (None, None),
+        };
         Report {
             started: self.started,
             queue_us: self.queue_us,
-            init_us: self.init_us,
+            init_us,
+            restore_us,
             duration_us: micros(ran),
             post_us: micros(self.began.elapsed().saturating_sub(ran)),
             max_memory_bytes,
@@ -106,13 +116,17 @@ pub(super) fn say_end(log: &Log, subject: &Subject, report: &Report) {
 fn report_line(id: &str, version: &Version, report: &Report) -> String {
     let ms = |us: u64| format!("{}.{:02} ms", us / 1000, us % 1000 / 10);
     let init = report.init_us.map(|us| format!("Init Duration: {}\t", ms(us))).unwrap_or_default();
+    let restore = report.restore_us.map(|us| {
+        format!("Restore Duration: {}\tBilled Restore Duration: {} ms\t", ms(us), us.div_ceil(1000))
+    });
+    let restore = restore.unwrap_or_default();
     let queue = match report.queue_us {
         ..WORTH_TELLING_US => String::new(),
         us => format!("Queue Duration: {}\t", ms(us)),
     };
     format!(
         "REPORT RequestId: {id}\tDuration: {}\tBilled Duration: {} ms\tMemory Size: {} MB\t\
-         Max Memory Used: {} MB\t{init}{queue}",
+         Max Memory Used: {} MB\t{init}{restore}{queue}",
         ms(report.duration_us),
         report.duration_us.div_ceil(1000),
         version.memory_mib,
@@ -151,6 +165,10 @@ pub(super) fn report_record(subject: &Subject, status: &str, report: &Report) ->
     }));
     if let Some(init_us) = report.init_us {
         record["metrics"]["initDurationMs"] = json!(ms(init_us));
+    }
+    if let Some(restore_us) = report.restore_us {
+        record["metrics"]["restoreDurationMs"] = json!(ms(restore_us));
+        record["metrics"]["billedRestoreDurationMs"] = json!(restore_us.div_ceil(1000));
     }
     record
 }

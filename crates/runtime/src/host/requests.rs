@@ -27,7 +27,7 @@ impl Inner {
             Denied::Failing(error) => FetchError::Crashed(error),
         })?;
         let mut held = made.held;
-        let course = Course::begin(asked, made.init_us, self.clock.now());
+        let course = Course::begin(asked, made.cold, self.clock.now());
         held.instance.catch_up();
         held.instance.log.begin_tail();
         say_start(&held.instance.log, &subject);

@@ -3,7 +3,7 @@
 use super::{Held, Inner};
 use crate::instance::{Broken, explain};
 use crate::pool::{Asked, Denied, Place, Pooled as _, Turn};
-use crate::start::{Purpose, Started};
+use crate::start::{Cold, Purpose, Started};
 use mayfly_kernel::function::{Refusal, Version};
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,8 +15,8 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// An instance to use, and what is to be said of its making.
 pub(super) struct Made {
     pub(super) held: Held,
-    /// The time that it took, unless it was there.
-    pub(super) init_us: Option<u64>,
+    /// How that went, unless it was there.
+    pub(super) cold: Option<Cold>,
     pub(super) initialised: Result<(), Broken>,
 }
 
@@ -70,19 +70,21 @@ impl Inner {
         let Place { slot, starting } = place;
         let made = match self.starter.start(&version, purpose, starting).await {
             Err(refusal) => Err(refusal),
-            Ok(Started { instance, init_us, initialised }) => {
+            Ok(Started { instance, cold, initialised }) => {
                 let mut held = Held::new(instance, slot);
                 match &initialised {
                     Ok(()) => {
                         held.initialised();
                         self.pool.succeeded(&version);
                     }
+                    // What cannot be restored is tried again by every event, as on AWS.
+                    Err(broken) if broken.refusal().is_some() => {}
                     Err(broken) => {
                         let (error, _) = explain(broken, &request_id, &version, self.clock.now());
                         self.pool.failed(&version, &error);
                     }
                 }
-                Ok(Made { held, init_us: Some(init_us), initialised })
+                Ok(Made { held, cold: Some(cold), initialised })
             }
         };
         match send.send(made) {
@@ -148,5 +150,5 @@ fn warm(held: Held) -> Made {
     if let Some(freezer) = held.instance.freezer() {
         freezer.wake();
     }
-    Made { held, init_us: None, initialised: Ok(()) }
+    Made { held, cold: None, initialised: Ok(()) }
 }

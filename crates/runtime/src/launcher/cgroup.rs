@@ -7,6 +7,7 @@
 
 use super::protocol::{ControlGroup, Freeze, GroupVersion};
 use crate::layers::{Layer, Layers};
+use nix::unistd::Pid;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -139,6 +140,11 @@ impl Group {
     /// Moves the calling process in. A child that it makes later is born inside.
     pub(crate) fn enter(&self) -> io::Result<()> {
         self.folders().try_for_each(|folder| fs::write(folder.join("cgroup.procs"), "0"))
+    }
+
+    /// Moves a process in that stands still.
+    pub(crate) fn take(&self, process: Pid) -> io::Result<()> {
+        self.folders().try_for_each(|folder| fs::write(folder.join("cgroup.procs"), process.to_string()))
     }
 
     pub(crate) fn public(&self) -> Option<ControlGroup> {

@@ -13,13 +13,12 @@ use super::cgroup::Group;
 use super::network::{PLATFORM_PORT, RUNTIME_API_PORT, listen, loopback_up};
 use super::privileges;
 use super::protocol::{
-    END_COMMAND, Event, Exit, Failure, NAMESPACE, START_COMMAND, Spec, WANT_SOCKET, receive, send,
+    END_COMMAND, Event, Exit, Failure, Kind, NAMESPACE, START_COMMAND, Spec, Told, WANT_SOCKET, receive, send,
 };
 use super::sys::{Side, fork, make_read_only};
 use super::template::c_path;
 use crate::layers::Layer;
 use nix::sys::signal::SigSet;
-use nix::sys::signalfd::SignalFd;
 use nix::unistd::execve;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd, OwnedFd};
@@ -30,17 +29,21 @@ use rustix::mount::{
 };
 use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, recv, socket_with};
 use rustix::process::{
-    DumpableBehavior, Pid, Resource, Rlimit, Signal, WaitOptions, WaitStatus, kill_process,
-    set_dumpable_behavior, set_parent_process_death_signal, setrlimit, setsid, wait,
+    DumpableBehavior, Pid, PidfdFlags, Resource, Rlimit, Signal, WaitOptions, WaitStatus, getrlimit,
+    kill_process, pidfd_open, set_dumpable_behavior, set_parent_process_death_signal, setrlimit, setsid,
+    wait,
 };
 use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
 use std::ffi::CString;
 use std::io;
 use std::net::TcpListener;
+use std::os::fd::AsRawFd as _;
 use std::path::Path;
 
 /// Open files of a function, as on AWS.
-const OPEN_FILES: u64 = 1024;
+pub(super) const OPEN_FILES: u64 = 1024;
+/// All that is forked from a template counts as its user's; each sandbox has a limit of its own.
+const SANDBOXES_OF_A_USER: u64 = 256;
 
 /// What the first process takes over from the launcher.
 pub(super) struct Init<'a> {
@@ -60,6 +63,14 @@ struct Asked<'a> {
     control: OwnedFd,
     /// Where helpers print to.
     helpers_log: Option<OwnedFd>,
+    keeper: Option<Keeper>,
+}
+
+/// The ends of what leads to a template's keeper.
+struct Keeper {
+    /// For the template, which waits there for the word to fork.
+    commands: OwnedFd,
+    told: OwnedFd,
 }
 
 /// The processes that are started for a sandbox.
@@ -86,14 +97,14 @@ impl Init<'_> {
         // Without a specification the launcher is gone, or has no use for this sandbox any more.
         let code = match receive::<Spec>(&self.door) {
             Ok(Some((spec, descriptors))) => {
-                let mut descriptors = descriptors.into_iter();
-                match (descriptors.next(), descriptors.next(), descriptors.next()) {
-                    (Some(log), Some(control), helpers_log) => {
-                        let Init { launcher, outer_id, .. } = self;
-                        Asked { launcher, outer_id, spec, log, control, helpers_log }.run(prepared)
-                    }
-                    (_, None, _) | (None, _, _) => 1,
-                }
+                let mut rest = descriptors.into_iter();
+                let (Some(log), Some(control)) = (rest.next(), rest.next()) else { super::sys::exit_now(1) };
+                let (helpers_log, keeper) = match (spec.kind, rest.next(), rest.next()) {
+                    (Kind::Template, Some(commands), Some(told)) => (None, Some(Keeper { commands, told })),
+                    (_, helpers_log, _) => (helpers_log, None),
+                };
+                let Init { launcher, outer_id, .. } = self;
+                Asked { launcher, outer_id, spec, log, control, helpers_log, keeper }.run(prepared)
             }
             Ok(None) | Err(_) => 1,
         };
@@ -127,7 +138,7 @@ impl Init<'_> {
     }
 }
 
-fn step(name: &'static str) -> impl Fn(io::Error) -> Failure {
+pub(super) fn step(name: &'static str) -> impl Fn(io::Error) -> Failure {
     move |cause| Failure::new(name, &cause)
 }
 
@@ -147,7 +158,12 @@ impl Asked<'_> {
         self.root()?;
         self.unprivileged().map_err(step("give up privileges"))?;
         if self.launcher.layers.contains(&Layer::Seccomp) {
-            self.launcher.filters.install().map_err(step("filter system calls"))?;
+            let filters = &self.launcher.filters;
+            let installed = match self.spec.kind {
+                Kind::Template => filters.install_in_template(),
+                Kind::Whole | Kind::Waits => filters.install(),
+            };
+            installed.map_err(step("filter system calls"))?;
         }
         Ok(())
     }
@@ -202,15 +218,22 @@ impl Asked<'_> {
         }
         if let Some(id) = self.outer_id {
             // Counted by user, so of use only where the sandbox has a user to itself.
-            limit(Resource::Nproc, u64::from(self.spec.max_processes))?;
+            limit(Resource::Nproc, self.processes_of_the_user())?;
             privileges::become_user(id)?;
         }
         if self.launcher.layers.contains(&Layer::UserNamespace) {
             privileges::enter_user_namespace(self.launcher.proc.as_fd())?;
             if self.outer_id.is_none() && counts_by_namespace() {
                 // In here the count begins anew, although the user is the server's own.
-                limit(Resource::Nproc, u64::from(self.spec.max_processes))?;
+                limit(Resource::Nproc, self.processes_of_the_user())?;
             }
+        }
+        if let Some(Keeper { told, .. }) = &self.keeper {
+            // From here on nobody but this process may open them.
+            let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+            let open = |name| openat(&self.launcher.proc, name, flags, Mode::empty());
+            let (users, processes) = (open("self/ns/user")?, open("self/ns/pid")?);
+            send(told, &Told::Stands, &[users.as_fd(), processes.as_fd()])?;
         }
         privileges::drop_capabilities()?;
         set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
@@ -223,12 +246,24 @@ impl Asked<'_> {
         }
     }
 
+    fn processes_of_the_user(&self) -> u64 {
+        let most = u64::from(self.spec.max_processes);
+        match self.spec.kind {
+            // No more than the server may have itself.
+            Kind::Template => {
+                let own = getrlimit(Resource::Nproc).maximum.unwrap_or(u64::MAX);
+                own.min(most * SANDBOXES_OF_A_USER)
+            }
+            Kind::Whole | Kind::Waits => most,
+        }
+    }
+
     fn supervise(&self, listeners: &[TcpListener; 2]) -> io::Result<i32> {
         // The kernel keeps signals from inside away from a first process only where it has no handler, and
         // the standard library has some, for stack overflows. The command's own process starts with none
         // blocked.
         SigSet::all().thread_block()?;
-        let signals = SignalFd::new(&super::child_signal())?;
+        let signals = super::child_signals()?;
         // Before any other process is there, which may have something to say at once.
         send(&self.control, &Event::Ready, &[listeners[0].as_fd(), listeners[1].as_fd()])?;
         let mut started = Started { command: None, helpers: Vec::new() };
@@ -236,7 +271,12 @@ impl Asked<'_> {
             started.helpers.push(self.start(|| self.execute_helper(number, program))?);
         }
         if started.helpers.is_empty() {
-            started.command = Some(self.start(|| self.execute())?);
+            let command = self.start(|| self.execute())?;
+            started.command = Some(command);
+            if let Some(Keeper { told, .. }) = &self.keeper {
+                let process = pidfd_open(command, PidfdFlags::empty())?;
+                send(told, &Told::Command, &[process.as_fd()])?;
+            }
         }
         dup2_stdout(&self.launcher.null)?;
         dup2_stderr(&self.launcher.null)?;
@@ -279,12 +319,15 @@ impl Asked<'_> {
             if started.command == Some(pid) {
                 started.command = None;
                 send(&self.control, &Event::Exited(exit), &[])?;
-                if started.helpers.is_empty() {
+                // What was forked from a template outlives it.
+                if started.helpers.is_empty() && self.keeper.is_none() {
                     return Ok(true);
                 }
             } else if let Some(place) = started.helpers.iter().position(|helper| *helper == pid) {
                 let helper = u32::try_from(place).unwrap_or(u32::MAX);
                 send(&self.control, &Event::Helper { helper, ended: Ok(exit) }, &[])?;
+            } else if let Some(Keeper { told, .. }) = &self.keeper {
+                send(told, &Told::Ended { pid: pid.as_raw_nonzero().get(), exit }, &[])?;
             }
         }
     }
@@ -320,7 +363,11 @@ impl Asked<'_> {
     /// Becomes the command, or says why not.
     fn execute(&self) {
         let command = || {
-            let words = self.spec.command.iter().map(|one| text(one)).collect::<io::Result<Vec<_>>>()?;
+            let mut words = self.spec.command.iter().map(|one| text(one)).collect::<io::Result<Vec<_>>>()?;
+            if let Some(Keeper { commands, .. }) = &self.keeper {
+                rustix::io::fcntl_setfd(commands, rustix::io::FdFlags::empty())?;
+                words.push(text(&commands.as_raw_fd().to_string())?);
+            }
             self.become_program(&words, &[], &self.spec.directory, &self.log)
         };
         if let Err(cause) = command() {

@@ -12,6 +12,8 @@
 mod attach;
 mod cgroup;
 mod init;
+mod keeper;
+mod nest;
 mod network;
 mod privileges;
 pub(crate) mod protocol;
@@ -19,23 +21,26 @@ mod seccomp;
 mod spare;
 mod sys;
 mod template;
+mod trace;
 
 pub(crate) use network::{PLATFORM_PORT, RUNTIME_API_PORT};
 
 use crate::layers::{Layer, Layers};
 use cgroup::{Group, Groups};
 use init::Init;
+use keeper::Ties;
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::signal::{SigSet, Signal, kill};
-use nix::sys::signalfd::SignalFd;
+use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::unistd::Pid;
-use protocol::{Attachment, Failure, Reply, Request, Spec, receive, send};
+use protocol::{Attachment, Failure, Kind, Reply, Request, Spec, receive, send};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fd::{AsFd, OwnedFd};
-use rustix::fs::{Mode, OFlags, open};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fs::{Mode, OFlags, open, openat};
 use rustix::process::{PidfdFlags, pidfd_open};
+use rustix::thread::CapabilitySet;
 use spare::Spare;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::{self, Write as _};
 use std::path::Path;
 use sys::Side;
@@ -77,6 +82,9 @@ struct Launcher {
     /// Whether sandboxes can be given host users of their own.
     chooses_ids: bool,
     running: HashMap<Pid, Running>,
+    /// Of templates that live.
+    keepers: HashSet<Pid>,
+    keepers_made: u64,
     spare: Option<Spare>,
     /// How many sandboxes there have been; names the next one's groups and user.
     made: u64,
@@ -89,10 +97,12 @@ struct Running {
     namespace: Option<OwnedFd>,
 }
 
-fn child_signal() -> SigSet {
+/// Tells of children that have ended, from here on; not to be inherited by what is executed.
+fn child_signals() -> io::Result<SignalFd> {
     let mut set = SigSet::empty();
     set.add(Signal::SIGCHLD);
-    set
+    set.thread_block()?;
+    Ok(SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC)?)
 }
 
 fn doing(what: &'static str) -> impl Fn(io::Error) -> io::Error {
@@ -119,8 +129,7 @@ impl Launcher {
             privileges::map_ids(proc.as_fd(), 0, uid, gid)?;
         }
         let template = Template::mount(root).map_err(doing("build the root of sandboxes"))?;
-        child_signal().thread_block()?;
-        let signals = SignalFd::new(&child_signal())?;
+        let signals = child_signals()?;
         let mut layers = groups.layers();
         layers.insert(Layer::Namespaces);
         layers.insert(Layer::Seccomp);
@@ -128,7 +137,7 @@ impl Launcher {
             layers.insert(Layer::UserNamespace);
         }
         let filters = seccomp::Filters::compile()?;
-        let running = HashMap::new();
+        let forks = can_fork(&layers, proc.as_fd());
         let launcher = Launcher {
             control,
             signals,
@@ -140,11 +149,13 @@ impl Launcher {
             template,
             layers,
             chooses_ids,
-            running,
+            running: HashMap::new(),
+            keepers: HashSet::new(),
+            keepers_made: 0,
             spare: None,
             made: 0,
         };
-        send(&launcher.control, &Reply::Ready { layers: launcher.layers.clone() }, &[])?;
+        send(&launcher.control, &Reply::Ready { layers: launcher.layers.clone(), forks }, &[])?;
         Ok(launcher)
     }
 
@@ -206,10 +217,17 @@ impl Launcher {
                 }
                 true
             }
+            // For a keeper alone.
+            Request::Fork { .. } => false,
         }
     }
 
-    fn spawn(&mut self, spec: &Spec, descriptors: Vec<OwnedFd>) -> Result<(Pid, Running), Failure> {
+    fn spawn(&mut self, spec: &Spec, mut descriptors: Vec<OwnedFd>) -> Result<(Pid, Running), Failure> {
+        let ties = match spec.kind {
+            Kind::Template => Some(Ties::tie(&mut descriptors)),
+            Kind::Whole | Kind::Waits => None,
+        };
+        let mut ties = ties.transpose().map_err(|cause| Failure::new("tie a keeper", &cause))?;
         let descriptors: Vec<_> = descriptors.iter().map(AsFd::as_fd).collect();
         for bind in &spec.binds {
             self.template
@@ -217,7 +235,7 @@ impl Launcher {
                 .map_err(|cause| Failure::new(format!("make {}", bind.target.display()), &cause))?;
         }
         loop {
-            let (Spare { pid, group, door }, fresh) = match self.spare.take() {
+            let (Spare { pid, group, outer_id, door }, fresh) = match self.spare.take() {
                 Some(spare) => (spare, false),
                 None => (self.raise()?, true),
             };
@@ -226,17 +244,23 @@ impl Launcher {
                 .and_then(|()| send(&door, spec, &descriptors))
                 // Taken in any case: a door that closes with something unread loses what was sent through it.
                 .and_then(|()| attach::namespace(&door));
-            let cause = match given {
-                Ok(namespace) => {
-                    let namespace = spec.waits.then_some(namespace);
-                    return Ok((pid, Running { id: spec.id, group, namespace }));
+            let kept = given.and_then(|namespace| match (spec.kind, ties.take()) {
+                (Kind::Template, Some(ties)) => {
+                    let keeper = keeper::start(self, ties, (pid, outer_id, namespace), spec)?;
+                    self.keepers.insert(keeper);
+                    Ok(None)
                 }
+                (Kind::Waits, _) => Ok(Some(namespace)),
+                (Kind::Whole | Kind::Template, _) => Ok(None),
+            });
+            let cause = match kept {
+                Ok(namespace) => return Ok((pid, Running { id: spec.id, group, namespace })),
                 Err(cause) => cause,
             };
             // Reaped as if it had been somebody's. One that lay ready may have been killed; a new one has no excuse.
             let _ = kill(pid, Signal::SIGKILL);
             self.running.insert(pid, Running { id: NOBODY, group, namespace: None });
-            if fresh {
+            if fresh || (spec.kind == Kind::Template && ties.is_none()) {
                 return Err(Failure::new("hand over the specification", &cause));
             }
         }
@@ -260,7 +284,7 @@ impl Launcher {
             self.groups.create(self.made).map_err(|cause| Failure::new("make the control group", &cause))?;
         let offset = u32::try_from(self.made % OUTER_IDS).unwrap_or_default();
         let outer_id = self.chooses_ids.then_some(FIRST_OUTER_ID + offset);
-        match Spare::clone(group) {
+        match Spare::clone(group, outer_id) {
             Ok((Side::Parent(_), spare)) => Ok(spare),
             Ok((Side::Child, Spare { group, door, .. })) => {
                 // Otherwise the server would not notice the launcher's end while a sandbox lives.
@@ -280,6 +304,7 @@ impl Launcher {
             if let Some(spare) = self.spare.take_if(|spare| spare.pid == pid) {
                 let _ = spare.group.remove();
             }
+            self.keepers.remove(&pid);
             let Some(running) = self.running.remove(&pid) else { continue };
             let out_of_memory = running.group.out_of_memory();
             let memory_peak = running.group.memory_peak();
@@ -300,10 +325,13 @@ impl Launcher {
             let _ = kill(*pid, Signal::SIGKILL);
             running.group.thaw();
         }
-        while !self.running.is_empty() {
+        // A keeper ends with its template, after what was forked.
+        while !self.running.is_empty() || !self.keepers.is_empty() {
             match rustix::process::wait(rustix::process::WaitOptions::empty())? {
                 Some((pid, _)) => {
-                    if let Some(running) = self.running.remove(&Pid::from_raw(pid.as_raw_pid())) {
+                    let pid = Pid::from_raw(pid.as_raw_pid());
+                    self.keepers.remove(&pid);
+                    if let Some(running) = self.running.remove(&pid) {
                         let _ = running.group.remove();
                     }
                 }
@@ -315,8 +343,24 @@ impl Launcher {
     }
 }
 
+/// Whether what is forked from a template can be moved into a sandbox of its own: that takes a name space
+/// of users below the template's, and the right to trace it.
+fn can_fork(layers: &Layers, proc: BorrowedFd<'_>) -> bool {
+    let capabilities = rustix::thread::capabilities(None);
+    let may_trace = capabilities.is_ok_and(|sets| {
+        let wanted = CapabilitySet::SYS_PTRACE | CapabilitySet::SYS_ADMIN;
+        sets.effective.contains(wanted)
+    });
+    // Where this is 3, nobody may.
+    let scope = OFlags::RDONLY | OFlags::CLOEXEC;
+    let scope = openat(proc, "sys/kernel/yama/ptrace_scope", scope, Mode::empty());
+    let scope = scope.map_err(io::Error::from).and_then(|file| io::read_to_string(std::fs::File::from(file)));
+    let forbidden = scope.is_ok_and(|text| text.trim() == "3");
+    trace::SUPPORTED && layers.contains(&Layer::UserNamespace) && may_trace && !forbidden
+}
+
 /// Whether an unprivileged child may make a user namespace; some systems refuse that. Asked of a child, by trying.
-fn user_namespaces_allowed(proc: rustix::fd::BorrowedFd<'_>) -> bool {
+fn user_namespaces_allowed(proc: BorrowedFd<'_>) -> bool {
     let attempt = || -> io::Result<()> {
         if rustix::process::geteuid().is_root() && rustix::process::getuid().is_root() {
             // In a namespace of one user this fails, and the user stays who it is.

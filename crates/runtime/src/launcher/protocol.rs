@@ -1,9 +1,10 @@
 //! What the server, the launcher and the first process of a sandbox say to each other.
 //!
 //! Two kinds of sockets, both `SOCK_SEQPACKET`, one postcard message per packet, descriptors beside it:
-//! server and launcher speak [`Request`] and [`Reply`] over the launcher's standard input; server and sandbox
-//! speak [`Event`] over a pair that the server makes for each sandbox. A sandbox is never trusted: the server
-//! takes nothing from it but these events, and a malformed one ends the sandbox.
+//! server and launcher speak [`Request`] and [`Reply`] over the launcher's standard input, and so do the
+//! server and the keeper of a template; server and sandbox speak [`Event`] over a pair that the server
+//! makes for each sandbox. A sandbox is never trusted: the server takes nothing from it but these events,
+//! and a malformed one ends the sandbox.
 
 use crate::layers::Layers;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -20,7 +21,7 @@ use std::path::PathBuf;
 /// The longest message. A specification carries a function's whole environment, and little else that grows.
 const MESSAGE_BYTES: usize = 128 * 1024;
 /// The most descriptors beside one message.
-const DESCRIPTORS: usize = 3;
+const DESCRIPTORS: usize = 8;
 
 /// What a sandbox is made of.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,11 +41,21 @@ pub(crate) struct Spec {
     /// What the processes may hold, `/tmp` included. The function's own share is watched by the host.
     pub memory_bytes: u64,
     pub max_processes: u32,
-    /// Whether something may be attached later.
-    pub waits: bool,
+    pub kind: Kind,
     /// Programs that run beside the command: a function's extensions. With any, the command starts only when
     /// it is told to, and its end is not the sandbox's.
     pub helpers: Vec<PathBuf>,
+}
+
+/// What is still to come for a sandbox.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Kind {
+    /// Nothing: it has all that it needs.
+    Whole,
+    /// Its code is attached later.
+    Waits,
+    /// Its command is a template, from which other sandboxes are forked.
+    Template,
 }
 
 /// What a sandbox that waits is given once it is known which version it is for.
@@ -66,11 +77,16 @@ pub(crate) struct Bind {
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Request {
     /// With the log pipe's write end, the sandbox's end of its control pair, and the write end of the
-    /// helpers' pipe if there are any.
+    /// helpers' pipe if there are any. For a template, the keeper's end of a pair instead of the last.
     Spawn(Box<Spec>),
     Attach {
         id: u64,
         attachment: Attachment,
+    },
+    /// To a keeper: another sandbox like the template's, whose command goes on where the template stands.
+    /// With the log pipe's write end and the sandbox's end of its control pair.
+    Fork {
+        id: u64,
     },
     Kill {
         id: u64,
@@ -83,6 +99,8 @@ pub(crate) enum Reply {
     /// Once, at start.
     Ready {
         layers: Layers,
+        /// Whether instances can be forked from a template here.
+        forks: bool,
     },
     Spawned {
         id: u64,
@@ -170,6 +188,17 @@ pub(crate) struct Freeze {
 pub(crate) enum GroupVersion {
     V1,
     V2,
+}
+
+/// From the first process of a template's sandbox to the keeper.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) enum Told {
+    /// The sandbox has its user. With descriptors of its name spaces of users and of processes.
+    Stands,
+    /// The template runs. With a descriptor of its process.
+    Command,
+    /// A child that lost its parent has ended; the pid is that of the template's name space.
+    Ended { pid: i32, exit: Exit },
 }
 
 /// With a descriptor of the sandbox's mount namespace, from its first process to the launcher. Not empty: an

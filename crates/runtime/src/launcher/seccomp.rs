@@ -97,31 +97,54 @@ const NAMESPACE_FLAGS: &[libc::c_int] = &[
     libc::CLONE_NEWCGROUP,
 ];
 
+/// The fourth argument of the one harmless call (`fadvise64`) by which what was forked from a template says
+/// that it is ready to be moved. Nobody gives such advice.
+pub(crate) const GATE: i32 = 0x6d66_6c79;
+
 /// The compiled filters. Compiled once by the launcher, installed in every sandbox.
-pub(crate) struct Filters(Vec<BpfProgram>);
+pub(crate) struct Filters {
+    walls: Vec<BpfProgram>,
+    /// For templates and what is forked from them: alike, but that [`GATE`] and changing the name space are
+    /// for whoever traces the caller to decide. Nobody in a sandbox can trace, and without a tracer both
+    /// fail.
+    template: Vec<BpfProgram>,
+}
 
 impl Filters {
     pub(crate) fn compile() -> io::Result<Filters> {
-        let denied = filter(denied_rules().map_err(io::Error::other)?, libc::EPERM)?;
+        let refuse = |errno: i32| SeccompAction::Errno(errno.unsigned_abs());
+        let mut rules = denied_rules().map_err(io::Error::other)?;
+        let denied = filter(rules.clone(), refuse(libc::EPERM))?;
         // The filter cannot see the flags of clone3, which lie in memory. Told that it does not exist, the C
         // libraries use clone.
-        let no_clone3 = filter(BTreeMap::from([(libc::SYS_clone3, vec![])]), libc::ENOSYS)?;
-        Ok(Filters(vec![denied, no_clone3]))
+        let no_clone3 = filter(BTreeMap::from([(libc::SYS_clone3, vec![])]), refuse(libc::ENOSYS))?;
+        rules.remove(&libc::SYS_setns);
+        let rest = filter(rules, refuse(libc::EPERM))?;
+        let traced = filter(traced_rules().map_err(io::Error::other)?, SeccompAction::Trace(0))?;
+        Ok(Filters { walls: vec![denied, no_clone3.clone()], template: vec![rest, no_clone3, traced] })
     }
 
     /// Binds the calling thread and all that it will start; it cannot be undone. Also sets no-new-privileges.
     pub(crate) fn install(&self) -> io::Result<()> {
-        for program in &self.0 {
-            seccompiler::apply_filter(program).map_err(io::Error::other)?;
-        }
-        Ok(())
+        apply(&self.walls)
+    }
+
+    /// The same for a template and all that is forked from it.
+    pub(crate) fn install_in_template(&self) -> io::Result<()> {
+        apply(&self.template)
     }
 }
 
-fn filter(rules: BTreeMap<i64, Vec<SeccompRule>>, errno: i32) -> io::Result<BpfProgram> {
+fn apply(programs: &[BpfProgram]) -> io::Result<()> {
+    for program in programs {
+        seccompiler::apply_filter(program).map_err(io::Error::other)?;
+    }
+    Ok(())
+}
+
+fn filter(rules: BTreeMap<i64, Vec<SeccompRule>>, matched: SeccompAction) -> io::Result<BpfProgram> {
     let arch = std::env::consts::ARCH.try_into().map_err(io::Error::other)?;
-    let refuse = SeccompAction::Errno(errno.unsigned_abs());
-    SeccompFilter::new(rules, SeccompAction::Allow, refuse, arch)
+    SeccompFilter::new(rules, SeccompAction::Allow, matched, arch)
         .and_then(BpfProgram::try_from)
         .map_err(io::Error::other)
 }
@@ -138,6 +161,14 @@ fn denied_rules() -> Result<BTreeMap<i64, Vec<SeccompRule>>, seccompiler::Backen
         rules.extend((512..=547).map(|call| (call | X32, vec![])));
     }
     Ok(rules)
+}
+
+/// What the tracer of a template is asked about.
+fn traced_rules() -> Result<BTreeMap<i64, Vec<SeccompRule>>, seccompiler::BackendError> {
+    let gate = u64::from(GATE.unsigned_abs());
+    let advice = SeccompCondition::new(3, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, gate)?;
+    let gate = vec![SeccompRule::new(vec![advice])?];
+    Ok(BTreeMap::from([(libc::SYS_setns, vec![]), (libc::SYS_fadvise64, gate)]))
 }
 
 /// Threads and plain children, but none in new name spaces.

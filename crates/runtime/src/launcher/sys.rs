@@ -1,4 +1,4 @@
-//! The system calls that no safe wrapper exists for. All of the crate's `unsafe` is here, in `readiness` and in `wasm`.
+//! The system calls that no safe wrapper exists for. The launcher's `unsafe` is here and in `trace`.
 #![expect(unsafe_code, reason = "clone, fork and mount_setattr have no safe form; each says why it holds")]
 
 use nix::unistd::{ForkResult, Pid};
@@ -16,12 +16,19 @@ pub(crate) enum Side {
 /// The child is a copy of the caller, as after `fork`. Callable only while the process has one thread, which the
 /// launcher always has: then no lock can be held by a thread that the child lacks.
 pub(crate) fn clone_into_namespaces() -> io::Result<Side> {
-    let flags = libc::CLONE_NEWNS
-        | libc::CLONE_NEWPID
-        | libc::CLONE_NEWNET
-        | libc::CLONE_NEWIPC
-        | libc::CLONE_NEWUTS
-        | libc::SIGCHLD;
+    clone(NAMESPACES)
+}
+
+/// The same in a user name space of its own, which owns the others; a child of this process's parent.
+pub(crate) fn clone_beside_into_own_namespaces() -> io::Result<Side> {
+    clone(NAMESPACES | libc::CLONE_NEWUSER | libc::CLONE_PARENT)
+}
+
+const NAMESPACES: libc::c_int =
+    libc::CLONE_NEWNS | libc::CLONE_NEWPID | libc::CLONE_NEWNET | libc::CLONE_NEWIPC | libc::CLONE_NEWUTS;
+
+fn clone(flags: libc::c_int) -> io::Result<Side> {
+    let flags = flags | libc::SIGCHLD;
     // SAFETY: without CLONE_VM and with a null stack this is fork(): the child gets its own copy of memory and runs on
     // its copy of this stack. The process is single-threaded, so the copy is consistent. The remaining arguments are
     // ignored without the flags that give them meaning.

@@ -57,6 +57,7 @@ fn version(name: &str) -> Arc<Version> {
         log_group: String::new(),
         concurrency: Concurrency::Shared(1000),
         per_tenant: false,
+        snap_start: false,
         log_format: mayfly_kernel::function::LogFormat::Text,
     })
 }

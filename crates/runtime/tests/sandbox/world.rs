@@ -135,6 +135,7 @@ impl World {
             log_group: format!("/aws/lambda/{name}"),
             concurrency: Concurrency::Shared(1000),
             per_tenant: false,
+            snap_start: false,
             log_format: mayfly_kernel::function::LogFormat::Text,
         }
     }

@@ -1,11 +1,12 @@
 //! A version's configuration as callers see it, and UpdateFunctionConfiguration.
 
-use super::model::{ImageConfigRow, PackageRef, State, Update, VersionRow, timestamp};
+use super::model::{ImageConfigRow, PUBLISHED_VERSIONS, PackageRef, State, Update, VersionRow, timestamp};
 use super::names::Function;
 use super::settings::Settings;
 use super::{faults, lifecycle, lookup, names};
 use crate::Cx;
 use mayfly_kernel::Fault;
+use mayfly_kernel::function::Runtime;
 use mayfly_wire::tree::Unread;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -189,7 +190,10 @@ impl Configuration {
             image_config_response: row.image_config.map(ImageConfigResponse::from),
             architectures: [row.architecture],
             ephemeral_storage: EphemeralStorage { size: row.ephemeral_mib },
-            snap_start: SnapStart { apply_on: row.snap_start, optimization_status: "Off" },
+            snap_start: SnapStart {
+                apply_on: row.snap_start,
+                optimization_status: if row.snapshot { "On" } else { "Off" },
+            },
             logging_config: LoggingConfig {
                 log_format: row.logging.format,
                 application_log_level: filled(&row.logging.application_level),
@@ -232,6 +236,7 @@ pub(super) fn update(cx: &mut Cx<'_>, input: UpdateConfiguration) -> Result<Conf
     let mut row = lifecycle::begin_update(&function, &old)?;
     input.settings.apply(cx, &mut row)?;
     check_sizes(cx, &row)?;
+    check_snap_start(&row)?;
     let row = lifecycle::finish_update(cx, &function, &old, row)?;
     Ok(Configuration::new(&function.name, function.arn(), row))
 }
@@ -271,6 +276,30 @@ pub(super) fn check_mandatory(row: &VersionRow) -> Result<(), Fault> {
         ));
     }
     Ok(())
+}
+
+/// SnapStart needs a runtime that has it. Of those that AWS has it for, Mayfly has it for Python.
+pub(super) fn check_snap_start(row: &VersionRow) -> Result<(), Fault> {
+    if row.snap_start != PUBLISHED_VERSIONS {
+        return Ok(());
+    }
+    if row.per_tenant {
+        return Err(faults::not_per_tenant("SnapStart"));
+    }
+    if row.image.is_some() {
+        return Err(Fault::not_implemented("SnapStart of container images"));
+    }
+    let number = |text: &str| text.parse::<u32>().unwrap_or_default();
+    match row.runtime.parse() {
+        Ok(Runtime::Python(version)) => match version.split_once('.') {
+            Some(("3", minor)) if number(minor) >= 12 => Ok(()),
+            _ => Err(faults::no_snap_start(&row.runtime)),
+        },
+        Ok(Runtime::Java(version)) if number(&version) >= 11 => {
+            Err(Fault::not_implemented("SnapStart for Java"))
+        }
+        _ => Err(faults::no_snap_start(&row.runtime)),
+    }
 }
 
 /// The version under the ARN with its own number or `$LATEST`.

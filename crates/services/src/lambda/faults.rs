@@ -45,6 +45,16 @@ pub(super) fn not_provisioned() -> Fault {
     user(404, "ProvisionedConcurrencyConfigNotFoundException", text)
 }
 
+pub(super) fn no_snap_start(runtime: &str) -> Fault {
+    parameter(format!("{runtime} is not supported for SnapStart enabled functions."))
+}
+
+pub(super) fn snap_start_not_ready() -> Fault {
+    let text = "Lambda is initializing your function. You can invoke the function when the function state becomes \
+                Active.";
+    user(409, "SnapStartNotReadyException", text)
+}
+
 pub(super) fn recursive() -> Fault {
     let text = "Lambda has detected your function being invoked in a recursive loop with other Amazon Web Services \
                 resources and stopped your function's invocation.";

@@ -2,7 +2,7 @@
 
 use super::account::{self, Concurrency};
 use super::code::{self, Code};
-use super::configuration::{Configuration, PER_TENANT, check_mandatory, check_sizes};
+use super::configuration::{Configuration, PER_TENANT, check_mandatory, check_sizes, check_snap_start};
 use super::keys::{ALIASES, ASYNC, FUNCTIONS, POLICIES, TAGS, URL_IDS, URLS, VERSIONS};
 use super::model::{FunctionRow, ImageRow, Logging, VersionRow};
 use super::names::{self, Function, Qualifier};
@@ -109,6 +109,7 @@ fn new_version(cx: &mut Cx<'_>, input: &Create) -> Result<(Function, VersionRow)
         return Err(Fault::new(400, "ValidationException", sentence));
     }
     check_mandatory(&row)?;
+    check_snap_start(&row)?;
     if FUNCTIONS.contains(cx.tx, &function.key())? {
         return Err(faults::function_exists(&function.name));
     }

@@ -1,11 +1,12 @@
 //! How versions come, change, become ready and go: the rules that every operation on code or configuration
 //! shares.
 //!
-//! A function that has to be compiled first (`wasm`), or whose layers have to come and be unpacked (an image),
-//! is `Pending` until that is done, and turns changes away meanwhile; while a change to it is made ready, and
-//! if that fails, what it was before goes on serving. All
-//! others can be invoked at once; what is done ahead for them (unpacking, finding the interpreter) shows in
-//! `LastUpdateStatus`, and a newer change simply overtakes it.
+//! A function that has to be compiled first (`wasm`), or whose layers have to come and be unpacked (an
+//! image), is `Pending` until that is done, and turns changes away meanwhile; while a change to it is made
+//! ready, and if that fails, what it was before goes on serving. A version with SnapStart is `Pending` from
+//! its publishing until its module code has run. All others can be invoked at once; what is done ahead for
+//! them (unpacking, finding the interpreter) shows in `LastUpdateStatus`, and a newer change simply
+//! overtakes it.
 
 use super::keys::VERSIONS;
 use super::model::{State, Update, VersionRow};
@@ -131,6 +132,11 @@ pub(super) fn publish(
     }
     row.set_update(Update::Unspecified);
     (row.update_reason, row.update_reason_code) = Default::default();
+    if row.state() != State::Failed && row.snaps() {
+        row.set_state(State::Pending);
+        row.state_reason = CREATING.0.into();
+        row.state_reason_code = CREATING.1.into();
+    }
     if let Some(description) = description {
         row.description = description;
     }

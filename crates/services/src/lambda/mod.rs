@@ -6,8 +6,8 @@
 //! from the fabric is settled here ([`settled`]). Making a version ready ahead of its first invocation is a
 //! delivery too, and [`prepared`] is its end.
 //!
-//! Deliberately absent: VPCs and file systems, code signing and SnapStart (instances start
-//! in milliseconds), event source mappings of other sources than queues, runtime management.
+//! Deliberately absent: VPCs and file systems, code signing, SnapStart of other runtimes than Python, event
+//! source mappings of other sources than queues, runtime management.
 //!
 //! | space | key | record |
 //! |---|---|---|
@@ -67,7 +67,7 @@ pub use model::package_blob;
 pub(crate) use permissions::exists;
 pub use permissions::permits;
 pub use provisioned::{Standing, Wanted, forget_standing, note, wanted};
-pub use reactions::{NotReady, Why, prepared};
+pub use reactions::{NotReady, Prepared, Why, prepared};
 pub use resolve::{Choice, READ_FROM, resolve, version_for};
 pub use settle::{NotRun, settled, version_to_run};
 pub use urls::{Cors, UrlAuth, UrlTarget, url_target};

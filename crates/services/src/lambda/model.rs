@@ -111,6 +111,9 @@ pub(super) struct VersionRow {
     /// No instance serves two tenants. The same for all versions of a function.
     #[prost(bool, tag = "30")]
     pub(super) per_tenant: bool,
+    /// Whether instances start from a snapshot, as `snap_start` asks for and the code allows.
+    #[prost(bool, tag = "31")]
+    pub(super) snapshot: bool,
 }
 
 /// A container image, and what its configuration says.
@@ -383,6 +386,9 @@ pub fn package_blob(digest: &str) -> String {
     format!("package-{digest}")
 }
 
+/// The value of `SnapStart.ApplyOn` that asks for it.
+pub(super) const PUBLISHED_VERSIONS: &str = "PublishedVersions";
+
 impl VersionRow {
     pub(super) const LATEST: &'static str = "$LATEST";
 
@@ -394,6 +400,11 @@ impl VersionRow {
     /// Tells this very code and configuration from any other.
     pub(super) fn id(&self) -> String {
         format!("{}-{}-{}", self.uid, self.number, self.generation)
+    }
+
+    /// Whether this is a version whose module code runs once, when it is published.
+    pub(super) fn snaps(&self) -> bool {
+        self.number != 0 && self.snap_start == PUBLISHED_VERSIONS
     }
 
     pub(super) fn unpacked_bytes(&self) -> u64 {
@@ -440,6 +451,7 @@ impl VersionRow {
             log_format: self.logging.kernel_format(),
             concurrency,
             per_tenant: self.per_tenant,
+            snap_start: self.snaps(),
         })
     }
 }

@@ -6,6 +6,15 @@ use super::{lifecycle, resolve};
 use crate::Cx;
 use mayfly_kernel::{Arn, Fault};
 
+/// What was done ahead for a version.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Prepared {
+    /// For whoever deploys.
+    pub warnings: Vec<String>,
+    /// Whether its instances start from a snapshot.
+    pub snapshot: bool,
+}
+
 /// Why a version cannot be made ready, in words and in a word.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NotReady {
@@ -21,6 +30,9 @@ pub enum Why {
     ImageAccessDenied,
     /// The image is not in the registry any more.
     ImageDeleted,
+    /// Its module code does not run, or not in time.
+    InitError,
+    InitTimeout,
     /// It may be well another time: the registry is out of reach, or the disk is full.
     Internal,
 }
@@ -43,15 +55,16 @@ pub fn prepared(
     cx: &mut Cx<'_>,
     function: &Arn,
     version: &str,
-    result: &Result<Vec<String>, NotReady>,
+    result: &Result<Prepared, NotReady>,
 ) -> Result<(), Fault> {
     cx.allowed_by_policy();
     let function = resolve::of_arn(function)?;
     let Some(mut row) = resolve::by_id(cx, &function, version)? else { return Ok(()) };
     let updated = row.update() != Update::Unspecified;
     match result {
-        Ok(warnings) => {
+        Ok(Prepared { warnings, snapshot }) => {
             row.set_state(State::Active);
+            row.snapshot = *snapshot;
             // AWS leaves the reason of an active version empty; here a person looks for what to heed.
             row.state_reason = warnings.join(" ");
             row.state_reason_code = String::new();
@@ -66,6 +79,8 @@ pub fn prepared(
                 (Why::ImageAccessDenied, _) => "ImageAccessDenied",
                 (Why::ImageDeleted, _) => "ImageDeleted",
                 (Why::Internal, _) => "InternalError",
+                (Why::InitError, _) => "FunctionError.RuntimeInitError",
+                (Why::InitTimeout, _) => "FunctionError.InitTimeout",
                 (Why::Code, _) if row.image.is_some() => "InvalidImage",
                 (Why::Code, "wasm") => "InvalidZipFileException",
                 (Why::Code, _) => "InvalidRuntime",

@@ -113,6 +113,7 @@ fn version_at(cx: &Cx<'_>, function: &Function, number: u64) -> Result<Version, 
         row = *previous;
     }
     match row.state() {
+        State::Pending if row.snaps() => Err(faults::snap_start_not_ready()),
         State::Pending => Err(faults::in_state("Pending")),
         State::Failed => Err(faults::in_state("Failed")),
         State::Unspecified | State::Active => {

@@ -1,7 +1,7 @@
 //! What a caller may set on a version besides its code: the members that CreateFunction and
 //! UpdateFunctionConfiguration share, checked on their way into the record.
 
-use super::model::{ImageConfigRow, Logging, VersionRow};
+use super::model::{ImageConfigRow, Logging, PUBLISHED_VERSIONS, VersionRow};
 use super::{check, faults, layers};
 use crate::Cx;
 use mayfly_kernel::function::Runtime;
@@ -194,10 +194,7 @@ impl Settings {
             row.tracing.clone_from(mode);
         }
         if let Some(apply_on) = self.snap_start.as_ref().and_then(|config| config.apply_on.as_ref()) {
-            check::one_of(apply_on, "snapStart.applyOn", &["PublishedVersions", "None"])?;
-            if apply_on != "None" {
-                return Err(Fault::not_implemented("SnapStart"));
-            }
+            check::one_of(apply_on, "snapStart.applyOn", &[PUBLISHED_VERSIONS, "None"])?;
             row.snap_start.clone_from(apply_on);
         }
         match &self.logging_config {

@@ -64,6 +64,7 @@ static long detached_tree(void) { return syscall(SYS_open_tree, -100, "/", 1); }
 static long tree_with_attributes(void) { return syscall(467, -100, "/", 1, 0, 0); }
 static long list_mounts(void) { return syscall(458, 0, 0, 0, 0); }
 static long ring(void) { return syscall(SYS_io_uring_setup, 1, 0); }
+static long enter_network(void) { return syscall(SYS_setns, open("/proc/self/ns/net", O_RDONLY), CLONE_NEWNET); }
 static long read_first(void) { return syscall(SYS_process_vm_readv, 1, 0, 0, 0, 0, 0); }
 
 int main(void)
@@ -73,6 +74,7 @@ int main(void)
         { "int80", thirty_two_bits }, { "x32", x32_mount }, { "module", kernel_module }, { "kexec", kexec },
         { "open_tree", detached_tree }, { "open_tree_attr", tree_with_attributes }, { "listmount", list_mounts },
         { "io_uring", ring }, { "process_vm_readv", read_first },
+        { "setns", enter_network },
     };
     for (size_t at = 0; at < sizeof all / sizeof *all; at++) {
         fflush(stdout);

@@ -131,11 +131,13 @@ fn a_version_keeps_its_bytes() {
         image: None,
         image_config: None,
         per_tenant: true,
+        snapshot: true,
     };
     let golden = concat!(
         "080112017518022201742a01723201683a01644003480450055a060a016b120176620f0a0161120a",
         "0a0164120173180120026a01787201707a017182010c0a01661201611a01732201678a01016e9201",
         "0a0a0164120173180120029a010176a00106a80102b2010177ba010163c00103ca010179d201017ada0106820100920100f00101",
+        "f80101",
     );
     assert_eq!(bytes(&row), golden);
 }

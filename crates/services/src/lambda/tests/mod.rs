@@ -10,7 +10,7 @@ mod mappings;
 mod permissions;
 mod scaling;
 
-use super::{NotReady, NotRun, prepared, settled, version_for};
+use super::{NotReady, NotRun, Prepared, prepared, settled, version_for};
 use crate::fabric::{Record, Target, claim, lanes};
 use crate::testing::{Answer, Bench};
 use base64::Engine as _;
@@ -74,6 +74,11 @@ impl Cloud {
 
     /// Ends all preparations that are due in the same way, as the fabric's driver does.
     fn prepare(&self, result: &Result<Vec<String>, NotReady>) {
+        let result = result.clone().map(|warnings| Prepared { warnings, snapshot: false });
+        self.end_preparations(&result);
+    }
+
+    fn end_preparations(&self, result: &Result<Prepared, NotReady>) {
         for record in self.claim_due() {
             let Target::Prepare { function, version } = record.target().unwrap() else {
                 panic!("an event is due")
