@@ -78,7 +78,7 @@ impl Inner {
             && let Some(refusal) = broken.refusal()
         {
             held.instance.catch_up();
-            self.tell(broken, &mut held, version, &id);
+            self.tell(broken, &mut held, version, id);
             return Err(refusal);
         }
         let instance = &mut held.instance;

@@ -98,9 +98,6 @@ fn new_version(cx: &mut Cx<'_>, input: &Create) -> Result<(Function, VersionRow)
     input.settings.apply(cx, &mut row)?;
     if let Some(config) = &input.tenancy_config {
         check::one_of(&config.tenant_isolation_mode, "tenancyConfig.tenantIsolationMode", &[PER_TENANT])?;
-        if row.snap_start != "None" {
-            return Err(faults::not_per_tenant("SnapStart"));
-        }
         row.per_tenant = true;
     }
     if row.role.is_empty() {

@@ -1,3 +1,4 @@
+use super::super::{NotReady, Prepared, Why};
 use super::{ARN, Cloud, ROLE, function, invalid, with, zip};
 use mayfly_kernel::function::Concurrency;
 use serde_json::{Value, json};
@@ -336,6 +337,34 @@ fn a_preparation_that_was_overtaken_says_nothing() {
     cloud.0.run(|cx| crate::lambda::prepared(cx, &function, &version, &Err("old news".into())));
     assert_eq!(cloud.runs(&stale[0]), None);
     assert_eq!(cloud.get(&format!("{FUNCTIONS}/f/configuration"))["LastUpdateStatus"], "InProgress");
+}
+
+#[test]
+fn a_version_with_snapstart_is_ready_when_its_module_code_has_run() {
+    let cloud = Cloud::new();
+    let asked = json!({ "SnapStart": { "ApplyOn": "PublishedVersions" } });
+    cloud.ok(&create(), &with(function("f"), asked));
+    cloud.prepare(&Ok(Vec::new()));
+    let publish = || cloud.ok(&format!("POST {FUNCTIONS}/f/versions"), &json!({}));
+    let state = |number: &str| {
+        let shown = cloud.get(&format!("{FUNCTIONS}/f/configuration?Qualifier={number}"));
+        [&shown["State"], &shown["StateReasonCode"], &shown["SnapStart"]["OptimizationStatus"]]
+            .map(Value::clone)
+    };
+    assert_eq!(publish()["State"], "Pending");
+    let invoked = cloud.fault(&format!("POST {FUNCTIONS}/f:1/invocations"), &json!({}));
+    assert_eq!((invoked.status, invoked.code.as_ref()), (409, "SnapStartNotReadyException"));
+    cloud.end_preparations(&Ok(Prepared { warnings: Vec::new(), snapshot: true }));
+    assert_eq!(state("1"), [json!("Active"), Value::Null, json!("On")]);
+    assert_eq!(state("$LATEST"), [json!("Active"), Value::Null, json!("Off")]);
+
+    cloud.ok(&format!("PUT {FUNCTIONS}/f/code"), &json!({ "ZipFile": zip("second") }));
+    cloud.prepare(&Ok(Vec::new()));
+    assert_eq!(publish()["Version"], "2");
+    let failed = NotReady { why: Why::InitError, reason: "KeyError".into() };
+    cloud.end_preparations(&Err(failed));
+    assert_eq!(state("2"), [json!("Failed"), json!("FunctionError.RuntimeInitError"), json!("Off")]);
+    assert_eq!(state("1")[2], "On", "a version stays what it is");
 }
 
 #[test]
