@@ -87,6 +87,8 @@ pub(super) struct Intake {
 /// Where a body's bytes come from.
 pub(super) enum Source {
     Body(Incoming),
+    /// From within the process, where whoever sends it bounds its time.
+    Local(Body),
     /// The file in a form, of which `first` has been read already.
     Form {
         incoming: Incoming,
@@ -100,6 +102,7 @@ impl Source {
     async fn next(&mut self, limits: &Limits) -> Result<Option<(Vec<Bytes>, u64)>, Fault> {
         let (incoming, form) = match self {
             Source::Body(incoming) => (incoming, None),
+            Source::Local(body) => return next_local(body).await,
             Source::Form { incoming, reader, first } => {
                 if !first.is_empty() {
                     return Ok(Some((std::mem::take(first), 0)));
@@ -120,6 +123,15 @@ impl Source {
             false => Ok(None),
         }
     }
+}
+
+async fn next_local(body: &mut Body) -> Result<Option<(Vec<Bytes>, u64)>, Fault> {
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame.map_err(|_| incomplete())?.into_data() else { continue };
+        let arrived = data.len() as u64;
+        return Ok(Some((vec![data], arrived)));
+    }
+    Ok(None)
 }
 
 /// The file's bytes among what a form's reader found.

@@ -14,6 +14,7 @@ mod events;
 mod forms;
 mod functions;
 mod idle;
+pub(crate) mod local;
 mod metrics;
 mod packages;
 mod registry;

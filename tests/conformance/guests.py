@@ -44,13 +44,33 @@ def wasm(name):
     return built("wasm", lambda into: [*zig, "-o", into / f"{name}.wasm", f"{name}.c"], env, name)
 
 
+def javascript(folder):
+    """The component of a script, by the tools that its `package.json` names."""
+    tools = mayfly.ROOT / ".cache" / folder.name
+    if not (tools / "node_modules" / ".bin").is_dir():
+        tools.mkdir(parents=True, exist_ok=True)
+        shutil.copy(folder / "package.json", tools)
+        subprocess.run(["npm", "install", "--silent", "--no-audit", "--no-fund"], cwd=tools, check=True)
+    program = tools / "node_modules" / ".bin" / "componentize-js"
+    wit = ["--wit", mayfly.ROOT / "wit", "--world-name", "function"]
+    return built(folder, lambda into: [program, "app.js", *wit, "--out", into / "app.wasm"], {})
+
+
+def python(folder):
+    """The component of a program in Python."""
+    program = [pathlib.Path(sys.executable).with_name("componentize-py"), "--quiet"]
+    wit = ["--wit-path", mayfly.ROOT / "wit", "--world", "function"]
+    make = ["componentize", "app", "--python-path", ".", "--output"]
+    return built(folder, lambda into: [*program, *wit, *make, into / "app.wasm"], {"PYTHONDONTWRITEBYTECODE": "1"})
+
+
 def built(folder, command, env, only=""):
     """Name -> bytes of what the command makes, once per change of the sources."""
     sources = SOURCES / folder
     digest = hashlib.sha256(only.encode())
-    for path in sorted(sources.iterdir()):
+    for path in sorted(path for path in sources.iterdir() if path.is_file()):
         digest.update(path.name.encode() + path.read_bytes())
-    done = CACHE / f"{folder}-{only}-{digest.hexdigest()[:16]}"
+    done = CACHE / f"{sources.name}-{only}-{digest.hexdigest()[:16]}"
     if not done.is_dir():
         CACHE.mkdir(parents=True, exist_ok=True)
         fresh = pathlib.Path(tempfile.mkdtemp(dir=CACHE))

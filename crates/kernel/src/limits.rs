@@ -105,6 +105,9 @@ pub struct Limits {
     pub connections: usize,
     /// A client that has not sent its request's head by then is cut off.
     pub request_head_seconds: u64,
+    /// A value of a WebAssembly function's bucket of keys and values, and the values of one call together.
+    pub keyvalue_value_bytes: u64,
+    pub keyvalue_batch_bytes: u64,
     /// Calls of WebAssembly functions to the outside that are under way at once.
     pub outgoing_connections: usize,
     /// What one such call may send, and what its answer may bring.
@@ -172,6 +175,8 @@ impl Default for Limits {
             sqs_in_flight: 120_000,
             sqs_in_flight_fifo: 20_000,
             connections: 20_000,
+            keyvalue_value_bytes: MIB,
+            keyvalue_batch_bytes: 4 * MIB,
             outgoing_connections: 1000,
             outgoing_body_bytes: 200 * MIB,
             request_head_seconds: 20,

@@ -47,8 +47,8 @@ impl Network {
     }
 }
 
-/// Whether an address is one of the internet at large: none of this machine, of a private network, of a link, of
-/// many at once, or set aside (IANA's special-purpose registries).
+/// Whether an address is one of the internet at large: none of this machine, of a private network, of a link,
+/// of many at once, or set aside (IANA's special-purpose registries).
 pub fn is_public(address: IpAddr) -> bool {
     match address.to_canonical() {
         IpAddr::V4(address) => is_public_v4(address),

@@ -30,6 +30,7 @@ mod sandbox;
 mod snapshots;
 mod snapstart;
 mod start;
+pub mod stores;
 mod stream;
 mod templates;
 pub mod wasm;

@@ -1,6 +1,7 @@
 //! What the runtime needs from the rest of Mayfly. The binary implements it; a test implements it in a few
 //! lines.
 
+use crate::stores::{KeyValue, Objects};
 use futures_util::future::BoxFuture;
 use mayfly_kernel::Time;
 use mayfly_kernel::function::{PackageDigest, Version};
@@ -22,17 +23,22 @@ pub trait Platform: Send + Sync + 'static {
     /// The credentials that an instance of `version` starts with.
     fn credentials(&self, version: &Version) -> SessionCredentials;
 
-    /// Serves the AWS API on a connection that a function opened to its platform endpoint.
-    /// The connection came out of the sandbox of `version`, or from a guest of it: that is the caller's identity.
-    /// `depth` says at
-    /// any time how many invocations lead to what the function calls, the one under way included. What comes
-    /// back is the conversation itself, which ends early if it is dropped.
+    /// Serves the AWS API on a connection that a function opened to its platform endpoint. The connection
+    /// came out of the sandbox of `version`, or from a guest of it: that is the caller's identity. `depth`
+    /// says at any time how many invocations lead to what the function calls, the one under way included.
+    /// What comes back is the conversation itself, which ends early if it is dropped.
     fn serve(
         &self,
         version: Arc<Version>,
         connection: Box<dyn Wire>,
         depth: Arc<AtomicU32>,
     ) -> BoxFuture<'static, ()>;
+
+    /// Keys and values, for guests that use them.
+    fn keyvalue(&self) -> Arc<dyn KeyValue>;
+
+    /// Objects, for guests that use them.
+    fn objects(&self) -> Arc<dyn Objects>;
 
     /// Where the zip archive of a package or layer is on local disk. May block.
     fn package(&self, digest: &PackageDigest) -> io::Result<PathBuf>;

@@ -15,6 +15,7 @@ pub mod ecr;
 pub mod events;
 pub mod fabric;
 pub mod identity;
+pub mod keyvalue;
 pub mod lambda;
 pub mod logs;
 mod memo;

@@ -103,3 +103,5 @@ pub(crate) const ECR_MANIFESTS: Space = Space(241);
 pub(crate) const ECR_TAGS: Space = Space(242);
 pub(crate) const ECR_LAYERS: Space = Space(243);
 pub(crate) const ECR_UPLOADS: Space = Space(244);
+
+pub(crate) const KEYVALUE_VALUES: Space = Space(250);

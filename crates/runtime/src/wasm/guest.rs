@@ -5,6 +5,7 @@
 use super::log::{LogSink, LogStream};
 use super::outgoing::{self, Egress, Link, Listed};
 use super::{World, cgi};
+use crate::platform::Platform;
 use http::request::Parts;
 use mayfly_kernel::function::Version;
 use std::sync::Arc;
@@ -27,6 +28,7 @@ const HANDLES_MAX: usize = 10_000;
 pub(super) struct Surroundings<'a> {
     version: &'a Arc<Version>,
     world: &'a World,
+    depth: u32,
     platform: Option<Link>,
 }
 
@@ -36,7 +38,7 @@ impl Surroundings<'_> {
         let listed = version.environment.contains_key(outgoing::VARIABLE).then(|| Listed::of(version));
         let platform = matches!(listed, Some(Ok(Listed { platform: true, .. })));
         let platform = platform.then(|| Link::new(world.platform.clone(), version.clone(), depth));
-        Surroundings { version, world, platform }
+        Surroundings { version, world, depth, platform }
     }
 
     pub(super) fn environment(&self, mut set: impl FnMut(&str, &str)) {
@@ -61,7 +63,14 @@ impl Surroundings<'_> {
 
 pub(super) struct Guest {
     limits: GuestLimits,
-    table: ResourceTable,
+    pub(super) table: ResourceTable,
+    pub(super) version: Arc<Version>,
+    pub(super) platform: Arc<dyn Platform>,
+    pub(super) log: LogSink,
+    /// How many invocations lead to what it calls.
+    pub(super) depth: u32,
+    /// Values that it is writing.
+    pub(super) values: usize,
     wasi: WasiCtx,
     http: WasiHttpCtx,
     egress: Egress,
@@ -83,6 +92,11 @@ impl Guest {
         Guest {
             limits: GuestLimits::of(around.version),
             table,
+            version: around.version.clone(),
+            platform: around.world.platform.clone(),
+            log: log.clone(),
+            depth: around.depth,
+            values: 0,
             wasi: wasi.build(),
             http: WasiHttpCtx::new(),
             egress: Egress::new(

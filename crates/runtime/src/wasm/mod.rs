@@ -1,14 +1,14 @@
 //! Functions as WebAssembly: a fresh instance for every request, made in microseconds.
 //!
 //! A function is a `wasi:http` 0.2 component, a core module with that interface, or a WASI command (0.2, or
-//! [`preview1`]) that is run for each request as [`cgi`] says. It may also be WebAssembly text (`.wat`), assembled
-//! at deploy. It is compiled to machine code at deploy ([`compile`], [`program`]); a request then takes an
-//! instance from a pool whose memories are copy-on-write images, runs it as a future on the server's own
-//! threads ([`run`]), and gives it back. Nothing of one request is left for the next.
+//! [`preview1`]) that is run for each request as [`cgi`] says. It may also be WebAssembly text (`.wat`),
+//! assembled at deploy. It is compiled to machine code at deploy ([`compile`], [`program`]); a request then
+//! takes an instance from a pool whose memories are copy-on-write images, runs it as a future on the server's
+//! own threads ([`run`]), and gives it back. Nothing of one request is left for the next.
 //!
 //! The walls around a guest: linear memory bounded by the version's size, tables and instances by the pool
-//! ([`guest`]); time by the epoch ([`epoch`]) and the call's deadline; no files, no sockets. What it may reach is
-//! what its function names: hosts by HTTP ([`outgoing`]).
+//! ([`guest`]); time by the epoch ([`epoch`]) and the call's deadline; no files, no sockets. What it may
+//! reach is what its function names: hosts by HTTP ([`outgoing`]), and state of Mayfly's ([`stores`]).
 //!
 //! Not here: WASI 0.3, sockets, threads, and reuse of an instance for several requests.
 
@@ -24,6 +24,7 @@ mod poll;
 mod preview1;
 mod program;
 mod run;
+mod stores;
 
 pub use compile::CompileError;
 pub use log::LogSink;

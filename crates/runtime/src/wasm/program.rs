@@ -11,6 +11,7 @@
 use super::compile::{self, Code, CompileError};
 use super::guest::Guest;
 use super::preview1::{self, Process};
+use super::stores;
 use mayfly_kernel::function::PackageDigest;
 use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
@@ -87,6 +88,7 @@ impl Programs {
         let mut components = component::Linker::new(&engine);
         wasmtime_wasi::p2::add_to_linker_async(&mut components)?;
         wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut components)?;
+        stores::add_to_linker(&mut components)?;
         let mut modules = Linker::new(&engine);
         preview1::add_to_linker(&mut modules)?;
         let mut hasher = DefaultHasher::new();
@@ -151,9 +153,9 @@ impl Programs {
 
     fn map(&self, file: &Path) -> wasmtime::Result<Machine> {
         let kind = wasmtime::Engine::detect_precompiled_file(file)?;
-        // SAFETY: the file is whole, and only `keep_file` wrote it, with what this engine's compiler gave; see
-        // the module's description. Nothing changes it while it is mapped: a newer one replaces the name, not
-        // the bytes.
+        // SAFETY: the file is whole, and only `keep_file` wrote it, with what this engine's compiler gave;
+        // see the module's description. Nothing changes it while it is mapped: a newer one replaces the name,
+        // not the bytes.
         #[expect(unsafe_code, reason = "mapping machine code is what compiling ahead of time is for")]
         unsafe {
             match kind {

@@ -4,6 +4,7 @@ use futures_util::future::BoxFuture;
 use mayfly_kernel::function::{Concurrency, Invocation, Outcome, PackageDigest, Refusal, Runtime, Version};
 use mayfly_kernel::time::SystemClock;
 use mayfly_kernel::{Arn, Limits, Time};
+use mayfly_runtime::stores::{KeyValue, Objects};
 use mayfly_runtime::wasm::HostList;
 use mayfly_runtime::{Host, HostConfig, LauncherCommand, LogStream, Platform, SessionCredentials, Wire};
 use serde_json::Value;
@@ -65,6 +66,14 @@ impl Platform for Shelf {
             let head = format!("HTTP/1.0 200 OK\r\ncontent-length: {}\r\n\r\n", body.len());
             let _ = connection.write_all(format!("{head}{body}").as_bytes()).await;
         })
+    }
+
+    fn keyvalue(&self) -> Arc<dyn KeyValue> {
+        unimplemented!("no guest of these tests has keys")
+    }
+
+    fn objects(&self) -> Arc<dyn Objects> {
+        unimplemented!("no guest of these tests has objects")
     }
 
     fn package(&self, digest: &PackageDigest) -> io::Result<PathBuf> {

@@ -3,6 +3,7 @@
 use futures_util::future::BoxFuture;
 use mayfly_kernel::Limits;
 use mayfly_kernel::function::{PackageDigest, Version};
+use mayfly_runtime::stores::{KeyValue, Objects};
 use mayfly_runtime::wasm::{HostList, Outgoing, World};
 use mayfly_runtime::{LogStream, Platform, SessionCredentials, Wire};
 use std::io;
@@ -55,6 +56,14 @@ impl Platform for Stage {
             let _ = connection.read(&mut [0; 4096]).await;
             let _ = connection.write_all(b"HTTP/1.1 207 Multi\r\ncontent-length: 0\r\n\r\n").await;
         })
+    }
+
+    fn keyvalue(&self) -> Arc<dyn KeyValue> {
+        unimplemented!("no guest of these tests has keys")
+    }
+
+    fn objects(&self) -> Arc<dyn Objects> {
+        unimplemented!("no guest of these tests has objects")
     }
 
     fn package(&self, digest: &PackageDigest) -> io::Result<PathBuf> {

@@ -117,6 +117,13 @@ fn list_objects(
     listing::list(&mut source, query, marker, listing::start(&query.prefix, marker))
 }
 
+/// A page of keys behind this one, and whether there are more.
+pub(super) fn keys(cx: &Cx<'_>, bucket: &Opened, after: &str) -> Result<(Vec<String>, bool), Fault> {
+    let query = Query { prefix: String::new(), delimiter: String::new(), max: PAGE_MAX };
+    let page = list_objects(cx, bucket, &query, after)?;
+    Ok((page.items.into_iter().map(|(key, _)| key).collect(), page.truncated))
+}
+
 /// The last thing a page shows: the next page goes on behind it.
 fn last_shown<T>(page: &Page<T>, key: impl Fn(&T) -> &str) -> Option<String> {
     let last = page.items.last().map(|item| key(item).to_owned());

@@ -47,7 +47,7 @@ pub use ranges::parse as parse_range;
 
 use crate::operation::Piece;
 use crate::{Cx, Service};
-use mayfly_kernel::Fault;
+use mayfly_kernel::{Fault, Time};
 
 const BUCKET_TAGS_MAX: usize = 50;
 
@@ -117,6 +117,26 @@ pub(crate) fn package(
     let version = objects::find(cx, &bucket, &named)?;
     let body = bucket.slot(key).body(cx, &version)?;
     Ok((bodies::to_send(body.slice(0..version.size)), version.size))
+}
+
+/// When a bucket was made.
+pub fn made(cx: &mut Cx<'_>, bucket: &str) -> Result<Time, Fault> {
+    let bucket = buckets::open_as(cx, bucket, None)?;
+    Ok(Time::from_ms(bucket.record.created_ms))
+}
+
+/// An object's size, and when it was written.
+pub fn info(cx: &mut Cx<'_>, bucket: &str, key: &str) -> Result<(u64, Time), Fault> {
+    let bucket = buckets::open_as(cx, bucket, None)?;
+    let named = objects::Named { key: key.to_owned(), version_id: None };
+    let version = objects::find(cx, &bucket, &named)?;
+    Ok((version.size, version.modified()))
+}
+
+/// A page of a bucket's keys behind this one, in their order, and whether there are more.
+pub fn names(cx: &mut Cx<'_>, bucket: &str, after: &str) -> Result<(Vec<String>, bool), Fault> {
+    let bucket = buckets::open_as(cx, bucket, None)?;
+    lists::keys(cx, &bucket, after)
 }
 
 pub use tagging::of_document as tags_of_document;

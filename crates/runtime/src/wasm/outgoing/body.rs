@@ -1,4 +1,5 @@
-//! Bodies with bounds: no more bytes than there may be, and no longer a rest between them than the guest waits.
+//! Bodies with bounds: no more bytes than there may be, and no longer a rest between them than the guest
+//! waits.
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};

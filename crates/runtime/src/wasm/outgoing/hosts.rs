@@ -1,8 +1,9 @@
 //! Lists of hosts: what a function says that it calls, and what the operator allows at most.
 //!
-//! An entry is `[SCHEME://]HOST[:PORT]`. The host is a name, `*.example.com` for every name below one, `*` for
-//! any, an address, or a block of addresses such as `10.0.0.0/8`. Without a scheme both are meant, without a port
-//! the scheme's own. An address in IPv6 stands in brackets, and so does a block of them: `[fd00::/8]:8080`.
+//! An entry is `[SCHEME://]HOST[:PORT]`. The host is a name, `*.example.com` for every name below one, `*`
+//! for any, an address, or a block of addresses such as `10.0.0.0/8`. Without a scheme both are meant,
+//! without a port the scheme's own. An address in IPv6 stands in brackets, and so does a block of them:
+//! `[fd00::/8]:8080`.
 
 use mayfly_kernel::Network;
 use serde::Deserialize;

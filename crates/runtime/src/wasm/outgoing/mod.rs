@@ -1,13 +1,14 @@
 //! Outgoing HTTP of guests (`wasi:http/outgoing-handler`), through two lists of hosts.
 //!
-//! A function names the hosts that it calls in its variable [`VARIABLE`]; without it, it calls none. The operator's
-//! list is the most that any function reaches. Beyond that, an address that is not public (loopback, private,
-//! link-local with its metadata service …) or this machine's own is reached only if the operator names that
-//! address ([`dial`]). The word `platform` stands for the AWS APIs of Mayfly itself ([`platform`]).
+//! A function names the hosts that it calls in its variable [`VARIABLE`]; without it, it calls none. The
+//! operator's list is the most that any function reaches. Beyond that, an address that is not public
+//! (loopback, private, link-local with its metadata service …) or this machine's own is reached only if the
+//! operator names that address ([`dial`]). The word `platform` stands for the AWS APIs of Mayfly itself
+//! ([`platform`]).
 //!
 //! A request is bounded by the guest's deadline, which ends everything that the guest had under way, by the
-//! connections of one guest and of all, and by the bytes of a body. Redirects are the guest's to follow, and so
-//! meet the same lists. Not here: HTTP/2, connections kept for the next guest, proxies.
+//! connections of one guest and of all, and by the bytes of a body. Redirects are the guest's to follow, and
+//! so meet the same lists. Not here: HTTP/2, connections kept for the next guest, proxies.
 
 mod body;
 mod dial;

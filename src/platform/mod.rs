@@ -1,11 +1,17 @@
 //! What the runtime asks of the rest of Mayfly.
 
+mod keyvalue;
+mod objects;
+
 use crate::cloud::Cloud;
 use crate::gateway::{self, Peer};
 use crate::logs::LogSink;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
+use mayfly_kernel::Caller;
+use mayfly_kernel::caller::Principal;
 use mayfly_kernel::function::{PackageDigest, Version};
+use mayfly_runtime::stores::{KeyValue, Objects, Place};
 use mayfly_runtime::{LogStream, Platform, SessionCredentials, Wire};
 use mayfly_services::ecr;
 use std::io;
@@ -45,6 +51,14 @@ impl Platform for Services {
         gateway::connection(self.cloud.clone(), connection, peer, self.stop.clone()).boxed()
     }
 
+    fn keyvalue(&self) -> Arc<dyn KeyValue> {
+        Arc::new(keyvalue::Keys(self.cloud.clone()))
+    }
+
+    fn objects(&self) -> Arc<dyn Objects> {
+        Arc::new(objects::Buckets(self.cloud.clone()))
+    }
+
     fn package(&self, digest: &PackageDigest) -> io::Result<PathBuf> {
         let id = gateway::blob_id(digest);
         self.cloud.blobs.path(&id).ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, id))
@@ -53,5 +67,17 @@ impl Platform for Services {
     fn layer(&self, digest: &str) -> io::Result<PathBuf> {
         let gone = || io::Error::new(io::ErrorKind::NotFound, format!("there is no layer sha256:{digest}"));
         self.cloud.blobs.path(&ecr::layer_blob(digest)).ok_or_else(gone)
+    }
+}
+
+/// A function as the one who calls.
+fn caller(at: &Place) -> Caller {
+    let function = &at.version.function;
+    Caller {
+        account: function.account.clone(),
+        region: function.region.clone(),
+        principal: Principal::Function(function.clone()),
+        access_key: String::new(),
+        depth: at.depth,
     }
 }
