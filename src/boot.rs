@@ -7,7 +7,9 @@ use crate::images::Registries;
 use crate::logs::LogSink;
 use crate::mappings::{self, Mappings};
 use crate::outgoing::Trust;
+use crate::outlets::Outlets;
 use crate::platform::Services;
+use crate::signing::MessageKeys;
 use crate::{collector, gateway, provision};
 use anyhow::Context as _;
 use mayfly_kernel::ids::Ids;
@@ -57,24 +59,27 @@ pub(crate) async fn start(config: Config) -> anyhow::Result<Running> {
     let endpoint = format!("http://{authority}");
     write_root_key(data, keyring.root(), &endpoint, &config.region)?;
 
+    let trust = Trust::new(config.certificate_authorities.as_deref())?;
+    let outlets = Outlets::open(&config, &trust)?;
+    let clock = Arc::new(SystemClock);
     let site = Site {
         account: config.account.clone(),
         region: config.region.clone(),
         authority,
         tls: false,
         links: keyring.links(),
+        signer: Arc::new(MessageKeys::new(&store, clock.clone())),
+        outlets: outlets.which(),
     };
-    let clock = Arc::new(SystemClock);
     let limits = Arc::new(config.limits.clone());
     let runner = Runner::new(store, clock.clone(), ids, limits, site);
     let (lanes, mailbox) = Lanes::channel();
     let (mappings, changes) = Mappings::channel();
     let root = keyring.root().clone();
-    let trust = Trust::new(config.certificate_authorities.as_deref())?;
     let host_config = host_config(&config, &trust)?;
     let registries = Registries::new(config.registries.clone(), config.docker_config.clone())?;
     let proxies = config.trusted_proxies.clone();
-    let outside = (trust, registries);
+    let outside = (trust, registries, outlets);
     let cloud = Arc::new(Cloud::new(runner, keyring, blobs, (lanes, mappings), outside, proxies));
     let (stop, stopped) = watch::channel(false);
     let logs = LogSink::default();
@@ -134,7 +139,8 @@ fn keys(store: &Store, ids: &Ids, config: &Config) -> anyhow::Result<(Keyring, b
     Ok((keyring, first_start))
 }
 
-/// The file from which `mayfly env` and the other commands learn the endpoint and the key. For its owner alone.
+/// The file from which `mayfly env` and the other commands learn the endpoint and the key. For its owner
+/// alone.
 fn write_root_key(data: &Path, root: &RootKey, endpoint: &str, region: &str) -> anyhow::Result<()> {
     use std::io::Write as _;
     use std::os::unix::fs::OpenOptionsExt as _;

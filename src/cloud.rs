@@ -1,14 +1,14 @@
 //! What every door and every background task shares: the services, the store beneath them, and the runtime.
 //!
-//! This is also where a synchronous handler meets the asynchronous world: [`Cloud::transact`] waits for commits
-//! without holding a thread and acts on signals only after them.
+//! This is also where a synchronous handler meets the asynchronous world: [`Cloud::transact`] waits for
+//! commits without holding a thread and acts on signals only after them.
 
 use crate::fabric::Lanes;
 use crate::gateway::Directory;
 use crate::images::Registries;
 use crate::mappings::Mappings;
 use crate::outgoing::Trust;
-use crate::webhooks::Webhooks;
+use crate::outlets::Outlets;
 use mayfly_kernel::{Caller, Fault, Network};
 use mayfly_runtime::Host;
 use mayfly_services::identity::Keyring;
@@ -28,15 +28,15 @@ pub(crate) struct Cloud {
     pub(crate) mappings: Mappings,
     pub(crate) trust: Trust,
     pub(crate) registries: Registries,
-    pub(crate) webhooks: Webhooks,
+    pub(crate) outlets: Outlets,
     pub(crate) garbage: Notify,
     pub(crate) directory: Directory,
     /// Whose X-Forwarded-For is believed.
     pub(crate) trusted_proxies: Vec<Network>,
     /// What is to be ready ahead of demand has changed.
     pub(crate) provision: Notify,
-    /// Held to read while a package is staged and installed, to write while packages are deleted: the same bytes
-    /// are the same blob, so one that nobody holds may be wanted again just as it goes.
+    /// Held to read while a package is staged and installed, to write while packages are deleted: the same
+    /// bytes are the same blob, so one that nobody holds may be wanted again just as it goes.
     pub(crate) packages: RwLock<()>,
     /// Taken by turns, in the order of asking, by those whose transactions lose against others.
     turns: Mutex<()>,
@@ -49,7 +49,7 @@ impl Cloud {
         keyring: Keyring,
         blobs: Blobs,
         (lanes, mappings): (Lanes, Mappings),
-        (trust, registries): (Trust, Registries),
+        (trust, registries, outlets): (Trust, Registries, Outlets),
         trusted_proxies: Vec<Network>,
     ) -> Cloud {
         let catalogue = mayfly_services::catalogue();
@@ -62,7 +62,7 @@ impl Cloud {
             blobs,
             lanes,
             mappings,
-            webhooks: Webhooks::new(&trust),
+            outlets,
             trust,
             registries,
             garbage: Notify::new(),
@@ -92,7 +92,8 @@ impl Cloud {
         self.transact_as(caller, request_id, Durability::Durable, f).await
     }
 
-    /// The same for what may be lost in a power cut, because the store can tell it again: claims and log lines.
+    /// The same for what may be lost in a power cut, because the store can tell it again: claims and log
+    /// lines.
     pub(crate) async fn transact_relaxed<T>(
         &self,
         caller: &Caller,
@@ -131,8 +132,8 @@ impl Cloud {
         Err(contended())
     }
 
-    /// Runs `f` until it has something to say, or as long as it wants to wait: again whenever what it watches has
-    /// changed. A caller who goes away drops this, and nothing more is taken in its name.
+    /// Runs `f` until it has something to say, or as long as it wants to wait: again whenever what it watches
+    /// has changed. A caller who goes away drops this, and nothing more is taken in its name.
     pub(crate) async fn poll<T>(
         &self,
         caller: &Caller,
@@ -149,7 +150,8 @@ impl Cloud {
             if now >= deadline {
                 return Ok(output);
             }
-            // What changed between the reading and the watching would be missed: so the first round is read twice.
+            // What changed between the reading and the watching would be missed: so the first round is read
+            // twice.
             if !watched.iter().map(|(prefix, _)| prefix).eq(&pause.watch) {
                 let watch = |prefix: Vec<u8>| (prefix.clone(), self.runner.store().watch(&prefix));
                 watched = pause.watch.into_iter().map(watch).collect();

@@ -1,9 +1,10 @@
 //! The configuration: one documented struct, read from a TOML file, overridden by flags.
 //!
-//! Everything has a default, so that no file is needed. An unknown key is an error: a misspelt limit must not be
-//! silently ignored.
+//! Everything has a default, so that no file is needed. An unknown key is an error: a misspelt limit must not
+//! be silently ignored.
 
 use crate::images::RegistryConfig;
+use crate::outlets::{GatewayConfig, MailConfig};
 use anyhow::Context as _;
 use mayfly_kernel::{Limits, Network};
 use mayfly_runtime::wasm::HostList;
@@ -24,10 +25,11 @@ pub(crate) struct Config {
     pub(crate) region: String,
     /// What functions and clients are told as the gateway's host and port; the listening address if absent.
     pub(crate) authority: Option<String>,
-    /// Proxies in front of Mayfly, as addresses or blocks such as `10.0.0.0/8`: what they write into X-Forwarded-For
-    /// is believed.
+    /// Proxies in front of Mayfly, as addresses or blocks such as `10.0.0.0/8`: what they write into
+    /// X-Forwarded-For is believed.
     pub(crate) trusted_proxies: Vec<Network>,
-    /// A PEM file of certificate authorities that are believed beside the built-in ones, when this server calls others.
+    /// A PEM file of certificate authorities that are believed beside the built-in ones, when this server
+    /// calls others.
     pub(crate) certificate_authorities: Option<PathBuf>,
     /// The hosts that WebAssembly functions may call at most, such as `*.example.com`: `*` is any host at a
     /// public address. Others are reached only if their address stands here.
@@ -39,6 +41,12 @@ pub(crate) struct Config {
     pub(crate) docker_config: Option<PathBuf>,
     /// Isolation layers without which the server refuses to start, by the names that `mayfly doctor` prints.
     pub(crate) require: Vec<String>,
+    /// The server that takes mail of topics.
+    pub(crate) smtp: Option<MailConfig>,
+    /// Who sends text messages on.
+    pub(crate) sms: Option<GatewayConfig>,
+    /// Who sends push messages on.
+    pub(crate) push: Option<GatewayConfig>,
     pub(crate) limits: Limits,
     pub(crate) store: StoreConfig,
 }
@@ -73,6 +81,9 @@ impl Default for Config {
             registries: BTreeMap::new(),
             docker_config: None,
             require: Vec::new(),
+            smtp: None,
+            sms: None,
+            push: None,
             limits: Limits::default(),
             store: StoreConfig::default(),
         }

@@ -1,8 +1,8 @@
 //! Drives the fabric: claims what is due, performs it, and settles it.
 //!
-//! All truth is in the store. The driver keeps, per lane, when its next delivery falls due and how many are in
-//! flight; commits send it hints, and at start it reads the lanes once. It sleeps until the earliest due time, so
-//! an idle fabric costs nothing.
+//! All truth is in the store. The driver keeps, per lane, when its next delivery falls due and how many are
+//! in flight; commits send it hints, and at start it reads the lanes once. It sleeps until the earliest due
+//! time, so an idle fabric costs nothing.
 
 use crate::cloud::Cloud;
 use crate::images;
@@ -181,7 +181,9 @@ async fn fly(cloud: Arc<Cloud>, lane: String, record: Record) {
             })
             .await;
         }
-        Ok(Target::Webhook { .. }) => call_webhook(&cloud, &caller, &record).await,
+        Ok(Target::Webhook { .. } | Target::Mail { .. } | Target::Text { .. } | Target::Push { .. }) => {
+            send_outside(&cloud, &caller, &record).await
+        }
         Ok(Target::Redrive(_)) => settle(&cloud, &caller, |cx| sqs::redrive_step(cx, &record)).await,
         Ok(Target::Parcel(_)) => settle(&cloud, &caller, |cx| targets::perform(cx, &record)).await,
         Ok(Target::Timer(arn)) if arn.service == "scheduler" => {
@@ -198,12 +200,13 @@ async fn fly(cloud: Arc<Cloud>, lane: String, record: Record) {
     let _ = cloud.lanes.0.send(Note::Settled(lane));
 }
 
-/// Sends a message to a web endpoint, if it still wants it.
-async fn call_webhook(cloud: &Arc<Cloud>, caller: &Caller, record: &Record) {
-    let sent = match cloud.runner.view(caller, &record.id, |cx| sns::webhook(cx, record)) {
-        Ok(Some(webhook)) => cloud.webhooks.send(webhook).await,
-        Ok(None) => Ok(()),
-        Err(fault) => Err(sns::Refused { for_good: false, why: fault.to_string() }),
+/// Sends a message to the outside, if it is still wanted there.
+async fn send_outside(cloud: &Arc<Cloud>, caller: &Caller, record: &Record) {
+    let sent = match cloud.runner.view(caller, &record.id, |cx| sns::errand(cx, record)) {
+        Ok(sns::Errand::Send(outgoing)) => cloud.outlets.send(outgoing).await,
+        Ok(sns::Errand::Refuse(refused)) => Err(refused),
+        Ok(sns::Errand::Forget) => Ok(()),
+        Err(fault) => Err(sns::Refused::Later(fault.to_string())),
     };
     settle(cloud, caller, |cx| sns::settled(cx, record, sent.as_ref())).await;
 }

@@ -11,9 +11,10 @@ mod images;
 mod logs;
 mod mappings;
 mod outgoing;
+mod outlets;
 mod platform;
 mod provision;
-mod webhooks;
+mod signing;
 
 use clap::Parser as _;
 use std::process::ExitCode;

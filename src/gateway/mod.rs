@@ -1,14 +1,15 @@
 //! The front door: one port for every AWS API, for functions' HTTP, and for health and metrics.
 //!
 //! A connection is served on the worker that accepted it. Which door a request takes is decided from its head
-//! alone: by host name (function URLs, APIs, virtual-hosted buckets), by a reserved path (`/_mayfly`, `/_api`,
-//! `/_url`, `/v2` of the image registry), otherwise it is a call of an AWS API.
+//! alone: by host name (function URLs, APIs, virtual-hosted buckets), by a reserved path (`/_mayfly`,
+//! `/_api`, `/_url`, `/v2` of the image registry), otherwise it is a call of an AWS API.
 //!
 //! Not here: TLS, and anything that knows what an operation does.
 
 mod auth;
 mod aws;
 mod bodies;
+mod certificates;
 mod directory;
 mod events;
 mod forms;
@@ -75,8 +76,8 @@ impl Peer {
     }
 }
 
-/// Takes the port. As many clients as may be connected may come at the same moment: one that finds no place in
-/// the kernel's queue tries again only after a second.
+/// Takes the port. As many clients as may be connected may come at the same moment: one that finds no place
+/// in the kernel's queue tries again only after a second.
 pub(crate) fn listen(address: SocketAddr, connections: usize) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
     socket.set_reuseaddr(true)?;
@@ -154,6 +155,8 @@ enum Door {
     Metrics,
     /// A deployment package, by a link that Mayfly made.
     Package,
+    /// A certificate by which messages are verified.
+    Certificate,
     /// The registry of container images.
     Registry,
     /// CloudEvents for a bus.
@@ -171,6 +174,7 @@ async fn answer(cloud: &Arc<Cloud>, peer: &Peer, request: Request) -> Response {
         Door::Health => health(),
         Door::Metrics => metrics::answer(cloud, peer),
         Door::Package => packages::answer(cloud, request).await,
+        Door::Certificate => certificates::answer(cloud, &request),
         Door::Registry => registry::answer(cloud, peer, request).await,
         Door::Events => events::answer(cloud, peer, request).await,
         Door::Functions(address) => functions::answer(cloud, peer.address(), address, request).await,
@@ -191,6 +195,9 @@ fn door(request: &Request) -> Door {
     }
     if packages::is_package(path) {
         return Door::Package;
+    }
+    if certificates::is_certificate(path) {
+        return Door::Certificate;
     }
     let host = request.headers().get(http::header::HOST).and_then(|host| host.to_str().ok());
     let host = host.or(request.uri().host()).unwrap_or_default();

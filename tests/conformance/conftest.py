@@ -3,6 +3,7 @@ import os
 import pytest
 
 import mayfly
+from endpoints import Endpoint
 
 
 @pytest.fixture(scope="session")
@@ -32,3 +33,10 @@ def objects(cloud):
 @pytest.fixture(scope="session")
 def logs(cloud):
     return cloud.client("logs")
+
+
+@pytest.fixture
+def endpoint():
+    made = Endpoint()
+    yield made
+    made.stop()

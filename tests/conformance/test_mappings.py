@@ -7,6 +7,7 @@ import pytest
 from botocore.exceptions import BotoCoreError, ClientError
 
 import mayfly
+from endpoints import confirm
 
 FIFO = {"FifoQueue": "true"}
 # Prints what it was given, for the log.
@@ -353,10 +354,10 @@ def handler(event, context):
 """
 
 
-def test_kill_9_under_mixed_load_loses_no_message():
-    """Publishers and senders work while the server is killed again and again, which brings what they send to queues and
-    functions. Each function copies what it was given to a queue of its own before its answer, so that queue tells what
-    was handed over, whatever became of the answer."""
+def test_kill_9_under_mixed_load_loses_no_message(endpoint):
+    """Publishers and senders work while the server is killed again and again, which brings what they send to queues,
+    functions and a web endpoint. Each function copies what it was given to a queue of its own before its answer, so that
+    queue tells what was handed over, whatever became of the answer."""
     with mayfly.server() as running:
         aws, lambdas, topics = running.client("sqs"), running.client("lambda"), running.client("sns")
         topic = topics.create_topic(Name="kills")["TopicArn"]
@@ -371,6 +372,8 @@ def test_kill_9_under_mixed_load_loses_no_message():
                                  Attributes={"RawMessageDelivery": "true"})
             mayfly.create(lambdas, function, {"app.py": COPIES}, Environment={"Variables": {"SEEN": seen_urls[name]}})
             mapped(lambdas, function, arn)
+        topics.subscribe(TopicArn=topic, Protocol="http", Endpoint=endpoint.url(), Attributes={"RawMessageDelivery": "true"})
+        confirm(endpoint)
         acknowledged = {name: [] for name in urls}
 
         def send(name, round, stop, flowing):
@@ -413,3 +416,4 @@ def test_kill_9_under_mixed_load_loses_no_message():
             if name.endswith("fifo"):
                 numbers = list(map(int, seen))
                 assert numbers == sorted(numbers), f"{name}: out of order"
+        mayfly.until(lambda: set(acknowledged["told"]) <= {body for _, body in endpoint.of("Notification")}, seconds=120)

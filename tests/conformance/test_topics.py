@@ -1,8 +1,7 @@
 """Topics and their subscribers, through an SDK."""
 
-import http.server
+import datetime
 import json
-import threading
 import urllib.error
 import urllib.request
 
@@ -10,6 +9,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 import mayfly
+from endpoints import confirm
 from test_mappings import FIFO, KEEPS, arn_of, batches, mapped, queue
 
 
@@ -202,7 +202,7 @@ def test_topics_say_what_is_wrong(cloud, sns, mail):
             AttributeValue=json.dumps({"a": [{"odd": 1}]}))
     refused(bad, "AttributeName", sns.set_subscription_attributes, SubscriptionArn=subscription, AttributeName="Odd", AttributeValue="x")
     refused(bad, "different attributes", sns.subscribe, TopicArn=topic, Protocol="sqs", Endpoint=arn, Attributes={"RawMessageDelivery": "true"})
-    refused("NotImplemented", "sms", sns.subscribe, TopicArn=topic, Protocol="sms", Endpoint="+49")
+    refused(bad, "no section [sms]", sns.subscribe, TopicArn=topic, Protocol="sms", Endpoint="+49")
     refused("EmptyBatchRequest", "", sns.publish_batch, TopicArn=topic, PublishBatchRequestEntries=[])
     entries = [{"Id": "same", "Message": "x"}] * 2
     refused("BatchEntryIdsNotDistinct", "same Id", sns.publish_batch, TopicArn=topic, PublishBatchRequestEntries=entries)
@@ -240,52 +240,20 @@ def test_topics_hear_of_objects_and_invocations(cloud, sns, mail, objects, funct
     assert next(b for b in bodies if "requestContext" in b)["requestContext"]["condition"] == "RetriesExhausted"
 
 
-class Endpoint:
-    """A web endpoint that keeps what it is sent, and answers as it is told."""
-
-    def __init__(self):
-        self.got, self.answers, self.stuck = [], [], threading.Event()
-        outer = self
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def do_POST(self):
-                body = self.rfile.read(int(self.headers["content-length"])).decode()
-                if self.path == "/stuck":
-                    outer.stuck.wait(60)
-                outer.got.append((self.path, dict(self.headers), body))
-                status = outer.answers.pop(0) if outer.answers and self.path == "/hook" else 200
-                self.send_response(status)
-                self.send_header("content-length", "0")
-                self.end_headers()
-
-            def log_message(self, *args):
-                pass
-
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-    def url(self, path="/hook"):
-        return f"http://127.0.0.1:{self.server.server_address[1]}{path}"
-
-    def of(self, kind, path="/hook"):
-        return [(headers, body) for at, headers, body in list(self.got)
-                if at == path and headers["x-amz-sns-message-type"] == kind]
-
-
-@pytest.fixture
-def endpoint():
-    made = Endpoint()
-    yield made
-    made.stuck.set()
-    made.server.shutdown()
-    made.server.server_close()
-
-
-def confirm(endpoint, path="/hook"):
-    [(_, body)] = mayfly.until(lambda: endpoint.of("SubscriptionConfirmation", path))
-    asked = json.loads(body)
-    with urllib.request.urlopen(asked["SubscribeURL"]) as answer:
-        return asked, answer.read().decode()
+def test_rules_and_schedules_publish(cloud, sns, mail):
+    topic = sns.create_topic(Name="targeted")["TopicArn"]
+    url, arn = queue(mail, "targeted")
+    subscribed(sns, topic, arn, RawMessageDelivery="true")
+    events, scheduler = cloud.client("events"), cloud.client("scheduler")
+    events.put_rule(Name="targeted", EventPattern=json.dumps({"source": ["topics.test"]}))
+    events.put_targets(Rule="targeted", Targets=[{"Id": "1", "Arn": topic, "InputPath": "$.detail"}])
+    events.put_events(Entries=[{"Source": "topics.test", "DetailType": "t", "Detail": json.dumps({"from": "rule"})}])
+    assert json.loads(received(mail, url, 1)[0]["Body"]) == {"from": "rule"}
+    soon = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=1)
+    target = {"Arn": topic, "RoleArn": mayfly.ROLE, "Input": "from a schedule"}
+    scheduler.create_schedule(Name="targeted", ScheduleExpression=f"at({soon:%Y-%m-%dT%H:%M:%S})", Target=target,
+                              FlexibleTimeWindow={"Mode": "OFF"}, ActionAfterCompletion="DELETE")
+    assert received(mail, url, 1)[0]["Body"] == "from a schedule"
 
 
 def test_a_web_endpoint_confirms_and_is_told(sns, endpoint):
@@ -394,10 +362,35 @@ Resources:
       CodeUri: ./code
       Events:
         News: {Type: SNS, Properties: {Topic: !Ref News}}
+  Detoured:
+    Type: AWS::Serverless::Function
+    Properties:
+      FunctionName: deployed-detoured
+      Runtime: python3.11
+      Handler: app.handler
+      CodeUri: ./code
+      Events:
+        News: {Type: SNS, Properties: {Topic: !Ref News, SqsSubscription: true, FilterPolicy: {kind: [a]}}}
+        Own:
+          Type: SNS
+          Properties:
+            Topic: !Ref News
+            FilterPolicy: {kind: [c]}
+            SqsSubscription: {QueueArn: !GetAtt Between.Arn, QueueUrl: !Ref Between, BatchSize: 1}
+  Between: {Type: AWS::SQS::Queue, Properties: {QueueName: deployed-between}}
+  Photos:
+    Type: AWS::S3::Bucket
+    Properties:
+      BucketName: deployed-news-photos
+      NotificationConfiguration:
+        TopicConfigurations:
+          - {Event: "s3:ObjectCreated:*", Topic: !Ref News, Filter: {S3Key: {Rules: [{Name: suffix, Value: .jpg}]}}}
+        QueueConfigurations:
+          - {Event: "s3:ObjectCreated:*", Queue: !GetAtt Inbox.Arn, Filter: {S3Key: {Rules: [{Name: suffix, Value: .txt}]}}}
 """
 
 
-def test_topics_are_deployed_and_published_to_by_hand(cloud, sns, mail, functions, logs, tmp_path):
+def test_topics_are_deployed_and_published_to_by_hand(cloud, sns, mail, functions, logs, objects, tmp_path):
     (tmp_path / "code").mkdir()
     (tmp_path / "code" / "app.py").write_text(KEEPS)
 
@@ -412,9 +405,21 @@ def test_topics_are_deployed_and_published_to_by_hand(cloud, sns, mail, function
     assert [message["Body"] for message in received(mail, url, 1)] == ["for a"]
     mayfly.until(lambda: answer["MessageId"] in [e["Records"][0]["Sns"]["MessageId"] for e in batches(logs, "deployed-reader")])
     topic = next(one["TopicArn"] for one in sns.list_topics()["Topics"] if one["TopicArn"].endswith(":deployed-news"))
+
+    def detoured():
+        records = [record for batch in batches(logs, "deployed-detoured") for record in batch["Records"]]
+        return sorted(json.loads(record["body"])["Message"] for record in records)
+
+    cloud.run("publish", "deployed-news", "for c", "--attribute", "kind=c")
+    mayfly.until(lambda: detoured() == ["for a", "for c"])
+    objects.put_object(Bucket="deployed-news-photos", Key="a.txt", Body=b"x")
+    [told] = received(mail, url, 1)
+    assert json.loads(told["Body"])["Records"][0]["s3"]["object"]["key"] == "a.txt"
+    objects.put_object(Bucket="deployed-news-photos", Key="a.jpg", Body=b"x")
+    mayfly.until(lambda: "Amazon S3 Notification" in [e["Records"][0]["Sns"]["Subject"] for e in batches(logs, "deployed-reader")])
     deploy("Two", "b")
     assert sns.get_topic_attributes(TopicArn=topic)["Attributes"]["DisplayName"] == "Two"
     cloud.run("publish", topic, "for b", "--attribute", "kind=b")
     assert [message["Body"] for message in received(mail, url, 1)] == ["for b"]
-    cloud.run("delete", "--stack", "newsy", "--yes")
+    cloud.run("delete", "--stack", "newsy", "--yes", "--force")
     assert "newsy" not in json.dumps(sns.list_topics()["Topics"])

@@ -97,6 +97,9 @@ pub struct Limits {
     pub sns_message_bytes: u64,
     /// Subscriptions of one topic: all of them are told in one commit.
     pub sns_subscriptions: usize,
+    /// How long mail, a text message or a push message that was not taken rests before it is offered again;
+    /// later up to sixty times as long.
+    pub sns_retry_seconds: u32,
     /// Messages of a standard queue that may be in flight.
     pub sqs_in_flight: u64,
     /// Messages of a FIFO queue that may be in flight.
@@ -172,6 +175,7 @@ impl Default for Limits {
             sqs_message_bytes: MIB,
             sns_message_bytes: 256 * 1024,
             sns_subscriptions: 10_000,
+            sns_retry_seconds: 10,
             sqs_in_flight: 120_000,
             sqs_in_flight_fifo: 20_000,
             connections: 20_000,

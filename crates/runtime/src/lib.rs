@@ -3,7 +3,8 @@
 //! A [`Host`] takes invocations and HTTP requests for a [`Version`](mayfly_kernel::function::Version), finds
 //! or makes an instance, and says what came of it. It knows no store, no service and no AWS signature: what
 //! it needs of the platform is the [`Platform`] trait. This is the only crate with wasmtime, and the only one
-//! with `unsafe`, which lives in `launcher::sys`, `launcher::trace`, `memory`, `readiness` and `wasm` alone.
+//! with `unsafe`, which lives in `launcher::sys`, `launcher::trace`, `memory`, `readiness`, `rsa` and `wasm`
+//! alone.
 
 pub mod body;
 mod bytecode;
@@ -25,6 +26,7 @@ mod platform;
 mod pool;
 mod prewarm;
 mod readiness;
+mod rsa;
 mod runtime_api;
 mod sandbox;
 mod snapshots;
@@ -48,5 +50,6 @@ pub use memory::hold_little_memory;
 pub use package::{PackageError, PackageInfo, inspect_package};
 pub use platform::{LogStream, Platform, SessionCredentials, Wire};
 pub use pool::Standing;
+pub use rsa::{Digest, RsaKey};
 pub use snapstart::{Snapshot, Unmade};
 pub use stream::Answer;

@@ -4,12 +4,14 @@ use crate::claims::Held;
 use crate::fabric;
 use crate::identity::LinkSeal;
 use crate::memo::Recall;
+use crate::sns::Signer;
 use mayfly_kernel::ids::Ids;
 use mayfly_kernel::{Arn, Caller, Fault, Limits, Time};
 use mayfly_store::Tx;
+use std::sync::Arc;
 
 /// The facts of this installation that appear in answers.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Site {
     pub account: String,
     pub region: String,
@@ -19,6 +21,20 @@ pub struct Site {
     pub tls: bool,
     /// Signs links that answers hand out.
     pub links: LinkSeal,
+    /// Signs messages of topics.
+    pub signer: Arc<dyn Signer>,
+    pub outlets: Outlets,
+}
+
+/// Which ways to the outside an operator has opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Outlets {
+    /// A mail server.
+    pub mail: bool,
+    /// A gateway of text messages.
+    pub texts: bool,
+    /// A gateway of push messages to apps.
+    pub push: bool,
 }
 
 impl Site {
@@ -32,8 +48,8 @@ impl Site {
     }
 }
 
-/// Something to do after the commit, in memory only. All of it can be rebuilt from the store, so losing one to a
-/// crash costs nothing.
+/// Something to do after the commit, in memory only. All of it can be rebuilt from the store, so losing one
+/// to a crash costs nothing.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Signal {
     /// A lane of the fabric has work that falls due at this time.

@@ -35,7 +35,7 @@ pub mod targets;
 #[cfg(test)]
 mod testing;
 
-pub use cx::{Cx, Signal, Site};
+pub use cx::{Cx, Outlets, Signal, Site};
 pub use operation::{Catalogue, Content, Operation, Reply, Service};
 pub use runner::Runner;
 

@@ -1,8 +1,8 @@
 //! Runs handlers in transactions.
 //!
-//! The runner makes one attempt and hands back a ticket for its commit; whoever calls it waits for the ticket in
-//! its own way and, on a conflict, asks for another attempt. Nothing that an attempt produced may leave the process
-//! before its ticket says that it is durable.
+//! The runner makes one attempt and hands back a ticket for its commit; whoever calls it waits for the ticket
+//! in its own way and, on a conflict, asks for another attempt. Nothing that an attempt produced may leave
+//! the process before its ticket says that it is durable.
 
 use crate::claims::{Claims, Held};
 use crate::cx::{Cx, Signal, Site};
@@ -172,13 +172,7 @@ mod tests {
 
     #[test]
     fn a_handler_that_never_asks_gets_no_answer_and_writes_nothing() {
-        let site = Site {
-            account: "000000000000".into(),
-            region: "us-east-1".into(),
-            authority: "127.0.0.1:4566".into(),
-            tls: false,
-            links: crate::identity::LinkSeal::new(b"test"),
-        };
+        let site = crate::testing::site();
         let clock = Arc::new(ManualClock::at(Time::from_secs(1)));
         let runner = Runner::new(Store::memory(), clock, Ids::seeded(1), Arc::new(Limits::default()), site);
         let caller = Caller::service("test", "000000000000", "us-east-1");

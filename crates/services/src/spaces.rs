@@ -82,6 +82,9 @@ pub(crate) const SNS_SUBSCRIPTIONS: Space = Space(141);
 pub(crate) const SNS_TAILS: Space = Space(142);
 pub(crate) const SNS_SEEN: Space = Space(143);
 pub(crate) const SNS_FORGET: Space = Space(144);
+pub(crate) const SNS_SIGNING: Space = Space(145);
+pub(crate) const SNS_ASKED: Space = Space(146);
+pub(crate) const SNS_ENDED: Space = Space(147);
 
 pub(crate) const EVENTS_BUSES: Space = Space(150);
 pub(crate) const EVENTS_RULES: Space = Space(151);
@@ -105,3 +108,11 @@ pub(crate) const ECR_LAYERS: Space = Space(243);
 pub(crate) const ECR_UPLOADS: Space = Space(244);
 
 pub(crate) const KEYVALUE_VALUES: Space = Space(250);
+
+pub(crate) const SNS_TEXT_SETTINGS: Space = Space(300);
+pub(crate) const SNS_OPTED_OUT: Space = Space(301);
+pub(crate) const SNS_OPTED_IN: Space = Space(302);
+pub(crate) const SNS_APPLICATIONS: Space = Space(303);
+pub(crate) const SNS_DEVICES: Space = Space(304);
+pub(crate) const SNS_DEVICE_TOKENS: Space = Space(305);
+pub(crate) const SNS_DEVICE_SWEEPS: Space = Space(306);

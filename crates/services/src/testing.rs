@@ -1,10 +1,11 @@
 //! A whole cloud for a unit test: the memory engine, a clock that moves when told to, and ids from a seed.
 
-use crate::cx::{Cx, Signal, Site};
+use crate::cx::{Cx, Outlets, Signal, Site};
 use crate::operation::{
     Content, Handler, ImageSource, Package, PackageSource, Piece, Reply, StagedImage, Upload,
 };
 use crate::runner::Runner;
+use crate::sns::{Digest, Signed, Signer};
 use crate::{Catalogue, catalogue};
 use bytes::Bytes;
 use mayfly_kernel::caller::Principal;
@@ -18,6 +19,30 @@ use mayfly_wire::checksum::{Algorithm, Checksums};
 use serde_json::Value;
 use std::sync::Arc;
 use std::time::Duration;
+
+/// Signs with what was signed.
+#[derive(Debug)]
+struct Plain;
+
+impl Signer for Plain {
+    fn sign(&self, digest: Digest, text: &[u8]) -> Result<Signed, Fault> {
+        let signature = [format!("{digest:?}:").as_bytes(), text].concat();
+        Ok(Signed { signature, certificate: "test".into() })
+    }
+}
+
+/// An installation with every way to the outside.
+pub(crate) fn site() -> Site {
+    Site {
+        account: "000000000000".into(),
+        region: "us-east-1".into(),
+        authority: "127.0.0.1:4566".into(),
+        tls: false,
+        links: crate::identity::LinkSeal::new(b"test"),
+        signer: Arc::new(Plain),
+        outlets: Outlets { mail: true, texts: true, push: true },
+    }
+}
 
 pub(crate) struct Bench {
     runner: Runner,
@@ -70,13 +95,7 @@ impl Bench {
 
     fn on(store: Store, seed: u64) -> Bench {
         let clock = Arc::new(ManualClock::at(Time::from_secs(1_767_225_600)));
-        let site = Site {
-            account: "000000000000".into(),
-            region: "us-east-1".into(),
-            authority: "127.0.0.1:4566".into(),
-            tls: false,
-            links: crate::identity::LinkSeal::new(b"test"),
-        };
+        let site = site();
         let limits = Arc::new(Limits::default());
         let caller = Caller {
             account: site.account.clone(),
@@ -115,8 +134,8 @@ impl Bench {
         self.runner.run_blocking(&self.caller, "request", |cx| f(cx)).map(|(done, _)| done)
     }
 
-    /// Performs every delivery of the platform's own work that is due, and what falls due by it, until none is.
-    /// Returns how many there were.
+    /// Performs every delivery of the platform's own work that is due, and what falls due by it, until none
+    /// is. Returns how many there were.
     pub(crate) fn perform_due(&self) -> usize {
         use crate::fabric::{Target, claim, lanes};
         let mut performed = 0;

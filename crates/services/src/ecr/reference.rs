@@ -66,13 +66,7 @@ mod tests {
     use super::*;
 
     fn site() -> Site {
-        Site {
-            account: "000000000000".into(),
-            region: "us-east-1".into(),
-            authority: "cloud.example:4566".into(),
-            tls: false,
-            links: crate::identity::LinkSeal::new(b"test"),
-        }
+        Site { authority: "cloud.example:4566".into(), ..crate::testing::site() }
     }
 
     #[test]

@@ -20,6 +20,12 @@ pub enum Target {
     Replay(Arn),
     /// A web endpoint that has subscribed to a topic.
     Webhook { subscription: Arn, url: String },
+    /// A mailbox that has subscribed to a topic.
+    Mail { subscription: Arn, address: String },
+    /// A phone, for the operator's gateway of text messages; from a subscription, or from the account.
+    Text { sender: Arn, number: String },
+    /// An app on a device, by its ARN, for the operator's gateway; from a subscription, or from itself.
+    Push { sender: Arn, endpoint: String },
 }
 
 impl Target {
@@ -30,11 +36,15 @@ impl Target {
             Target::Prepare { function, .. } => format!("prepare {}", unqualified(function)),
             Target::Redrive(queue) => format!("redrive {queue}"),
             Target::Parcel(arn) => format!("parcel {arn}"),
-            // A firing is one short transaction, so all of an account share a lane: a schedule that rests costs
-            // its row and nothing in memory.
+            // A firing is one short transaction, so all of an account share a lane: a schedule that rests
+            // costs its row and nothing in memory.
             Target::Timer(arn) => format!("timers {} {}", arn.account, arn.region),
             Target::Replay(arn) => format!("replay {arn}"),
             Target::Webhook { url, .. } => format!("webhook {url}"),
+            // One server takes all of these, so that is what they wait for.
+            Target::Mail { .. } => "mail".to_owned(),
+            Target::Text { .. } => "texts".to_owned(),
+            Target::Push { .. } => "push".to_owned(),
         }
     }
 }
@@ -79,7 +89,7 @@ pub struct Record {
     /// The target's ARN.
     #[prost(string, tag = "3")]
     pub arn: String,
-    /// Of a `Prepare` target: the version. Of a `Webhook`: where it is.
+    /// Of a `Prepare` target: the version. Of `Webhook`, `Mail`, `Text` and `Push`: where it goes.
     #[prost(string, tag = "4")]
     pub version: String,
     #[prost(string, tag = "5")]
@@ -117,6 +127,9 @@ pub enum Kind {
     Timer = 5,
     Replay = 6,
     Webhook = 7,
+    Mail = 20,
+    Text = 21,
+    Push = 22,
 }
 
 impl Record {
@@ -129,6 +142,9 @@ impl Record {
             Target::Timer(arn) => (Kind::Timer, arn, String::new()),
             Target::Replay(arn) => (Kind::Replay, arn, String::new()),
             Target::Webhook { subscription, url } => (Kind::Webhook, subscription, url),
+            Target::Mail { subscription, address } => (Kind::Mail, subscription, address),
+            Target::Text { sender, number } => (Kind::Text, sender, number),
+            Target::Push { sender, endpoint } => (Kind::Push, sender, endpoint),
         };
         Record {
             id: delivery.id.unwrap_or_else(|| cx.ids.uuid()),
@@ -158,6 +174,9 @@ impl Record {
             Kind::Timer => Ok(Target::Timer(arn()?)),
             Kind::Replay => Ok(Target::Replay(arn()?)),
             Kind::Webhook => Ok(Target::Webhook { subscription: arn()?, url: self.version.clone() }),
+            Kind::Mail => Ok(Target::Mail { subscription: arn()?, address: self.version.clone() }),
+            Kind::Text => Ok(Target::Text { sender: arn()?, number: self.version.clone() }),
+            Kind::Push => Ok(Target::Push { sender: arn()?, endpoint: self.version.clone() }),
             Kind::Unspecified => Err(Fault::internal("read a delivery", "it has no target")),
         }
     }

@@ -2,8 +2,8 @@
 //!
 //! Every call that comes out of an instance is one deeper than the invocation under way in it, whatever the
 //! function calls: an object it writes whose notification invokes it again continues the chain. At
-//! `limits.delivery_depth` the chain is cut, unless the function says `RecursiveLoop: Allow`. The contract is "Use
-//! Lambda recursive loop detection to prevent infinite loops" in the Lambda developer guide.
+//! `limits.delivery_depth` the chain is cut, unless the function says `RecursiveLoop: Allow`. The contract is
+//! "Use Lambda recursive loop detection to prevent infinite loops" in the Lambda developer guide.
 
 use super::keys::FUNCTIONS;
 use super::names::{self, Function};
@@ -38,6 +38,9 @@ pub(super) fn cuts(cx: &Cx<'_>, record: &Record) -> Result<bool, Fault> {
         Target::Prepare { .. }
         | Target::Redrive(_)
         | Target::Webhook { .. }
+        | Target::Mail { .. }
+        | Target::Text { .. }
+        | Target::Push { .. }
         | Target::Parcel(_)
         | Target::Timer(_)
         | Target::Replay(_) => Ok(false),

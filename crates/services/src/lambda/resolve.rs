@@ -83,6 +83,9 @@ pub fn version_for(cx: &mut Cx<'_>, record: &Record) -> Result<Option<Version>, 
         Target::Prepare { function, version } => prepared_version(cx, &function, &version),
         Target::Redrive(_)
         | Target::Webhook { .. }
+        | Target::Mail { .. }
+        | Target::Text { .. }
+        | Target::Push { .. }
         | Target::Parcel(_)
         | Target::Timer(_)
         | Target::Replay(_) => Ok(None),

@@ -1,15 +1,16 @@
 //! From a topic to its subscribers, in the commit of the publish.
 //!
-//! A queue gets the message itself, a function a delivery of the fabric. Who cannot be reached by its own
-//! fault (it is gone, or does not let the topic in) gets nothing: the message goes to the subscription's dead
-//! letters, and without any it is dropped with a word in the log, as SNS does.
+//! A queue gets the message itself, a function and whoever is outside a delivery of the fabric. Who cannot be
+//! reached by its own fault (it is gone, or does not let the topic in) gets nothing: the message goes to the
+//! subscription's dead letters, and without any it is dropped with a word in the log, as SNS does.
 
 use super::filter::Filtered;
 use super::message::{Message, Notification};
 use super::model::Protocol;
+use super::outside;
+use super::signature::{Stamp, Stamps};
 use super::subscriptions::{self, Found};
 use super::topics::Opened;
-use super::webhooks;
 use crate::fabric::{Delivery, Target};
 use crate::sqs::{self, Attribute, Place, Post};
 use crate::{Cx, lambda};
@@ -35,16 +36,37 @@ pub(super) fn fan_out(
     depth: u32,
 ) -> Result<(), Fault> {
     let filtered = Filtered::new(message);
+    let mut stamps = Stamps::new(topic, message);
     let arn = topic.arn();
     for found in &audience.0 {
-        if filtered.wanted_by(&found.record)? {
-            send(cx, &arn, found, message, depth)?;
+        if !filtered.wanted_by(&found.record)? {
+            continue;
         }
+        let stamp = match is_stamped(found) {
+            true => stamps.of(cx, message.text(found.record.protocol()))?,
+            false => None,
+        };
+        send(cx, &arn, found, (message, stamp), depth)?;
     }
     Ok(())
 }
 
-fn send(cx: &mut Cx<'_>, topic: &Arn, found: &Found, message: &Message, depth: u32) -> Result<(), Fault> {
+/// Whether a subscriber gets the document with the signature in it.
+fn is_stamped(found: &Found) -> bool {
+    match found.record.protocol() {
+        Protocol::Queue | Protocol::Http | Protocol::Https => !found.record.raw,
+        Protocol::Function | Protocol::EmailJson => true,
+        Protocol::Email | Protocol::Text | Protocol::Push | Protocol::Unspecified => false,
+    }
+}
+
+fn send(
+    cx: &mut Cx<'_>,
+    topic: &Arn,
+    found: &Found,
+    (message, stamp): (&Message, Option<&Stamp>),
+    depth: u32,
+) -> Result<(), Fault> {
     let subscription = found.arn();
     let unsubscribe_url = format!(
         "{}://{}/?Action=Unsubscribe&SubscriptionArn={subscription}",
@@ -58,15 +80,21 @@ fn send(cx: &mut Cx<'_>, topic: &Arn, found: &Found, message: &Message, depth: u
         protocol: found.record.protocol(),
         now: cx.now,
         unsubscribe_url: &unsubscribe_url,
+        stamp,
     };
     let unreached = match found.record.protocol() {
         Protocol::Queue => to_queue(cx, found, &notification, depth)?,
         Protocol::Function => to_function(cx, found, &notification, depth)?,
-        Protocol::Http => {
-            webhooks::notify(cx, found, &notification, depth)?;
+        Protocol::Http
+        | Protocol::Https
+        | Protocol::Email
+        | Protocol::EmailJson
+        | Protocol::Text
+        | Protocol::Push => {
+            outside::notify(cx, found, &notification, depth)?;
             None
         }
-        Protocol::Https | Protocol::Unspecified => Some("it has no place here".to_owned()),
+        Protocol::Unspecified => Some("it has no place here".to_owned()),
     };
     match unreached {
         None => Ok(()),

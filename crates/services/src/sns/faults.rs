@@ -63,3 +63,22 @@ pub(super) fn batch_too_long() -> Fault {
     let text = "The length of all the messages put together is more than the limit.";
     Fault::new(400, "BatchRequestTooLong", text)
 }
+
+/// Of a way to the outside that only an operator can open.
+pub(super) fn no_outlet(member: &str, what: &str, section: &str) -> Fault {
+    invalid(format_args!(
+        "{member} Reason: this server is not set up for {what}; its configuration has no section {section}"
+    ))
+}
+
+pub(super) fn no_endpoint() -> Fault {
+    Fault::new(404, "NotFound", "Endpoint does not exist")
+}
+
+pub(super) fn no_application() -> Fault {
+    Fault::new(404, "NotFound", "PlatformApplication does not exist")
+}
+
+pub(super) fn endpoint_disabled() -> Fault {
+    Fault::new(400, "EndpointDisabled", "Endpoint is disabled")
+}

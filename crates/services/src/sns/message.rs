@@ -2,6 +2,7 @@
 
 use super::faults;
 use super::model::Protocol;
+use super::signature::Stamp;
 use crate::sqs;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -187,7 +188,17 @@ impl Message {
 
     /// What subscribers of a protocol read.
     pub(super) fn text(&self, protocol: Protocol) -> &str {
-        self.variants.get(protocol.name()).unwrap_or(&self.body)
+        self.text_named(protocol.name())
+    }
+
+    /// What those of this name read: a protocol, or a platform of push messages.
+    pub(super) fn text_named(&self, name: &str) -> &str {
+        self.variants.get(name).unwrap_or(&self.body)
+    }
+
+    /// The text of an attribute.
+    pub(super) fn attribute(&self, name: &str) -> Option<&str> {
+        self.attributes.iter().find(|one| one.name == name)?.text.as_deref()
     }
 
     /// The attributes as a queue has them.
@@ -220,6 +231,8 @@ pub(super) struct Notification<'a> {
     pub(super) protocol: Protocol,
     pub(super) now: Time,
     pub(super) unsubscribe_url: &'a str,
+    /// `None` if it is delivered without one.
+    pub(super) stamp: Option<&'a Stamp>,
 }
 
 #[derive(Serialize)]
@@ -234,6 +247,8 @@ struct Envelope<'a> {
     subject: Option<&'a str>,
     message: &'a str,
     timestamp: String,
+    #[serde(flatten)]
+    stamp: Option<&'a Stamp>,
     #[serde(rename = "UnsubscribeURL")]
     unsubscribe_url: &'a str,
     #[serde(skip_serializing_if = "Map::is_empty")]
@@ -246,7 +261,7 @@ pub(super) fn sequence(seq: u64) -> String {
 }
 
 impl Notification<'_> {
-    /// The document for queues and web endpoints.
+    /// The document for queues, web endpoints and mail programs.
     pub(super) fn envelope(&self) -> Result<Vec<u8>, Fault> {
         let envelope = Envelope {
             r#type: "Notification",
@@ -256,6 +271,7 @@ impl Notification<'_> {
             subject: self.message.subject.as_deref(),
             message: self.message.text(self.protocol),
             timestamp: mayfly_wire::time::iso8601(self.now),
+            stamp: self.stamp,
             unsubscribe_url: self.unsubscribe_url,
             message_attributes: self.message.shown_attributes(),
         };
@@ -275,6 +291,9 @@ impl Notification<'_> {
                 "Subject": self.message.subject,
                 "Message": self.message.text(self.protocol),
                 "Timestamp": mayfly_wire::time::iso8601(self.now),
+                "SignatureVersion": self.stamp.map(|stamp| stamp.signature_version),
+                "Signature": self.stamp.map(|stamp| &stamp.signature),
+                "SigningCertUrl": self.stamp.map(|stamp| &stamp.certificate_url),
                 "UnsubscribeUrl": self.unsubscribe_url,
                 "MessageAttributes": self.message.shown_attributes(),
             },

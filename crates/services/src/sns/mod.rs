@@ -1,37 +1,56 @@
 //! SNS: topics, and those who get what is published to them.
 //!
 //! A publish is one transaction with all that follows from it: messages for queues are rows of their queues,
-//! invocations and requests to web endpoints are deliveries of the fabric. So an acknowledged message reaches everyone who was subscribed
-//! then, or nobody was told that it was published. A FIFO topic's messages keep their order in FIFO queues,
-//! because one commit puts them there.
+//! invocations and requests to web endpoints are deliveries of the fabric. So an acknowledged message reaches
+//! everyone who was subscribed then, or nobody was told that it was published. A FIFO topic's messages keep
+//! their order in FIFO queues, because one commit puts them there.
 //!
-//! Deliberately absent: signatures, TLS to web endpoints, email, text messages, mobile push, Firehose, encryption, archives and
-//! replay, data protection, delivery status logs. Policies are kept and shown; access is the account's wall.
+//! Those outside are reached through what the operator has set up: a mail server, and gateways of text and of
+//! push messages, which get documents of our own by HTTP. Without it, what needs it is refused.
+//!
+//! Deliberately absent: Firehose, encryption, archives and replay, data protection, delivery status logs, the
+//! sandbox and the origination numbers of text messages. Policies are kept and shown; access is the account's
+//! wall.
 //!
 //! Keys: `TOPICS(account, region, name)`, `SUBSCRIPTIONS(account, region, topic, id)`, `TAILS(topic number)`,
-//! `SEEN(topic number, scope, deduplication id)`, forgotten by `FORGET(time, topic number, scope, id)`.
+//! `SEEN(topic number, scope, deduplication id)`, forgotten by `FORGET(time, topic number, scope, id)`;
+//! `ENDED(account, region, topic, id)`, forgotten by `ASKED(time, subscription)`; `SIGNING(time, id)`; of
+//! phones and apps as `keys.rs` says.
 
+mod addresses;
+mod applications;
+mod delivery;
+mod devices;
 mod fanout;
 mod faults;
 mod filter;
 mod keys;
+mod mail;
 mod message;
 mod model;
+mod outside;
 mod policy;
 mod publish;
+mod push;
 mod reactions;
 mod retry;
 mod settings;
+mod signature;
 mod subscriptions;
 mod tags;
 #[cfg(test)]
 mod tests;
+mod texts;
 mod topics;
-mod webhooks;
+mod web;
 
+pub use mail::Letter;
+pub use model::SigningKey;
+pub use outside::{Errand, Outgoing, Refused, errand, settled};
 pub(crate) use publish::{announce, is_target};
 pub use reactions::expire;
-pub use webhooks::{Refused, Webhook, settled, webhook};
+pub use signature::{Digest, Signed, Signer, certificate, certificate_of_path, keep_key, newest_key};
+pub use web::{Pace, Webhook};
 
 use crate::Service;
 
@@ -56,4 +75,19 @@ pub fn service() -> Service {
         .view("ListTagsForResource", tags::list)
         .op("AddPermission", policy::add)
         .op("RemovePermission", policy::remove)
+        .view("CheckIfPhoneNumberIsOptedOut", texts::is_opted_out)
+        .view("ListPhoneNumbersOptedOut", texts::list_opted_out)
+        .op("OptInPhoneNumber", texts::opt_in)
+        .op("SetSMSAttributes", texts::set_attributes)
+        .view("GetSMSAttributes", texts::get_attributes)
+        .op("CreatePlatformApplication", applications::create)
+        .op("DeletePlatformApplication", applications::delete)
+        .view("GetPlatformApplicationAttributes", applications::get_attributes)
+        .op("SetPlatformApplicationAttributes", applications::set_attributes)
+        .view("ListPlatformApplications", applications::list)
+        .op("CreatePlatformEndpoint", devices::create)
+        .op("DeleteEndpoint", devices::delete)
+        .view("GetEndpointAttributes", devices::get_attributes)
+        .op("SetEndpointAttributes", devices::set_attributes)
+        .view("ListEndpointsByPlatformApplication", devices::list)
 }

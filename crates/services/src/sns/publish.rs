@@ -6,6 +6,7 @@ use super::keys::{FORGET, SEEN, TAILS};
 use super::message::{Draft, Message, sequence};
 use super::model::{Mark, REMEMBERED, Seen, Tail};
 use super::topics::{Opened, find, open};
+use super::{push, texts};
 use crate::{Cx, sqs};
 use mayfly_kernel::{Arn, Fault, Time};
 use serde::{Deserialize, Serialize};
@@ -25,12 +26,25 @@ pub(super) struct Published {
     sequence_number: Option<String>,
 }
 
+impl Published {
+    /// To somebody without a topic.
+    pub(super) fn new(message_id: String) -> Published {
+        Published { message_id, sequence_number: None }
+    }
+}
+
 pub(super) fn publish(cx: &mut Cx<'_>, input: Draft) -> Result<Published, Fault> {
-    if input.phone_number.is_some() {
-        return Err(Fault::not_implemented("text messages"));
+    if let Some(number) = input.phone_number.clone() {
+        let message = input.read(cx.limits.sns_message_bytes)?;
+        return texts::publish(cx, &number, message);
     }
     let missing = || faults::invalid("TopicArn or TargetArn Reason: no value for required parameter");
     let target = input.topic_arn.as_ref().or(input.target_arn.as_ref()).ok_or_else(missing)?;
+    if push::is_endpoint(target) {
+        let endpoint = target.clone();
+        let message = input.read(cx.limits.sns_message_bytes)?;
+        return push::publish(cx, &endpoint, message);
+    }
     let topic = open(cx, target)?;
     let audience = Audience::of(cx, &topic)?;
     publish_one(cx, &topic, &audience, input)

@@ -1,16 +1,18 @@
-//! How often, and how far apart, a message is offered to a web endpoint.
+//! How often, and how far apart, a message is offered to somebody outside.
 //!
-//! The phases are those of "Amazon SNS message delivery retries": at once, then at the least delay, then along a curve up
-//! to the greatest, and then at the greatest.
+//! The phases are those of "Amazon SNS message delivery retries": at once, then at the least delay, then
+//! along a curve up to the greatest, and then at the greatest.
 
 use super::faults;
 use mayfly_kernel::Fault;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use std::time::Duration;
 
+/// What all pauses of a web endpoint's retries may come to.
+const SECONDS_MAX: f64 = 3600.0;
+
 #[derive(Clone, Copy, Debug, PartialEq, Deserialize, Serialize)]
-#[serde(rename_all = "camelCase", default)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub(super) struct Retries {
     num_retries: u32,
     num_no_delay_retries: u32,
@@ -45,6 +47,20 @@ impl Default for Retries {
 }
 
 impl Retries {
+    /// For mail, text messages and push messages, as AWS does it where the first pause is ten seconds: fifty
+    /// retries, the last of them after more than six hours.
+    pub(super) fn of_operators(first_pause_seconds: u32) -> Retries {
+        Retries {
+            num_retries: 50,
+            num_no_delay_retries: 0,
+            min_delay_target: first_pause_seconds,
+            max_delay_target: first_pause_seconds.saturating_mul(60),
+            num_min_delay_retries: 2,
+            num_max_delay_retries: 38,
+            backoff_function: Curve::Exponential,
+        }
+    }
+
     /// How long to wait after so many attempts have failed; `None` if that was the last.
     pub(super) fn pause(&self, attempts: u32) -> Option<Duration> {
         let retry = attempts.checked_sub(1).filter(|retry| *retry < self.num_retries)?;
@@ -72,7 +88,8 @@ impl Retries {
         Some(Duration::from_secs_f64(seconds))
     }
 
-    fn check(&self) -> Result<(), Fault> {
+    /// Checks what a caller asks for.
+    pub(super) fn check(&self) -> Result<(), Fault> {
         let bad = |reason: &str| Err(faults::invalid(format_args!("DeliveryPolicy: {reason}")));
         if self.num_retries > 100 {
             return bad("healthyRetryPolicy.numRetries must be less than or equal to 100");
@@ -87,58 +104,12 @@ impl Retries {
         if phases.iter().map(|count| u64::from(*count)).sum::<u64>() > u64::from(self.num_retries) {
             return bad("healthyRetryPolicy.numRetries must be at least the sum of the phases' retries");
         }
+        let pauses = (1..).map_while(|attempts| self.pause(attempts));
+        if pauses.map(|pause| pause.as_secs_f64()).sum::<f64>() > SECONDS_MAX {
+            return bad("the total retry time must be less than or equal to 3600 seconds");
+        }
         Ok(())
     }
-}
-
-/// The retries that a subscription's document asks for.
-fn of_subscription(document: &str) -> Option<Retries> {
-    let policy: Value = serde_json::from_str(document).ok()?;
-    serde_json::from_value(policy.get("healthyRetryPolicy")?.clone()).ok()
-}
-
-fn of_topic(document: &str) -> Option<Retries> {
-    let policy: Value = serde_json::from_str(document).ok()?;
-    serde_json::from_value(policy.get("http")?.get("defaultHealthyRetryPolicy")?.clone()).ok()
-}
-
-/// The subscription's own, else the topic's, else what there is by itself.
-pub(super) fn policy(topic: &str, subscription: &str) -> Retries {
-    of_subscription(subscription).or_else(|| of_topic(topic)).unwrap_or_default()
-}
-
-/// Checks a document that a caller sets on a subscription.
-pub(super) fn check(document: &str) -> Result<(), Fault> {
-    let unread = || faults::invalid("DeliveryPolicy: failed to parse JSON.");
-    let policy: Value = serde_json::from_str(document).map_err(|_| unread())?;
-    match policy.get("healthyRetryPolicy") {
-        None | Some(Value::Null) => Ok(()),
-        Some(retries) => serde_json::from_value::<Retries>(retries.clone()).map_err(|_| unread())?.check(),
-    }
-}
-
-/// Checks a document that a caller sets on a topic.
-pub(super) fn check_topic(document: &str) -> Result<(), Fault> {
-    let unread = || faults::invalid("DeliveryPolicy: failed to parse JSON.");
-    let policy: Value = serde_json::from_str(document).map_err(|_| unread())?;
-    match policy.get("http").and_then(|http| http.get("defaultHealthyRetryPolicy")) {
-        None | Some(Value::Null) => Ok(()),
-        Some(retries) => serde_json::from_value::<Retries>(retries.clone()).map_err(|_| unread())?.check(),
-    }
-}
-
-/// The whole policy that holds, as topics show it.
-pub(super) fn of_topic_shown(topic: &str) -> String {
-    let retries = policy(topic, "");
-    serde_json::json!({
-        "http": { "defaultHealthyRetryPolicy": retries, "disableSubscriptionOverrides": false },
-    })
-    .to_string()
-}
-
-/// The same for a subscription.
-pub(super) fn of_subscription_shown(topic: &str, subscription: &str) -> String {
-    serde_json::json!({ "healthyRetryPolicy": policy(topic, subscription) }).to_string()
 }
 
 #[cfg(test)]
@@ -147,20 +118,35 @@ mod tests {
 
     #[test]
     fn the_phases_follow_each_other() {
-        let pauses = |document: &str| {
-            let policy = policy("", document);
+        let pauses = |retries: Retries| {
             (1..)
-                .map_while(|attempts| policy.pause(attempts))
+                .map_while(|attempts| retries.pause(attempts))
                 .map(|pause| pause.as_secs())
                 .collect::<Vec<_>>()
         };
-        assert_eq!(pauses(""), [20, 20, 20]);
-        let all = r#"{"healthyRetryPolicy":{"numRetries":8,"numNoDelayRetries":2,"minDelayTarget":1,
-            "maxDelayTarget":10,"numMinDelayRetries":1,"numMaxDelayRetries":2,"backoffFunction":"linear"}}"#;
-        assert_eq!(pauses(all), [0, 0, 1, 4, 7, 10, 10, 10]);
-        assert!(check(all).is_ok());
-        assert!(check(r#"{"healthyRetryPolicy":{"numRetries":101}}"#).is_err());
-        assert!(check(r#"{"healthyRetryPolicy":{"numRetries":1,"numNoDelayRetries":2}}"#).is_err());
-        assert!(check("no").is_err());
+        let read = |document: &str| serde_json::from_str::<Retries>(document).unwrap();
+        assert_eq!(pauses(Retries::default()), [20, 20, 20]);
+        let all = r#"{"numRetries":8,"numNoDelayRetries":2,"minDelayTarget":1,"maxDelayTarget":10,
+            "numMinDelayRetries":1,"numMaxDelayRetries":2,"backoffFunction":"linear"}"#;
+        assert_eq!(pauses(read(all)), [0, 0, 1, 4, 7, 10, 10, 10]);
+        for (curve, steps) in [
+            ("linear", [32, 55, 77, 100]),
+            ("arithmetic", [15, 32, 60, 100]),
+            ("geometric", [17, 31, 56, 100]),
+            ("exponential", [10, 12, 25, 100]),
+        ] {
+            let document = format!(
+                r#"{{"numRetries":4,"minDelayTarget":10,"maxDelayTarget":100,"backoffFunction":"{curve}"}}"#
+            );
+            assert_eq!(pauses(read(&document)), steps, "{curve}");
+        }
+        assert!(read(all).check().is_ok());
+        assert!(read(r#"{"numRetries":101}"#).check().is_err());
+        assert!(read(r#"{"numRetries":1,"numNoDelayRetries":2}"#).check().is_err());
+        assert!(read(r#"{"numRetries":2,"minDelayTarget":1800,"maxDelayTarget":1801}"#).check().is_err());
+        assert!(serde_json::from_str::<Retries>(r#"{"numRetry":1}"#).is_err());
+        let mail = pauses(Retries::of_operators(10));
+        assert_eq!((mail.len(), &mail[..3], mail[49]), (50, &[10, 10, 10][..], 600));
+        assert!(mail.iter().sum::<u64>() > 6 * 3600);
     }
 }

@@ -1,8 +1,8 @@
 //! A subscription's attributes.
 
-use super::model::{Protocol, Subscription};
+use super::model::Subscription;
 use super::topics::Opened;
-use super::{faults, filter, retry};
+use super::{delivery, faults, filter};
 use crate::{Cx, sqs};
 use mayfly_kernel::{Arn, Fault};
 use serde::Deserialize;
@@ -26,14 +26,18 @@ pub(super) fn apply(
     for (name, value) in attributes {
         set(cx, topic, record, name, value)?;
     }
+    delivery::check(&record.delivery_policy, record.raw)?;
     filter::check(&record.filter_policy, record.filters_body)
 }
 
 fn set(cx: &Cx<'_>, topic: &Opened, record: &mut Subscription, name: &str, value: &str) -> Result<(), Fault> {
     let bad = |reason: &str| faults::attribute_value(name, reason);
     match name {
-        "RawMessageDelivery" if record.protocol() == Protocol::Function => {
-            return Err(faults::invalid("Delivery protocol [lambda] does not support raw message delivery."));
+        "RawMessageDelivery" if !record.protocol().knows_raw() => {
+            return Err(faults::invalid(format_args!(
+                "Delivery protocol [{}] does not support raw message delivery.",
+                record.protocol().name()
+            )));
         }
         "RawMessageDelivery" => {
             let invalid = |_| bad(&format!("Invalid value [{value}]. Must be true or false."));
@@ -53,10 +57,7 @@ fn set(cx: &Cx<'_>, topic: &Opened, record: &mut Subscription, name: &str, value
         }
         "RedrivePolicy" => record.dead_letters = dead_letters(cx, topic, value)?,
         "DeliveryPolicy" if value.is_empty() => record.delivery_policy.clear(),
-        "DeliveryPolicy" if matches!(record.protocol(), Protocol::Http | Protocol::Https) => {
-            retry::check(value)?;
-            record.delivery_policy = value.to_owned();
-        }
+        "DeliveryPolicy" if record.protocol().is_web() => record.delivery_policy = value.to_owned(),
         "DeliveryPolicy" => {
             return Err(faults::invalid("DeliveryPolicy: only web endpoints have one."));
         }
@@ -99,7 +100,7 @@ pub(super) fn show(record: &Subscription) -> Attributes {
     let mut shown = vec![
         ("Protocol", record.protocol().name().to_owned()),
         ("Endpoint", record.endpoint.clone()),
-        ("ConfirmationWasAuthenticated", record.authenticated.to_string()),
+        ("ConfirmationWasAuthenticated", (record.authenticated || record.locked).to_string()),
         ("PendingConfirmation", (!record.confirmed).to_string()),
         ("RawMessageDelivery", record.raw.to_string()),
         ("SubscriptionPrincipal", record.principal.clone()),

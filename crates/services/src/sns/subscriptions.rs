@@ -1,13 +1,11 @@
 //! Subscriptions: who gets a topic's messages.
 
-use super::keys::{SUBSCRIPTIONS, SubscriptionKey, TOPICS};
-use super::model::{Protocol, Subscription};
-use super::settings;
+use super::keys::{ASKED, ENDED, SUBSCRIPTIONS, SubscriptionKey, TOPICS};
+use super::model::{Mark, Subscription};
 use super::topics::{Opened, find as find_topic, open, read_arn};
-use super::webhooks;
-use super::{faults, retry};
+use super::{addresses, delivery, faults, outside, settings};
+use crate::Cx;
 use crate::identity::Identity;
-use crate::{Cx, lambda, sqs};
 use mayfly_kernel::caller::Principal;
 use mayfly_kernel::{Arn, Fault};
 use mayfly_store::Scan;
@@ -42,11 +40,28 @@ pub(super) fn of_topic(cx: &Cx<'_>, topic: &Opened) -> Result<Vec<Found>, Fault>
     Ok(rows.into_iter().map(|(key, record)| Found { key, record }).collect())
 }
 
+fn key(arn: &Arn) -> Option<SubscriptionKey> {
+    let (topic, id) = arn.resource.split_once(':')?;
+    Some((arn.account.clone(), arn.region.clone(), topic.to_owned(), id.to_owned()))
+}
+
 /// The subscription of this ARN.
 pub(super) fn find(cx: &Cx<'_>, arn: &Arn) -> Result<Option<Found>, Fault> {
-    let Some((topic, id)) = arn.resource.split_once(':') else { return Ok(None) };
-    let key = (arn.account.clone(), arn.region.clone(), topic.to_owned(), id.to_owned());
+    let Some(key) = key(arn) else { return Ok(None) };
     Ok(SUBSCRIPTIONS.get(cx.tx, &key)?.map(|record| Found { key, record }))
+}
+
+/// The same of one that its endpoint has ended, and may take back.
+pub(super) fn find_ended(cx: &Cx<'_>, arn: &Arn) -> Result<Option<Found>, Fault> {
+    let Some(key) = key(arn) else { return Ok(None) };
+    Ok(ENDED.get(cx.tx, &key)?.map(|record| Found { key, record }))
+}
+
+/// Makes the token of a subscription hold from now on, and notes until when.
+fn renew(cx: &mut Cx<'_>, found: &mut Found) {
+    found.record.asked_ms = cx.now.ms();
+    let (account, region, topic, id) = found.key.clone();
+    ASKED.put(cx.tx, &(found.record.expires(), account, region, topic, id), &Mark {});
 }
 
 fn open_subscription(cx: &mut Cx<'_>, text: &str) -> Result<Found, Fault> {
@@ -78,48 +93,57 @@ pub(super) struct Subscribed {
 
 pub(super) fn subscribe(cx: &mut Cx<'_>, input: Subscribe) -> Result<Subscribed, Fault> {
     let topic = open(cx, &input.topic_arn)?;
-    let protocol = protocol(&input.protocol)?;
+    let protocol = addresses::protocol(&input.protocol)?;
     let endpoint = input.endpoint.unwrap_or_default();
-    check_endpoint(cx, &topic, protocol, &endpoint)?;
+    addresses::check(cx, &topic, protocol, &endpoint)?;
+    let confirmed = !protocol.asks();
     let mut record = Subscription {
         endpoint,
-        confirmed: matches!(protocol, Protocol::Queue | Protocol::Function),
+        confirmed,
+        locked: confirmed,
         principal: Identity::of(cx.caller).arn.to_string(),
         created_ms: cx.now.ms(),
         ..Subscription::default()
     };
-    record.authenticated = record.confirmed;
-    if !record.confirmed {
+    if !confirmed {
         record.token = cx.ids.hex(64);
     }
     record.set_protocol(protocol);
     settings::apply(cx, &topic, &mut record, &input.attributes)?;
     let existing = of_topic(cx, &topic)?;
+    let count_now = existing.len();
     let same =
-        |found: &&Found| found.record.protocol() == protocol && found.record.endpoint == record.endpoint;
-    if let Some(found) = existing.iter().find(same) {
+        |found: &Found| found.record.protocol() == protocol && found.record.endpoint == record.endpoint;
+    if let Some(mut found) = existing.into_iter().find(same) {
         if !settings::agree(&found.record, &record, &input.attributes) {
             let reason = "Attributes Reason: Subscription already exists with different attributes";
             return Err(faults::invalid(reason));
         }
         if !found.record.confirmed {
-            webhooks::ask(cx, &topic.arn(), found)?;
+            ask(cx, &topic, &mut found)?;
         }
-        return Ok(answer(found, input.return_subscription_arn));
+        return Ok(answer(&found, input.return_subscription_arn));
     }
-    if existing.len() >= cx.limits.sns_subscriptions {
+    if count_now >= cx.limits.sns_subscriptions {
         return Err(faults::too_many_subscriptions(cx.limits.sns_subscriptions));
     }
     let (account, region, name) = topic.key.clone();
-    let found = Found { key: (account, region, name, cx.ids.uuid()), record };
-    SUBSCRIPTIONS.put(cx.tx, &found.key, &found.record);
-    if found.record.confirmed {
+    let mut found = Found { key: (account, region, name, cx.ids.uuid()), record };
+    if confirmed {
+        SUBSCRIPTIONS.put(cx.tx, &found.key, &found.record);
         count(cx, &topic, |topic| topic.confirmed += 1);
     } else {
         count(cx, &topic, |topic| topic.pending += 1);
-        webhooks::ask(cx, &topic.arn(), &found)?;
+        ask(cx, &topic, &mut found)?;
     }
     Ok(answer(&found, input.return_subscription_arn))
+}
+
+/// Sends the endpoint the token that confirms the subscription.
+fn ask(cx: &mut Cx<'_>, topic: &Opened, found: &mut Found) -> Result<(), Fault> {
+    renew(cx, found);
+    SUBSCRIPTIONS.put(cx.tx, &found.key, &found.record);
+    outside::ask(cx, topic, found)
 }
 
 fn answer(found: &Found, whole: bool) -> Subscribed {
@@ -138,51 +162,6 @@ fn count(cx: &mut Cx<'_>, topic: &Opened, change: impl FnOnce(&mut super::model:
     TOPICS.put(cx.tx, &topic.key, &record);
 }
 
-fn protocol(text: &str) -> Result<Protocol, Fault> {
-    match text {
-        "sqs" => Ok(Protocol::Queue),
-        "lambda" => Ok(Protocol::Function),
-        "http" => Ok(Protocol::Http),
-        "https" | "email" | "email-json" | "sms" | "application" | "firehose" => {
-            Err(Fault::not_implemented(&format!("subscriptions of protocol {text}")))
-        }
-        _ => Err(faults::invalid(format_args!("Amazon SNS does not support this protocol string: {text}"))),
-    }
-}
-
-fn check_endpoint(cx: &Cx<'_>, topic: &Opened, protocol: Protocol, endpoint: &str) -> Result<(), Fault> {
-    let bad = |reason: &str| Err(faults::invalid(format_args!("Endpoint Reason: {reason}")));
-    let arn: Option<Arn> = endpoint.parse().ok();
-    match protocol {
-        Protocol::Queue => {
-            let Some(arn) = arn.filter(|arn| arn.service == "sqs") else { return bad("SQS endpoint ARN") };
-            match sqs::exists(cx, &arn)? {
-                None => bad("The queue does not exist"),
-                Some(facts) if facts.fifo && !topic.record.fifo => {
-                    bad("FIFO SQS Queues can not be subscribed to standard SNS topics")
-                }
-                Some(_) => Ok(()),
-            }
-        }
-        Protocol::Function if topic.record.fifo => {
-            Err(faults::invalid("Protocol Reason: FIFO topics can only have SQS queues as subscribers"))
-        }
-        Protocol::Function => match arn.filter(|arn| arn.service == "lambda") {
-            Some(arn) if lambda::exists(cx, &arn)? => Ok(()),
-            Some(_) => bad("The function does not exist"),
-            None => bad("Lambda endpoint ARN"),
-        },
-        Protocol::Http if topic.record.fifo => {
-            Err(faults::invalid("Protocol Reason: FIFO topics can only have SQS queues as subscribers"))
-        }
-        Protocol::Http => match endpoint.parse::<http::Uri>() {
-            Ok(uri) if uri.scheme_str() == Some("http") && uri.authority().is_some() => Ok(()),
-            Ok(_) | Err(_) => Err(faults::invalid("Endpoint must match the specified protocol")),
-        },
-        Protocol::Https | Protocol::Unspecified => bad("It has no place here"),
-    }
-}
-
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct Confirm {
@@ -192,8 +171,8 @@ pub(super) struct Confirm {
     authenticate_on_unsubscribe: String,
 }
 
-/// Whoever has the token may: it was sent to the endpoint alone. With a signature one may ask that only signed calls
-/// end the subscription.
+/// Whoever has the token may: it was sent to the endpoint alone. With a signature one may ask that only
+/// signed calls end the subscription.
 pub(super) fn confirm(cx: &mut Cx<'_>, input: Confirm) -> Result<Subscribed, Fault> {
     let arn = read_arn(&input.topic_arn, "TopicArn")?;
     let signed = cx.caller.principal != Principal::Anonymous;
@@ -201,20 +180,42 @@ pub(super) fn confirm(cx: &mut Cx<'_>, input: Confirm) -> Result<Subscribed, Fau
         cx.allow(&arn)?;
     }
     cx.allowed_by_policy();
+    let lock = input.authenticate_on_unsubscribe.eq_ignore_ascii_case("true");
+    if lock && !signed {
+        return Err(faults::invalid("AuthenticateOnUnsubscribe Reason: the request has no signature"));
+    }
     let topic = find_topic(cx, &arn)?.ok_or_else(faults::no_topic)?;
-    let all = of_topic(cx, &topic)?;
-    let found = all.into_iter().find(|found| !input.token.is_empty() && found.record.token == input.token);
-    let mut found = found.ok_or_else(|| faults::invalid("Token"))?;
-    if !found.record.confirmed {
-        found.record.confirmed = true;
-        found.record.authenticated = signed && input.authenticate_on_unsubscribe.eq_ignore_ascii_case("true");
-        SUBSCRIPTIONS.put(cx.tx, &found.key, &found.record);
+    let now = cx.now;
+    let fits = |record: &Subscription| {
+        !input.token.is_empty() && record.token == input.token && now < record.expires()
+    };
+    if let Some(found) = of_topic(cx, &topic)?.into_iter().find(|found| fits(&found.record)) {
+        if found.record.confirmed {
+            return Ok(answer(&found, true));
+        }
         count(cx, &topic, |topic| {
             topic.pending = topic.pending.saturating_sub(1);
             topic.confirmed += 1;
         });
+        return Ok(confirmed(cx, found, signed, lock));
     }
-    Ok(answer(&found, true))
+    let ended = ENDED.scan(cx.tx, Scan::prefix(&topic.key, usize::MAX))?;
+    let (key, record) =
+        ended.into_iter().find(|(_, record)| fits(record)).ok_or_else(|| faults::invalid("Token"))?;
+    ENDED.delete(cx.tx, &key);
+    count(cx, &topic, |topic| {
+        topic.confirmed += 1;
+        topic.deleted = topic.deleted.saturating_sub(1);
+    });
+    Ok(confirmed(cx, Found { key, record }, signed, lock))
+}
+
+fn confirmed(cx: &mut Cx<'_>, mut found: Found, signed: bool, lock: bool) -> Subscribed {
+    found.record.confirmed = true;
+    found.record.authenticated = signed;
+    found.record.locked = lock;
+    SUBSCRIPTIONS.put(cx.tx, &found.key, &found.record);
+    answer(&found, true)
 }
 
 #[derive(Deserialize)]
@@ -224,26 +225,58 @@ pub(super) struct Named {
 }
 
 /// One that does not exist is as good as gone.
+///
+/// Whoever reads at a web endpoint or a mailbox may end what was confirmed there, by the link in every
+/// message, unless that was confirmed for signed calls alone. As anybody may have got hold of a link, the
+/// endpoint is told, and may take it back.
 pub(super) fn unsubscribe(cx: &mut Cx<'_>, input: Named) -> Result<(), Fault> {
     let arn = read_arn(&input.subscription_arn, "SubscriptionArn")?;
     let found = find(cx, &arn)?;
-    // A web endpoint may end what it has confirmed, by the link in every message.
+    let open = |record: &Subscription| record.protocol().asks() && record.confirmed && !record.locked;
     match &found {
-        Some(found) if found.record.protocol() == Protocol::Http && !found.record.authenticated => {
-            cx.allowed_by_policy();
-        }
+        Some(found) if open(&found.record) => cx.allowed_by_policy(),
         Some(_) | None => cx.allow(&arn)?,
     }
-    let Some(found) = found else { return Ok(()) };
+    let Some(mut found) = found else { return Ok(()) };
     SUBSCRIPTIONS.delete(cx.tx, &found.key);
-    if let Some(topic) = find_topic(cx, &found.topic_arn())? {
-        count(cx, &topic, |topic| {
-            let figure = if found.record.confirmed { &mut topic.confirmed } else { &mut topic.pending };
-            *figure = figure.saturating_sub(1);
-            topic.deleted += 1;
-        });
+    let Some(topic) = find_topic(cx, &found.topic_arn())? else { return Ok(()) };
+    count(cx, &topic, |topic| {
+        let figure = if found.record.confirmed { &mut topic.confirmed } else { &mut topic.pending };
+        *figure = figure.saturating_sub(1);
+        topic.deleted += 1;
+    });
+    if cx.caller.principal == Principal::Anonymous {
+        found.record.token = cx.ids.hex(64);
+        renew(cx, &mut found);
+        ENDED.put(cx.tx, &found.key, &found.record);
+        outside::farewell(cx, &topic, &found)?;
     }
     Ok(())
+}
+
+/// Ends what nobody has confirmed in time, and forgets what was ended and not taken back. How many rows it
+/// took.
+pub(super) fn expire(cx: &mut Cx<'_>, limit: usize) -> Result<usize, Fault> {
+    let rows = ASKED.peek_scan(cx.tx, Scan::all(limit).until(&(cx.now,)))?;
+    for (asked, _) in &rows {
+        let key = (asked.1.clone(), asked.2.clone(), asked.3.clone(), asked.4.clone());
+        let late = |record: &Subscription, now| record.expires() <= now;
+        if let Some(record) = SUBSCRIPTIONS.get(cx.tx, &key)?
+            && !record.confirmed
+            && late(&record, cx.now)
+        {
+            SUBSCRIPTIONS.delete(cx.tx, &key);
+            let found = Found { key: key.clone(), record };
+            if let Some(topic) = find_topic(cx, &found.topic_arn())? {
+                count(cx, &topic, |topic| topic.pending = topic.pending.saturating_sub(1));
+            }
+        }
+        if ENDED.get(cx.tx, &key)?.is_some_and(|record| late(&record, cx.now)) {
+            ENDED.delete(cx.tx, &key);
+        }
+        ASKED.delete(cx.tx, asked);
+    }
+    Ok(rows.len())
 }
 
 #[derive(Deserialize)]
@@ -332,10 +365,9 @@ pub(super) fn get_attributes(cx: &mut Cx<'_>, input: Named) -> Result<Shown, Fau
     ] {
         attributes.insert(name.to_owned(), value);
     }
-    if found.record.protocol() == Protocol::Http {
+    if found.record.protocol().is_web() {
         let topic = find_topic(cx, &found.topic_arn())?.ok_or_else(faults::no_topic)?;
-        let policy =
-            retry::of_subscription_shown(&topic.record.delivery_policy, &found.record.delivery_policy);
+        let policy = delivery::shown(&topic.record.delivery_policy, &found.record.delivery_policy);
         attributes.insert("EffectiveDeliveryPolicy".to_owned(), policy);
     }
     Ok(Shown { attributes })

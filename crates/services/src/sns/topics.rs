@@ -1,9 +1,9 @@
 //! Topics: their life, and their attributes.
 
-use super::keys::{SUBSCRIPTIONS, TAILS, TOPICS, TopicKey};
+use super::keys::{ENDED, SUBSCRIPTIONS, TAILS, TOPICS, TopicKey};
 use super::model::Topic;
 use super::tags::{self, Tag};
-use super::{faults, retry};
+use super::{delivery, faults};
 use crate::Cx;
 use mayfly_kernel::{Arn, Fault};
 use mayfly_store::Scan;
@@ -134,7 +134,7 @@ fn set(topic: &mut Topic, name: &str, value: &str) -> Result<(), Fault> {
         "Policy" => topic.policy = document()?,
         "DeliveryPolicy" if value.is_empty() => topic.delivery_policy.clear(),
         "DeliveryPolicy" => {
-            retry::check_topic(value)?;
+            delivery::check_topic(value)?;
             topic.delivery_policy = value.to_owned();
         }
         "FifoTopic" if flag()? == topic.fifo => {}
@@ -178,7 +178,7 @@ fn get(opened: &Opened, name: &str) -> Option<String> {
         "SubscriptionsPending" => Some(topic.pending.to_string()),
         "SubscriptionsDeleted" => Some(topic.deleted.to_string()),
         "DeliveryPolicy" => kept(&topic.delivery_policy),
-        "EffectiveDeliveryPolicy" => Some(retry::of_topic_shown(&topic.delivery_policy)),
+        "EffectiveDeliveryPolicy" => Some(delivery::shown_of_topic(&topic.delivery_policy)),
         "FifoTopic" => topic.fifo.then(|| "true".to_owned()),
         "ContentBasedDeduplication" => topic.fifo.then(|| topic.content_dedup.to_string()),
         "FifoThroughputScope" => topic
@@ -247,6 +247,9 @@ pub(super) fn delete(cx: &mut Cx<'_>, input: Named) -> Result<(), Fault> {
     let Some(topic) = find(cx, &arn)? else { return Ok(()) };
     for (key, _) in SUBSCRIPTIONS.scan(cx.tx, Scan::prefix(&topic.key, usize::MAX))? {
         SUBSCRIPTIONS.delete(cx.tx, &key);
+    }
+    for (key, _) in ENDED.scan(cx.tx, Scan::prefix(&topic.key, usize::MAX))? {
+        ENDED.delete(cx.tx, &key);
     }
     TAILS.delete(cx.tx, &(topic.record.id,));
     TOPICS.delete(cx.tx, &topic.key);

@@ -1,6 +1,6 @@
-//! `AWS::S3::Bucket` and what it tells functions about.
+//! `AWS::S3::Bucket` and what it tells others about.
 
-use super::properties::text;
+use super::properties::{flag, text};
 use super::{Context, Made, Wanted};
 use crate::cli::client::{Call, code, element, encode};
 use crate::cli::deploy::stack::Deployed;
@@ -142,8 +142,11 @@ async fn empty(cx: &Context<'_>, bucket: &str) -> anyhow::Result<()> {
 pub(super) async fn put_notifications(cx: &Context<'_>, wanted: &Wanted<'_>) -> anyhow::Result<Made> {
     let from = wanted.properties();
     let bucket = from.required("Bucket")?;
-    let functions = from.get("Functions").and_then(Json::as_array).into_iter().flatten();
-    let parts: String = functions.map(notification).collect();
+    let targets = from.get("Targets").and_then(Json::as_array).into_iter().flatten();
+    let mut parts: String = targets.map(notification).collect();
+    if from.get("EventBridge").and_then(flag).unwrap_or_default() {
+        parts.push_str("<EventBridgeConfiguration/>");
+    }
     let body = document("NotificationConfiguration", &parts);
     send(cx, Method::PUT, &bucket, "notification", body).await?;
     Ok(Made::new(bucket, []))
@@ -155,7 +158,12 @@ pub(super) async fn delete_notifications(cx: &Context<'_>, gone: &Deployed) -> a
 }
 
 fn notification(wanted: &Json) -> String {
-    let mut inner = tag("CloudFunction", wanted["Function"].as_str().unwrap_or_default());
+    let (name, member) = match wanted {
+        _ if wanted.get("Queue").is_some() => ("Queue", "Queue"),
+        _ if wanted.get("Topic").is_some() => ("Topic", "Topic"),
+        _ => ("CloudFunction", "Function"),
+    };
+    let mut inner = tag(name, wanted[member].as_str().unwrap_or_default());
     let events = wanted["Events"].as_array().into_iter().flatten();
     inner.extend(events.filter_map(text).map(|event| tag("Event", &event)));
     let rules = wanted["Filter"]["S3Key"]["Rules"].as_array().into_iter().flatten();
@@ -164,7 +172,7 @@ fn notification(wanted: &Json) -> String {
     if !rules.is_empty() {
         inner.push_str(&wrap("Filter", &wrap("S3Key", &rules)));
     }
-    wrap("CloudFunctionConfiguration", &inner)
+    wrap(&format!("{name}Configuration"), &inner)
 }
 
 async fn send(

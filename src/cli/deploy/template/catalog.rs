@@ -45,8 +45,9 @@ pub(crate) struct Type {
     pub(crate) attributes: &'static [&'static str],
 }
 
-/// What a bucket tells functions about. A resource of its own, made after the bucket, the function and the
-/// permission, so that a function may name the bucket that calls it without the three waiting for each other.
+/// What a bucket tells functions, queues and topics about. A resource of its own, made after the bucket, the
+/// function and the permission, so that a function may name the bucket that calls it without the three
+/// waiting for each other.
 pub(crate) const NOTIFICATIONS: &str = "Mayfly::S3::Notifications";
 
 /// The attribute that changes with every update of a function; what versions are published by.
@@ -214,8 +215,8 @@ static TYPES: &[Type] = &[
     of(
         Kind::Notifications,
         NOTIFICATIONS,
-        &["Bucket", "Functions"],
-        &[("Bucket", Text), ("Functions", List)],
+        &["Bucket", "Targets"],
+        &[("Bucket", Text), ("EventBridge", Flag), ("Targets", List)],
         &[],
         &[],
     ),

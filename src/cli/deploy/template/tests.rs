@@ -175,7 +175,7 @@ fn a_function_may_name_the_bucket_that_calls_it() {
     }
     assert_eq!(
         properties(&template, "PhotosNotifications"),
-        json!({"Bucket": {"Ref": "Photos"}, "Functions": [{
+        json!({"Bucket": {"Ref": "Photos"}, "Targets": [{
             "Function": {"Fn::GetAtt": ["Thumb", "Arn"]}, "Events": ["s3:ObjectCreated:*"],
             "Filter": {"S3Key": {"Rules": [{"Name": "suffix", "Value": ".jpg"}]}}}]})
     );
@@ -244,7 +244,7 @@ fn the_plain_types_are_taken_as_they_are() {
     let ids: Vec<&str> = template.resources.iter().map(|resource| resource.id.as_str()).collect();
     assert_eq!(ids, ["Role", "Fn", "Allow", "Inbox", "Api", "Stage", "InboxNotifications"]);
     assert_eq!(
-        properties(&template, "InboxNotifications")["Functions"][0]["Events"],
+        properties(&template, "InboxNotifications")["Targets"][0]["Events"],
         json!(["s3:ObjectCreated:*"])
     );
     assert!(template.warnings[0].message.contains("named and not enforced"));

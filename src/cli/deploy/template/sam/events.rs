@@ -238,34 +238,90 @@ fn subscription(
     event: &Entry,
     properties: &Node,
 ) -> Result<(), Problem> {
-    if let Some(detour) = properties.entry("SqsSubscription")
-        && detour.node.as_flag() != Some(false)
-    {
-        return Err(Problem::new(detour.line, "SqsSubscription is not supported yet"));
-    }
     let known: Vec<&str> = ["Topic", "SqsSubscription"].into_iter().chain(SUBSCRIPTION_PROPERTIES).collect();
     properties_known(properties, &known)?;
     let line = event.line;
     let topic = properties
         .get("Topic")
         .ok_or_else(|| Problem::new(line, "an SNS event needs the ARN of its Topic, such as !Ref Name"))?;
+    let detour = properties.entry("SqsSubscription").filter(|entry| entry.node.as_flag() != Some(false));
+    let id = format!("{}{}", target.resource.id, event.key);
+    let from = target.resource;
+    let (protocol, endpoint) = match detour {
+        Some(detour) => ("sqs", through_queue(to, target, &id, topic, detour)?),
+        None => {
+            let allowed = permission(target, line, "sns.amazonaws.com", ("SourceArn", topic.clone()));
+            to.resources.push(from.with(
+                &format!("{id}Permission"),
+                "AWS::Lambda::Permission",
+                line,
+                allowed,
+            ));
+            ("lambda", target.arn.clone())
+        }
+    };
     let mut made = Node::map(
         line,
-        [
-            ("TopicArn", topic.clone()),
-            ("Protocol", Node::text(line, "lambda")),
-            ("Endpoint", target.arn.clone()),
-        ],
+        [("TopicArn", topic.clone()), ("Protocol", Node::text(line, protocol)), ("Endpoint", endpoint)],
     );
     for name in SUBSCRIPTION_PROPERTIES {
         if let Some(value) = properties.get(name) {
             made.set(name, value.clone());
         }
     }
-    let allowed = permission(target, line, "sns.amazonaws.com", ("SourceArn", topic.clone()));
-    let id = format!("{}{}", target.resource.id, event.key);
-    let from = target.resource;
-    to.resources.push(from.with(&format!("{id}Permission"), "AWS::Lambda::Permission", line, allowed));
     to.resources.push(from.with(&id, "AWS::SNS::Subscription", line, made));
     Ok(())
+}
+
+const DETOUR_PROPERTIES: [&str; 5] = ["BatchSize", "Enabled", "QueueArn", "QueuePolicyLogicalId", "QueueUrl"];
+
+/// Puts a queue between a topic and a function, one of its own unless it names one: its ARN.
+fn through_queue(
+    to: &mut Expansion<'_>,
+    target: &Target<'_>,
+    id: &str,
+    topic: &Node,
+    detour: &Entry,
+) -> Result<Node, Problem> {
+    let (line, from, settings) = (detour.line, target.resource, &detour.node);
+    properties_known(settings, &DETOUR_PROPERTIES)?;
+    let (arn, url) = match (settings.get("QueueArn"), settings.get("QueueUrl")) {
+        (Some(arn), Some(url)) => (arn.clone(), url.clone()),
+        (None, None) => {
+            let queue = format!("{id}Queue");
+            let empty = Node::new(line, Value::Map(Vec::new()));
+            to.resources.push(from.with(&queue, "AWS::SQS::Queue", line, empty));
+            (Node::attribute(line, &queue, "Arn"), Node::reference(line, &queue))
+        }
+        _ => return Err(Problem::new(line, "SqsSubscription names both QueueArn and QueueUrl, or none")),
+    };
+    let same_topic = Node::map(line, [("aws:SourceArn", topic.clone())]);
+    let statement = Node::map(
+        line,
+        [
+            ("Effect", Node::text(line, "Allow")),
+            ("Principal", Node::text(line, "*")),
+            ("Action", Node::text(line, "sqs:SendMessage")),
+            ("Resource", arn.clone()),
+            ("Condition", Node::map(line, [("ArnEquals", same_topic)])),
+        ],
+    );
+    let policy = Node::map(
+        line,
+        [("Version", Node::text(line, "2012-10-17")), ("Statement", Node::list(line, vec![statement]))],
+    );
+    let policy = Node::map(line, [("Queues", Node::list(line, vec![url])), ("PolicyDocument", policy)]);
+    let name = settings.get("QueuePolicyLogicalId").and_then(Node::as_text).map(str::to_owned);
+    let name = name.unwrap_or_else(|| format!("{id}QueuePolicy"));
+    to.resources.push(from.with(&name, "AWS::SQS::QueuePolicy", line, policy));
+    let mut mapping =
+        Node::map(line, [("EventSourceArn", arn.clone()), ("FunctionName", target.name.clone())]);
+    for name in ["BatchSize", "Enabled"] {
+        if let Some(value) = settings.get(name) {
+            mapping.set(name, value.clone());
+        }
+    }
+    let kind = "AWS::Lambda::EventSourceMapping";
+    to.resources.push(from.with(&format!("{id}EventSourceMapping"), kind, line, mapping));
+    Ok(arn)
 }

@@ -34,8 +34,17 @@ pub(crate) struct Expansion<'a> {
     pub(crate) warnings: Vec<Problem>,
     /// Names that SAM gives to generated resources, such as `Thumb.Alias`, and their logical ids.
     pub(crate) renames: BTreeMap<String, String>,
-    /// What each bucket of the template tells functions about.
-    notifications: BTreeMap<String, (usize, Vec<Node>)>,
+    /// What each bucket of the template tells others about.
+    notifications: BTreeMap<String, Notifications>,
+}
+
+/// What one bucket tells whom about.
+#[derive(Default)]
+struct Notifications {
+    line: usize,
+    targets: Vec<Node>,
+    /// Whether the default event bus hears of everything.
+    bus: bool,
 }
 
 impl<'a> Expansion<'a> {
@@ -78,7 +87,8 @@ impl<'a> Expansion<'a> {
         api::add_implicit(self);
         let permissions: Vec<String> =
             self.resources.iter().filter(|made| allows_s3(made)).map(|made| made.id.clone()).collect();
-        for (bucket, (line, functions)) in std::mem::take(&mut self.notifications) {
+        for (bucket, wanted) in std::mem::take(&mut self.notifications) {
+            let line = wanted.line;
             let known =
                 self.resources.iter().find(|made| made.id == bucket && made.kind == "AWS::S3::Bucket");
             let Some(owner) = known.cloned() else {
@@ -87,10 +97,13 @@ impl<'a> Expansion<'a> {
                 self.problems.push(Problem::new(line, what));
                 continue;
             };
-            let properties = Node::map(
+            let mut properties = Node::map(
                 line,
-                [("Bucket", Node::reference(line, &bucket)), ("Functions", Node::list(line, functions))],
+                [("Bucket", Node::reference(line, &bucket)), ("Targets", Node::list(line, wanted.targets))],
             );
+            if wanted.bus {
+                properties.set("EventBridge", Node::text(line, "true"));
+            }
             let mut made = owner.with(&format!("{bucket}Notifications"), NOTIFICATIONS, line, properties);
             made.depends_on = owner.depends_on.iter().chain(&permissions).cloned().collect();
             self.resources.push(made);
@@ -108,8 +121,13 @@ impl<'a> Expansion<'a> {
         sound
     }
 
-    fn notify(&mut self, bucket: &str, line: usize, function: Node) {
-        self.notifications.entry(bucket.to_owned()).or_insert_with(|| (line, Vec::new())).1.push(function);
+    fn notifications_of(&mut self, bucket: &str, line: usize) -> &mut Notifications {
+        let first = || Notifications { line, ..Notifications::default() };
+        self.notifications.entry(bucket.to_owned()).or_insert_with(first)
+    }
+
+    fn notify(&mut self, bucket: &str, line: usize, target: Node) {
+        self.notifications_of(bucket, line).targets.push(target);
     }
 
     fn layer(&mut self, layer: &Resource) -> Result<(), Problem> {
@@ -129,16 +147,24 @@ impl<'a> Expansion<'a> {
     fn hoist_notifications(&mut self, bucket: &mut Resource) -> Result<(), Problem> {
         let Some(configuration) = bucket.properties.take("NotificationConfiguration") else { return Ok(()) };
         for entry in configuration.entries() {
-            if entry.key != "LambdaConfigurations" {
-                let what = format!("{} is not supported; buckets notify functions", entry.key);
-                return Err(Problem::new(entry.line, what));
-            }
+            let target = match entry.key.as_str() {
+                "LambdaConfigurations" => "Function",
+                "QueueConfigurations" => "Queue",
+                "TopicConfigurations" => "Topic",
+                "EventBridgeConfiguration" => {
+                    let flag = entry.node.get("EventBridgeEnabled").and_then(Node::as_flag);
+                    self.notifications_of(&bucket.id, entry.line).bus = flag != Some(false);
+                    continue;
+                }
+                other => return Err(Problem::new(entry.line, format!("{other} is not supported"))),
+            };
             for item in entry.node.items() {
-                let (Some(event), Some(function)) = (item.get("Event"), item.get("Function")) else {
-                    return Err(Problem::new(item.line, "a LambdaConfiguration has an Event and a Function"));
+                let (Some(event), Some(arn)) = (item.get("Event"), item.get(target)) else {
+                    let what = format!("each of {} has an Event and a {target}", entry.key);
+                    return Err(Problem::new(item.line, what));
                 };
                 let events = Node::list(event.line, vec![event.clone()]);
-                let mut wanted = Node::map(item.line, [("Function", function.clone()), ("Events", events)]);
+                let mut wanted = Node::map(item.line, [(target, arn.clone()), ("Events", events)]);
                 if let Some(filter) = item.get("Filter") {
                     wanted.set("Filter", filter.clone());
                 }
