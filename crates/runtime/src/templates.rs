@@ -17,9 +17,12 @@ use mayfly_kernel::Limits;
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio::sync::Notify;
 
 /// How often use and memory pressure are looked at.
 const WATCH: Duration = Duration::from_secs(5);
+/// What a template holds of its environment, credentials among it, is not to become older.
+const OLDEST: Duration = Duration::from_secs(7 * 24 * 3600);
 /// A fork that does not ask who it is by then never will.
 const FORK_LIMIT: Duration = Duration::from_secs(20);
 /// Versions of which it is remembered that they do without.
@@ -49,6 +52,8 @@ pub(crate) struct Templates {
     /// How many forks of one template may wait.
     waiting: usize,
     pressure: Gauge,
+    /// One was made.
+    made: Notify,
     /// Whether this machine can fork from them at all.
     possible: bool,
 }
@@ -68,6 +73,7 @@ enum State {
 
 struct Ready {
     template: Arc<Template>,
+    since: Instant,
     waiting: Vec<Prewarmed>,
     making: usize,
     /// How many are to wait.
@@ -98,6 +104,7 @@ impl Templates {
             idle,
             waiting: limits.prewarmed_instances,
             pressure: Gauge::default(),
+            made: Notify::new(),
             possible: possible && limits.templates > 0,
         }
     }
@@ -198,8 +205,9 @@ impl Templates {
             // Otherwise it was forgotten meanwhile, because its version was deleted.
             let Some(one) = known.iter_mut().find(|one| one.version == version) else { return };
             let (waiting, wanted) = (Vec::new(), self.waiting.min(1));
-            let ready = Ready { template, waiting, making: 0, wanted };
-            (one.state, one.used) = (State::Ready(ready), Instant::now());
+            let since = Instant::now();
+            let ready = Ready { template, since, waiting, making: 0, wanted };
+            (one.state, one.used) = (State::Ready(ready), since);
             let ready = known.iter().filter(|one| matches!(one.state, State::Ready(_)));
             let least = ready.clone().min_by_key(|one| one.used).map(|one| one.version.clone());
             match (ready.count() > self.limit, least) {
@@ -208,6 +216,7 @@ impl Templates {
             }
         };
         drop(evicted);
+        self.made.notify_one();
     }
 
     /// It cannot be made, now or at all.
@@ -237,10 +246,16 @@ impl Templates {
     /// Instances that were forked go on.
     pub(crate) async fn tend(&self) {
         loop {
+            if self.count() == 0 {
+                self.made.notified().await;
+            }
             tokio::time::sleep(WATCH).await;
-            let pressed = self.count() > 0 && self.pressure.pressed();
-            let due = |one: &Known| {
-                matches!(one.state, State::Ready(_)) && (pressed || one.used.elapsed() >= self.idle)
+            let pressed = self.pressure.pressed();
+            let due = |one: &Known| match &one.state {
+                State::Ready(ready) => {
+                    pressed || one.used.elapsed() >= self.idle || ready.since.elapsed() >= OLDEST
+                }
+                State::Making | State::Unfit => false,
             };
             let gone = take_out(&mut self.known.lock(), due);
             drop(gone);
