@@ -1,7 +1,9 @@
 """The gateway: requests for each second of the server's processor time.
 
 The same hello world from our own bare door, from a function in WebAssembly with a fresh instance for each
-request, from `workerd`, which keeps its isolate, and from plain Node.js.
+request, from `workerd`, which keeps its isolate, and from plain Node.js. Two floors explain what a request to
+WebAssembly costs: our bare answer, and a bare instance of the same module in a loop of Wasmtime alone.
+Components that carry a whole engine, JavaScript's and Python's, stand beside the small one.
 """
 
 import contextlib
@@ -11,8 +13,10 @@ import subprocess
 import tempfile
 
 import clients
+import guests
 import mayfly
 import tools
+import machine
 from table import rate, us
 
 EXAMPLE = mayfly.ROOT / "examples" / "wasm-hello" / "hello.wat"
@@ -37,6 +41,7 @@ const hello :Workerd.Worker = (
 def measure(table):
     with mayfly.server() as running, other(node) as plain, other(workerd) as worker:
         url = deploy(running)
+        instance = tools.bare_instance(EXAMPLE)
         servers = [
             ("bare answer of the gateway", f"{running.endpoint}/_mayfly/health", running.process.pid),
             ("fresh Wasm instance by function URL", url, running.process.pid),
@@ -48,10 +53,37 @@ def measure(table):
             for name, address, pid in servers:
                 clients.wrk(address, connections, pid, seconds=1)
                 loads[name] = clients.wrk(address, connections, pid)
-            report(table, connections, loads)
+            report(table, connections, loads, instance)
+    engines(table)
 
 
-def report(table, connections, loads):
+def engines(table):
+    """A fresh instance for each request of components that carry an engine, as the examples are."""
+    examples = mayfly.ROOT / "examples"
+    builds = [
+        ("JavaScript, a greeting", guests.javascript, "wasm-js", ""),
+        ("Python, an object of 14 bytes", guests.python, "wasm-python", "hello"),
+    ]
+    for what, build, sources, path in builds:
+        # A server of its own, so that its memory is this component's.
+        with mayfly.server() as running:
+            objects = running.client("s3")
+            objects.create_bucket(Bucket="notes")
+            objects.put_object(Bucket="notes", Key="hello", Body=b"Hello, world!\n")
+            variables = {"NOTES": "notes", "MAYFLY_BLOBSTORE": "notes"}
+            component = build(examples / sources)["app.wasm"]
+            environment = {"Variables": variables}
+            url = deploy(running, "app.wasm", component, MemorySize=256, Environment=environment) + path
+            clients.wrk(url, 1, running.process.pid, seconds=1)
+            load = clients.wrk(url, 8, running.process.pid)
+            failed = f", {load.failed} failed" if load.failed else ""
+            figures = f"{rate(load.per_cpu_second)[:-3]} /cpu-s, {rate(load.per_second)}, p50 {us(load.p50)}{failed}"
+            table.row(f"fresh component of {what}, 8 connections", figures)
+            memory = machine.resident_mib(running.process.pid)
+            table.row(f"memory of the server after that, {what}", f"{memory:.0f} MiB")
+
+
+def report(table, connections, loads, instance):
     bare, guest, worker, plain = loads.values()
     for name, load in loads.items():
         failed = f", {load.failed} failed" if load.failed else ""
@@ -68,6 +100,13 @@ def report(table, connections, loads):
         target="a third",
         met=ours * 3 >= bare.per_cpu_second,
     )
+    floor = 1e6 / bare.per_cpu_second + instance
+    table.row(
+        f"Wasm to the sum of its floors, {connections} connections",
+        us(1e6 / ours),
+        floor=f"bare answer {us(1e6 / bare.per_cpu_second)} + bare instance {instance:.1f} us",
+        ratio=1e6 / ours / floor,
+    )
     table.row(
         f"Wasm to workerd, {connections} connections",
         f"{ours / worker.per_cpu_second:.2f}",
@@ -77,10 +116,10 @@ def report(table, connections, loads):
     table.row(f"Wasm to Node.js http, {connections} connections", f"{ours / plain.per_cpu_second:.2f}")
 
 
-def deploy(running, name="hello.wat", text=EXAMPLE.read_bytes()):
+def deploy(running, name="hello.wat", text=EXAMPLE.read_bytes(), **more):
     """The URL of a function in WebAssembly, open to anyone."""
     functions = running.client("lambda")
-    mayfly.create(functions, "wasm", {name: text}, runtime="wasm", handler=name, Timeout=60)
+    mayfly.create(functions, "wasm", {name: text}, runtime="wasm", handler=name, Timeout=60, **more)
     url = functions.create_function_url_config(FunctionName="wasm", AuthType="NONE")["FunctionUrl"]
     functions.add_permission(
         FunctionName="wasm",

@@ -60,3 +60,13 @@ def queues(*arguments):
     if done.returncode != 0:
         raise RuntimeError(done.stderr)
     return json.loads(done.stdout)
+
+
+def bare_instance(module, count=20_000):
+    """Microseconds of processor time of an instance of a module without Mayfly: made, called and dropped."""
+    root = CACHE.parents[1]
+    build = ["cargo", "build", "--release", "--locked", "--workspace", "--example", "instances", "--quiet"]
+    subprocess.run(build, cwd=root, check=True)
+    command = [root / "target" / "release" / "examples" / "instances", module, str(count)]
+    runs = [int(subprocess.run(command, check=True, capture_output=True).stdout) for _ in range(3)]
+    return sorted(runs)[1] / 1000

@@ -187,8 +187,9 @@ fn config(instances: u32) -> Config {
     /// were written (`PAGEMAP_SCAN`, Linux 6.7), writing those back takes half the time of giving them all
     /// up.
     const KEEP_RESIDENT: usize = 64 * 1024;
-    /// An adapted module is four core instances with two tables; a few more for those composed of several.
-    const CORE_INSTANCES_EACH: u32 = 6;
+    /// An adapted module is four core instances with two tables; a component of Python, which links its libraries
+    /// as it starts, has dozens. They are counted and take no room, so this is what a guest may have anyway.
+    const CORE_INSTANCES_EACH: u32 = 64;
     const TABLES_EACH: u32 = 3;
     const TABLE_ELEMENTS_MAX: usize = 100_000;
 
