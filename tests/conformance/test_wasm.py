@@ -99,8 +99,8 @@ def test_a_javascript_component_greets_counts_and_calls_whom_it_may(ours, tmp_pa
     address = deployed(
         running, "wasm-js", guests.javascript(EXAMPLES / "wasm-js"), tmp_path, **{"example.com": f'"{allowed}"'}
     )
-    [function] = running.client("lambda").list_functions()["Functions"]
-    name = function["FunctionName"]
+    names = [function["FunctionName"] for function in running.client("lambda").list_functions()["Functions"]]
+    [name] = [name for name in names if name.startswith("wasm-js")]
     own = open_url(running, name)
     assert ask(own + "?name=you") == (200, "Hello, you!\n")
     assert [ask(address + "visits")[1] for _ in range(3)] == ["1\n", "2\n", "3\n"]

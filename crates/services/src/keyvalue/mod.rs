@@ -23,6 +23,9 @@ use mayfly_store::Scan;
 /// Keys of one batch, and of one page of a listing.
 pub const KEYS_MAX: usize = 1000;
 
+/// Rows that are read at once for a page of keys.
+const STEP: usize = 40;
+
 /// Asks whether the caller may use the bucket; every way in begins here.
 fn enter<'b>(cx: &mut Cx<'_>, bucket: &'b str) -> Result<(String, String, &'b str), Fault> {
     let resource = cx.arn("mayfly", format!("keyvalue/{bucket}"));
@@ -108,16 +111,27 @@ pub fn swap(
 /// A page of the keys behind this one, in their order, and whether there are more.
 pub fn keys(cx: &mut Cx<'_>, bucket: &str, after: Option<&str>) -> Result<(Vec<String>, bool), Fault> {
     let (account, region, bucket) = enter(cx, bucket)?;
-    let scan = Scan::prefix(&(&account, &region, bucket), KEYS_MAX + 1);
-    let scan = match after {
-        Some(after) => scan.after(&(&account, &region, bucket, after)),
-        None => scan,
-    };
-    let mut keys: Vec<String> =
-        VALUES.scan(cx.tx, scan)?.into_iter().map(|((_, _, _, key), _)| key).collect();
-    let more = keys.len() > KEYS_MAX;
-    keys.truncate(KEYS_MAX);
-    Ok((keys, more))
+    let mut keys: Vec<String> = Vec::new();
+    let (mut last, mut read) = (after.map(str::to_owned), 0);
+    // Rows come with their values, so a page is read in steps, and is shorter where values are large.
+    while keys.len() < KEYS_MAX && read < cx.limits.keyvalue_batch_bytes {
+        let scan = Scan::prefix(&(&account, &region, bucket), STEP);
+        let scan = match &last {
+            Some(last) => scan.after(&(&account, &region, bucket, last)),
+            None => scan,
+        };
+        let rows = VALUES.scan(cx.tx, scan)?;
+        let ended = rows.len() < STEP;
+        for ((_, _, _, key), value) in rows {
+            read += value.bytes.len() as u64;
+            keys.push(key);
+        }
+        if ended {
+            return Ok((keys, false));
+        }
+        last = keys.last().cloned();
+    }
+    Ok((keys, true))
 }
 
 fn draft(cx: &Cx<'_>, bytes: Bytes) -> Result<Value, Fault> {

@@ -37,6 +37,14 @@ fn a_bucket_keeps_what_is_set_and_pages_through_its_keys() {
     assert!(first.len() == KEYS_MAX && more && first[0] == "k");
     let last = first.last().cloned();
     assert_eq!(bench.run(|cx| keys(cx, "many", last.as_deref())), (names(&["k0999", "z"]), false));
+    let large = Some(Bytes::from(vec![0; 200 * 1024]));
+    for at in 0..50 {
+        bench.run(|cx| change(cx, "large", &[(format!("k{at:02}"), large.clone())]));
+    }
+    let (first, more) = bench.run(|cx| keys(cx, "large", None));
+    assert!(first.len() < 50 && more, "a page of large values is a short one");
+    let (rest, more) = bench.run(|cx| keys(cx, "large", first.last().map(String::as_str)));
+    assert!(first.len() + rest.len() == 50 && !more);
 }
 
 #[test]

@@ -39,12 +39,12 @@ pub(super) struct Dialler {
     /// What functions may reach at most.
     ceiling: HostList,
     tls: Arc<ClientConfig>,
-    lookups: Semaphore,
+    lookups: Arc<Semaphore>,
 }
 
 impl Dialler {
     pub(super) fn new(ceiling: HostList, tls: Arc<ClientConfig>) -> Dialler {
-        Dialler { ceiling, tls, lookups: Semaphore::new(LOOKUPS) }
+        Dialler { ceiling, tls, lookups: Arc::new(Semaphore::new(LOOKUPS)) }
     }
 
     /// A connection to a host that `own`, a function's list, names.
@@ -74,12 +74,7 @@ impl Dialler {
     async fn allowed(&self, target: &Target) -> Result<Vec<SocketAddr>, Undialled> {
         let found = match target.address() {
             Some(address) => vec![SocketAddr::new(address, target.port)],
-            None => {
-                // The semaphore is never closed.
-                let _turn = self.lookups.acquire().await;
-                let found = tokio::net::lookup_host((target.host.as_str(), target.port)).await;
-                found.map_err(Undialled::Unknown)?.collect()
-            }
+            None => self.look_up(target).await.map_err(Undialled::Unknown)?,
         };
         let named = self.ceiling.names(target);
         let (allowed, refused): (Vec<_>, Vec<_>) = found.into_iter().partition(|address| {
@@ -92,6 +87,18 @@ impl Dialler {
             (true, Some(_)) => Err(Undialled::NotAllowed),
             (true, None) => Err(Undialled::Unknown(io::ErrorKind::NotFound.into())),
         }
+    }
+
+    /// A turn is held until the resolver comes back, also for a guest that is gone by then.
+    async fn look_up(&self, target: &Target) -> io::Result<Vec<SocketAddr>> {
+        let turn = self.lookups.clone().acquire_owned().await.map_err(io::Error::other)?;
+        let (host, port) = (target.host.clone(), target.port);
+        let lookup = tokio::spawn(async move {
+            let found = tokio::net::lookup_host((host, port)).await?.collect();
+            drop(turn);
+            Ok(found)
+        });
+        lookup.await.map_err(io::Error::other)?
     }
 
     async fn secure(&self, target: &Target, stream: TcpStream) -> io::Result<Box<dyn Wire>> {
