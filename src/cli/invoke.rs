@@ -19,6 +19,9 @@ pub(crate) struct Args {
     /// The event: JSON, @FILE, or - for standard input
     #[arg(long, short, value_name = "JSON|@FILE|-", default_value = "{}")]
     payload: String,
+    /// Whom the event is for, if the function keeps tenants apart
+    #[arg(long, value_name = "ID")]
+    tenant: Option<String>,
     /// Queue the event and do not wait for the function
     #[arg(long = "async")]
     queued: bool,
@@ -44,6 +47,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     if args.log && !args.queued {
         headers.push(("x-amz-log-type", "Tail".to_owned()));
     }
+    headers.extend(args.tenant.map(|tenant| ("x-amz-tenant-id", tenant)));
     let reply = client
         .send(Call {
             service: "lambda",

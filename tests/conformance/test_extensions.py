@@ -43,6 +43,20 @@ say("STRANGER", call("GET", "/2020-01-01/extension/event/next", Lambda_Extension
 if MODE == "init-error":
     call("POST", "/2020-01-01/extension/init/error", {"errorMessage": "no key", "errorType": "Extension.NoKey"}, **me)
     sys.exit(1)
+if MODE == "tcp":
+    import socket
+    listener = socket.create_server(("0.0.0.0", 8091))
+    def read():
+        while True:
+            with listener.accept()[0].makefile() as lines:
+                for line in lines:
+                    event = json.loads(line)
+                    if event["type"] != "extension":
+                        say("HEARD", json.dumps(event))
+    threading.Thread(target=read, daemon=True).start()
+    wanted = {"schemaVersion": "2022-12-13", "types": ["platform", "function"], "buffering": {"timeoutMs": 25},
+              "destination": {"protocol": "TCP", "port": 8091}}
+    say("SUBSCRIBED", *call("PUT", "/2022-07-01/telemetry", wanted, **me)[::2])
 if MODE in ("telemetry", "logs"):
     server = http.server.ThreadingHTTPServer(("0.0.0.0", 8090), Sink)
     threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -59,6 +73,9 @@ while True:
         break
     if MODE == "die-at-invoke":
         os._exit(3)
+    if MODE == "exit-error":
+        call("POST", "/2020-01-01/extension/exit/error", {"errorMessage": "tired", "errorType": "Extension.Tired"}, **me)
+        os._exit(2)
     if MODE == "linger":
         while not os.path.exists("/tmp/answered"):
             time.sleep(0.01)
@@ -150,7 +167,8 @@ def test_an_extension_hears_of_a_timeout(functions, logs):
 
 
 def test_extensions_that_fail_fail_the_function(functions, logs):
-    expected = {"crash": "Extension.Crash", "init-error": "Extension.NoKey", "die-at-invoke": "Extension.Crash"}
+    expected = {"crash": "Extension.Crash", "init-error": "Extension.NoKey", "die-at-invoke": "Extension.Crash",
+                "exit-error": "Extension.Tired"}
     for mode, kind in expected.items():
         extended(functions, f"ext-{mode}", mode, Timeout=30)
         # Long enough for the extension to be first.
@@ -185,6 +203,51 @@ def test_an_extension_gets_telemetry(functions, logs):
     assert {"handler loaded", "handler runs"} <= {event["record"] for event in found if event["type"] == "function"}
     assert [event["record"] for event in found if event["type"] == "extension"] == ["a line of the extension's own"]
     assert all(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", event["time"]) for event in found)
+
+
+def test_an_extension_gets_telemetry_as_lines_over_tcp(functions, logs):
+    extended(functions, "ext-tcp", "tcp")
+    first = invoke(functions, "ext-tcp")[1]
+
+    def heard():
+        found = [json.loads(line) for line in ext_told(logs, "ext-tcp", "HEARD")]
+        return found if any(event["type"] == "platform.report" for event in found) else None
+
+    found = until(heard)
+    kinds = [event["type"] for event in found]
+    assert kinds.index("platform.initStart") < kinds.index("platform.start") < kinds.index("platform.report")
+    assert "handler runs" in [event["record"] for event in found if event["type"] == "function"]
+    assert found[kinds.index("platform.start")]["record"]["requestId"] == first["id"]
+    # The connection stays for what comes later.
+    second = invoke(functions, "ext-tcp")[1]
+    until(lambda: any(second["id"] in line and "platform.report" in line for line in ext_told(logs, "ext-tcp", "HEARD")))
+
+
+def test_telemetry_says_that_an_instance_was_made_ahead(functions, logs):
+    extended(functions, "ext-ahead", "telemetry", Publish=True)
+    functions.put_provisioned_concurrency_config(FunctionName="ext-ahead", Qualifier="1", ProvisionedConcurrentExecutions=1)
+
+    def made():
+        found = [json.loads(line) for line in ext_told(logs, "ext-ahead", "HEARD")]
+        kinds = {event["type"]: event["record"].get("initializationType") for event in found if event["type"].startswith("platform.init")}
+        return kinds if len(kinds) == 3 else None
+
+    assert set(until(made).values()) == {"provisioned-concurrency"}
+    functions.delete_provisioned_concurrency_config(FunctionName="ext-ahead", Qualifier="1")
+
+
+def test_extensions_run_beside_functions_of_an_ordinary_users_server(ordinary):
+    functions, logs = ordinary.client("lambda"), ordinary.client("logs")
+    extended(functions, "ext-ordinary", "telemetry")
+    first, second = invoke(functions, "ext-ordinary")[1], invoke(functions, "ext-ordinary")[1]
+    assert (first["calls"], second["calls"]) == (1, 2)
+    until(lambda: any("platform.report" in line for line in ext_told(logs, "ext-ordinary", "HEARD")))
+    events = until(lambda: len(ext_told(logs, "ext-ordinary", "EVENT")) == 2 and ext_told(logs, "ext-ordinary", "EVENT"))
+    assert [json.loads(event)["requestId"] for event in events] == [first["id"], second["id"]]
+    functions.update_function_configuration(FunctionName="ext-ordinary", Description="changed")
+    until(lambda: any("SHUTDOWN" in event for event in ext_told(logs, "ext-ordinary", "EVENT")))
+    extended(functions, "ext-ordinary-exit", "exit-error", Timeout=30)
+    assert invoke(functions, "ext-ordinary-exit", {"sleep": 20})[1]["errorType"] == "Extension.Tired"
 
 
 def test_an_extension_gets_logs_in_the_older_form(functions, logs):

@@ -10,6 +10,7 @@ import urllib.parse
 import botocore.exceptions
 import pytest
 
+import guests
 import mayfly
 from mayfly import create, invoke, until
 
@@ -253,3 +254,47 @@ def test_a_runtime_of_ones_own_streams_and_tells_its_errors_in_trailers(function
     _, complete = streamed(functions, "stream-own", {"mode": "sideways"})
     assert complete["ErrorCode"] == "Runtime.InvalidResponseModeHeader"
     assert ask(cloud, stream_url(functions, "stream-own")).headers["content-type"] == "application/x-own"
+
+
+WEB = """
+import http.server, os, time
+class Page(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    def do_GET(self):
+        hangs = "hang" in self.path or b"hang" in self.rfile.read(int(self.headers.get("content-length", 0)))
+        self.send_response(200)
+        self.send_header("content-type", "text/plain")
+        self.send_header("transfer-encoding", "chunked")
+        self.end_headers()
+        self.wfile.write(b"5\\r\\nfirst\\r\\n")
+        while hangs:
+            time.sleep(1)
+        self.wfile.write(b"7\\r\\n second\\r\\n0\\r\\n\\r\\n")
+    do_POST = do_GET
+http.server.ThreadingHTTPServer(("127.0.0.1", int(os.environ["PORT"])), Page).serve_forever()
+"""
+
+
+@pytest.mark.parametrize("kind", ["web", "wasm"])
+def test_functions_that_speak_http_stream(cloud, functions, logs, kind):
+    """What is written arrives while the function still runs; one that does not end is cut off by its timeout."""
+    name = f"stream-{kind}"
+    if kind == "web":
+        create(functions, name, {"page.py": WEB}, runtime="web", handler="python3 /var/task/page.py", MemorySize=256, Timeout=3)
+    else:
+        create(functions, name, guests.wasm("stream"), runtime="wasm", handler="stream.wasm", Timeout=3)
+    assert streamed(functions, name) == (b"first second", {})
+    assert functions.invoke(FunctionName=name, Payload=b"{}")["Payload"].read() == b"first second"
+    events = iter(functions.invoke_with_response_stream(FunctionName=name, Payload=b'"hang"')["EventStream"])
+    assert next(events) == {"PayloadChunk": {"Payload": b"first"}}, "before the function is done"
+    complete = next(events)["InvokeComplete"]
+    assert complete["ErrorCode"] == "Function.ResponseInvalid", complete
+    assert next(events, None) is None
+    path = stream_url(functions, name)
+    answer = ask(cloud, path)
+    assert (answer.status, answer.headers["content-type"], answer.read()) == (200, "text/plain", b"first second")
+    answer = ask(cloud, path + "/?hang")
+    assert answer.status == 200 and answer.read(5) == b"first"
+    with pytest.raises(http.client.IncompleteRead):
+        answer.read()
+    assert ask(cloud, path).read() == b"first second", "and the next is served"

@@ -179,3 +179,24 @@ def test_logs_say_whose_an_invocation_is(functions, logs):
         for kind in ["platform.start", "platform.report"]:
             record = next(line["record"] for line in lines if line.get("type") == kind)
             assert record["tenantId"] == tenant and record["requestId"] == own["requestId"]
+
+
+def test_a_template_makes_a_function_that_keeps_tenants_apart(cloud, functions, tmp_path):
+    template = """
+AWSTemplateFormatVersion: "2010-09-09"
+Transform: AWS::Serverless-2016-10-31
+Resources:
+  Apart:
+    Type: AWS::Serverless::Function
+    Properties:
+      FunctionName: tenants-by-template
+      Runtime: python3.11
+      Handler: index.handler
+      InlineCode: "def handler(event, context): return context.tenant_id"
+      TenancyConfig: {TenantIsolationMode: PER_TENANT}
+"""
+    (tmp_path / "template.yaml").write_text(template)
+    cloud.run("deploy", tmp_path, "--stack", "tenants")
+    done = cloud.run("invoke", "tenants-by-template", "--tenant", "blue")
+    assert json.loads(done.stdout) == "blue"
+    assert "Add a valid tenant ID" in cloud.run("invoke", "tenants-by-template", check=False).stderr

@@ -21,7 +21,7 @@ INTERFACES = {
         String getFunctionName();
         String getFunctionVersion(); String getInvokedFunctionArn(); CognitoIdentity getIdentity();
         ClientContext getClientContext(); int getRemainingTimeInMillis(); int getMemoryLimitInMB();
-        LambdaLogger getLogger(); }""",
+        LambdaLogger getLogger(); default String getTenantId() { return null; } }""",
     "CognitoIdentity": """public interface CognitoIdentity {
         String getIdentityId(); String getIdentityPoolId(); }""",
     "ClientContext": """public interface ClientContext {
@@ -122,6 +122,9 @@ public class Contexts implements RequestHandler<Object, List<Object>> {
             out.add(c.getClientContext().getClient().getAppTitle());
             out.add(c.getClientContext().getCustom());
             out.add(c.getIdentity().getIdentityId());
+        }
+        if (c.getTenantId() != null) {
+            out.add(c.getTenantId());
         }
         return out;
     }
@@ -267,6 +270,7 @@ class Java(unittest.TestCase):
             {}, Lambda_Runtime_Client_Context=client, Lambda_Runtime_Cognito_Identity=identity
         )
         self.assertEqual(outcome.json[9:], ["Mayfly", {"k": "v"}, "id-1"])
+        self.assertEqual(f.invoke({}, Lambda_Runtime_Aws_Tenant_Id="blue").json[9:], ["blue"])
 
     def test_an_exception_becomes_an_error_document(self):
         f = self.start("shop.Basics::fail")

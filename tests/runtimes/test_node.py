@@ -276,6 +276,13 @@ exports.handler = awslambda.streamifyResponse(async (event, stream, context) => 
         for _ in range(3):
             self.assertEqual(f.invoke(text).json, text)
 
+    def test_a_tenant_is_told_and_logged(self):
+        code = "exports.handler = async (event, c) => { console.error('said'); return c.tenantId ?? null }"
+        f = self.start(code, environment={"AWS_LAMBDA_LOG_FORMAT": "JSON"})
+        self.assertEqual(f.invoke({}, Lambda_Runtime_Aws_Tenant_Id="blue").json, "blue")
+        self.assertIn('"tenantId":"blue"', f.log())
+        self.assertIsNone(f.invoke({}).json)
+
     def test_the_context(self):
         code = """
 exports.handler = async (event, c) => [c.functionName, c.functionVersion, c.invokedFunctionArn,

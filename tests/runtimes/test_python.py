@@ -198,6 +198,18 @@ class Case:
         for _ in range(3):
             self.assertEqual(f.invoke(text).json, text)
 
+    def test_a_tenant_is_told_and_logged(self):
+        code = """
+import logging
+def handler(event, context):
+    logging.getLogger().error("said")
+    return context.tenant_id
+"""
+        f = self.start(code, environment={"AWS_LAMBDA_LOG_FORMAT": "JSON"})
+        self.assertEqual(f.invoke({}, Lambda_Runtime_Aws_Tenant_Id="blue").json, "blue")
+        self.assertIn('"tenantId": "blue"', f.log().replace('":"', '": "'))
+        self.assertIsNone(f.invoke({}).json)
+
     def test_the_context(self):
         code = """
 import os

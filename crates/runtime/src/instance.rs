@@ -508,7 +508,8 @@ impl Instance {
     /// The next thing the runtime does, as long as it has time and memory.
     async fn call(&mut self, deadline: Instant) -> Result<Call, Broken> {
         let limit = u64::from(self.version.memory_mib) * MIB;
-        let mut watch = tokio::time::interval(WATCH_MEMORY);
+        // Not at once: a look costs system calls, and most invocations are over before the first is due.
+        let mut watch = tokio::time::interval_at(Instant::now() + WATCH_MEMORY, WATCH_MEMORY);
         loop {
             tokio::select! {
                 biased;
@@ -672,11 +673,6 @@ fn environment(
     for (name, value) in own.chain(defaults) {
         all.entry(name).or_insert(value);
     }
-    let initialization = match purpose {
-        Purpose::Event | Purpose::Snapshot if version.snap_start => "snap-start",
-        Purpose::Event | Purpose::Snapshot => "on-demand",
-        Purpose::Provision => "provisioned-concurrency",
-    };
     let fixed = [
         ("AWS_LAMBDA_RUNTIME_API", format!("127.0.0.1:{RUNTIME_API_PORT}")),
         ("AWS_ENDPOINT_URL", format!("http://127.0.0.1:{PLATFORM_PORT}")),
@@ -685,7 +681,7 @@ fn environment(
         ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", version.memory_mib.to_string()),
         ("AWS_LAMBDA_LOG_GROUP_NAME", version.log_group.clone()),
         ("AWS_LAMBDA_LOG_STREAM_NAME", stream.to_owned()),
-        ("AWS_LAMBDA_INITIALIZATION_TYPE", initialization.to_owned()),
+        ("AWS_LAMBDA_INITIALIZATION_TYPE", purpose.initialization_type(version).to_owned()),
         ("AWS_EXECUTION_ENV", format!("AWS_Lambda_{}", version.runtime)),
         ("AWS_REGION", region.to_owned()),
         ("AWS_DEFAULT_REGION", region.to_owned()),

@@ -65,6 +65,17 @@ pub(crate) enum Purpose {
     Snapshot,
 }
 
+impl Purpose {
+    /// As the function and its extensions are told.
+    pub(crate) fn initialization_type(self, version: &Version) -> &'static str {
+        match self {
+            Purpose::Event | Purpose::Snapshot if version.snap_start => "snap-start",
+            Purpose::Event | Purpose::Snapshot => "on-demand",
+            Purpose::Provision => "provisioned-concurrency",
+        }
+    }
+}
+
 /// How an instance came to be, and how long that took, in microseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Cold {
@@ -197,7 +208,9 @@ impl Starter {
         source: Source,
     ) -> Parts {
         let Ready { files, start, extensions } = ready;
-        let telemetry = Arc::new(Telemetry::new(self.clock.clone(), !extensions.is_empty()));
+        let initialization = purpose.initialization_type(version);
+        let telemetry = Telemetry::new(self.clock.clone(), initialization, !extensions.is_empty());
+        let telemetry = Arc::new(telemetry);
         let log = self.log(version, self.new_stream(version));
         let helpers_log = Arc::new(log.beside().tapped(Kind::Extension, telemetry.clone()));
         let log = Arc::new(log.tapped(Kind::Function, telemetry.clone()));

@@ -115,7 +115,7 @@ impl Fixed {
 fn fixed(kind: Kind) -> Fixed {
     match kind {
         Kind::Layer | Kind::Permission | Kind::Version => Fixed::All,
-        Kind::Function => Fixed::These(&["FunctionName", "PackageType"]),
+        Kind::Function => Fixed::These(&["FunctionName", "PackageType", "TenancyConfig"]),
         Kind::Alias => Fixed::These(&["FunctionName", "Name"]),
         Kind::Url => Fixed::These(&["TargetFunctionArn", "Qualifier"]),
         Kind::EventInvoke => Fixed::These(&["FunctionName", "Qualifier"]),

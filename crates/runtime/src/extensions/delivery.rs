@@ -1,4 +1,5 @@
-//! How telemetry reaches an extension: in batches, by HTTP, at the port inside its sandbox where it listens.
+//! How telemetry reaches an extension: in batches, at the port inside its sandbox where it listens. By HTTP a
+//! batch is a request; by TCP it is lines of JSON on a connection that stays.
 //!
 //! A batch leaves when it is full or old enough, as the subscription says. What cannot be delivered is tried
 //! a few times and then dropped, and the extension is told how much it has missed.
@@ -13,6 +14,8 @@ use serde_json::{Value, json};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
@@ -28,8 +31,15 @@ pub(super) struct Buffering {
     pub(super) timeout: Duration,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Transport {
+    Http,
+    Tcp,
+}
+
 pub(super) struct Destination {
     pub(super) sandbox: Weak<Sandbox>,
+    pub(super) transport: Transport,
     pub(super) port: u16,
     pub(super) schema: Schema,
     pub(super) clock: Arc<dyn Clock>,
@@ -49,7 +59,7 @@ pub(super) async fn deliver(
     mut events: mpsc::Receiver<Event>,
     buffering: Buffering,
 ) {
-    let mut more = true;
+    let (mut more, mut line) = (true, None);
     while more {
         let mut batch = Batch::default();
         let Some(first) = events.recv().await else { return };
@@ -69,7 +79,7 @@ pub(super) async fn deliver(
         if missed > 0 {
             batch.events.push(missing(missed, destination.clock.now()));
         }
-        if !batch.events.is_empty() && !destination.send(&batch).await {
+        if !batch.events.is_empty() && !destination.send(&batch, &mut line).await {
             destination.dropped.fetch_add(batch.events.len() as u64, Ordering::Relaxed);
         }
     }
@@ -91,19 +101,37 @@ impl Batch {
 }
 
 impl Destination {
-    async fn send(&self, batch: &Batch) -> bool {
-        let body = Value::Array(batch.events.clone()).to_string();
+    /// `line` is the connection that stays.
+    async fn send(&self, batch: &Batch, line: &mut Option<TcpStream>) -> bool {
+        let body = match self.transport {
+            Transport::Http => Value::Array(batch.events.clone()).to_string(),
+            Transport::Tcp => batch.events.iter().map(|event| format!("{event}\n")).collect(),
+        };
         for attempt in 0..ATTEMPTS {
             if attempt > 0 {
                 tokio::time::sleep(PAUSE * attempt).await;
             }
             let Some(sandbox) = self.sandbox.upgrade() else { return false };
-            let sent = tokio::time::timeout(ANSWER_WITHIN, self.post(&sandbox, body.clone())).await;
-            if sent.is_ok_and(|sent| sent.is_some()) {
+            let sent = async {
+                match self.transport {
+                    Transport::Http => self.post(&sandbox, body.clone()).await,
+                    Transport::Tcp => self.write(&sandbox, &body, line).await,
+                }
+            };
+            if matches!(tokio::time::timeout(ANSWER_WITHIN, sent).await, Ok(Some(()))) {
                 return true;
             }
+            // What was written in part is written anew, on another connection.
+            *line = None;
         }
         false
+    }
+
+    async fn write(&self, sandbox: &Sandbox, lines: &str, line: &mut Option<TcpStream>) -> Option<()> {
+        if line.is_none() {
+            *line = Some(sandbox.connect(self.port).await.ok()?);
+        }
+        line.as_mut()?.write_all(lines.as_bytes()).await.ok()
     }
 
     async fn post(&self, sandbox: &Sandbox, body: String) -> Option<()> {

@@ -4,7 +4,7 @@
 //! The contract is AWS's page "Lambda Telemetry API Event schema reference". Events from before a
 //! subscription are kept while an instance with extensions initialises, since subscribing takes a moment.
 
-use super::delivery::{self, Buffering};
+use super::delivery::{self, Buffering, Transport};
 use crate::sandbox::Sandbox;
 use mayfly_kernel::function::Version;
 use mayfly_kernel::{Clock, Time};
@@ -62,6 +62,8 @@ impl Event {
 
 pub(crate) struct Telemetry {
     clock: Arc<dyn Clock>,
+    /// What the instance is made for, in AWS's words.
+    initialization: &'static str,
     /// Whether anybody is or may become interested; without, an event costs this look.
     heard: AtomicBool,
     state: Mutex<State>,
@@ -89,10 +91,11 @@ impl Subscriber {
 
 impl Telemetry {
     /// With `expected`, events are kept until the first moment that nobody can subscribe any more.
-    pub(crate) fn new(clock: Arc<dyn Clock>, expected: bool) -> Telemetry {
+    pub(crate) fn new(clock: Arc<dyn Clock>, initialization: &'static str, expected: bool) -> Telemetry {
         let backlog = expected.then(Vec::new);
         Telemetry {
             clock,
+            initialization,
             heard: AtomicBool::new(expected),
             state: Mutex::new(State { subscribers: Vec::new(), backlog }),
         }
@@ -124,7 +127,7 @@ impl Telemetry {
     pub(crate) fn init_started(&self, version: &Version) {
         self.emit(Kind::Platform, "initStart", || {
             json!({
-                "initializationType": "on-demand",
+                "initializationType": self.initialization,
                 "phase": "init",
                 "functionName": version.name,
                 "functionVersion": version.label,
@@ -135,7 +138,8 @@ impl Telemetry {
     /// The instance has initialised, or will not: nobody subscribes any more.
     pub(crate) fn init_ended(&self, well: bool, took: Duration) {
         let status = if well { "success" } else { "error" };
-        let record = || json!({ "initializationType": "on-demand", "phase": "init", "status": status });
+        let kind = self.initialization;
+        let record = || json!({ "initializationType": kind, "phase": "init", "status": status });
         self.emit(Kind::Platform, "initRuntimeDone", record);
         self.emit(Kind::Platform, "initReport", || {
             let mut record = record();
@@ -150,7 +154,7 @@ impl Telemetry {
     pub(super) fn subscribe(&self, name: &str, subscription: Subscription, sandbox: Weak<Sandbox>) {
         let (sender, events) = mpsc::channel(QUEUE);
         let dropped = Arc::new(AtomicU64::new(0));
-        let Subscription { schema, types, buffering, port } = subscription;
+        let Subscription { schema, types, buffering, transport, port } = subscription;
         let shown: Vec<&str> = types.iter().map(|kind| kind.name()).collect();
         let record = json!({ "name": name, "state": "Subscribed", "types": shown });
         let subscriber = Subscriber { types, sender, dropped: dropped.clone() };
@@ -164,7 +168,8 @@ impl Telemetry {
         }
         self.platform("telemetrySubscription", || record);
         // Ends when this is dropped, with the instance.
-        let destination = delivery::Destination { sandbox, port, schema, clock: self.clock.clone(), dropped };
+        let clock = self.clock.clone();
+        let destination = delivery::Destination { sandbox, transport, port, schema, clock, dropped };
         tokio::spawn(delivery::deliver(destination, events, buffering));
     }
 }
@@ -191,6 +196,7 @@ pub(crate) struct Subscription {
     schema: Schema,
     types: Vec<Kind>,
     buffering: Buffering,
+    transport: Transport,
     /// Where it listens inside the sandbox.
     port: u16,
 }
@@ -216,6 +222,27 @@ struct AskedDestination {
     protocol: String,
     #[serde(rename = "URI", alias = "uri")]
     uri: Option<String>,
+    /// Of the protocol TCP.
+    port: Option<u16>,
+}
+
+impl AskedDestination {
+    fn place(self) -> Result<(Transport, u16), String> {
+        match self.protocol.to_ascii_uppercase().as_str() {
+            "HTTP" => {
+                let uri: http::Uri = self.uri.unwrap_or_default().parse().map_err(|_| bad_uri())?;
+                if !matches!(uri.host(), Some("sandbox.localdomain" | "sandbox")) {
+                    return Err(bad_uri());
+                }
+                Ok((Transport::Http, uri.port_u16().ok_or_else(bad_uri)?))
+            }
+            "TCP" => match self.port.filter(|port| *port > 0) {
+                Some(port) => Ok((Transport::Tcp, port)),
+                None => Err("destination.port: needed for TCP".into()),
+            },
+            _ => Err("destination.protocol: must be HTTP or TCP".into()),
+        }
+    }
 }
 
 impl Subscription {
@@ -236,15 +263,8 @@ impl Subscription {
             max_bytes: bounded("maxBytes", asked.buffering.max_bytes, 262_144, 262_144, 1_048_576)?,
             timeout: std::time::Duration::from_millis(timeout_ms as u64),
         };
-        if !asked.destination.protocol.eq_ignore_ascii_case("HTTP") {
-            return Err("destination.protocol: only HTTP is supported".into());
-        }
-        let uri: http::Uri = asked.destination.uri.unwrap_or_default().parse().map_err(|_| bad_uri())?;
-        if !matches!(uri.host(), Some("sandbox.localdomain" | "sandbox")) {
-            return Err(bad_uri());
-        }
-        let port = uri.port_u16().ok_or_else(bad_uri)?;
-        Ok(Subscription { schema, types: asked.types, buffering, port })
+        let (transport, port) = asked.destination.place()?;
+        Ok(Subscription { schema, types: asked.types, buffering, transport, port })
     }
 }
 
@@ -262,6 +282,10 @@ mod tests {
         let to = r#""destination": {"protocol": "HTTP", "URI": "http://sandbox.localdomain:8080/x"}"#;
         let plain = parse(&format!(r#"{{"types": ["platform", "function"], {to}}}"#)).unwrap();
         assert_eq!((plain.port, plain.buffering.max_items), (8080, 10_000));
+        let tcp = r#"{"types": ["function"], "destination": {"protocol": "tcp", "port": 9000}}"#;
+        let tcp = parse(tcp).unwrap();
+        assert_eq!((tcp.transport, tcp.port), (Transport::Tcp, 9000));
+        assert!(parse(r#"{"types": ["function"], "destination": {"protocol": "TCP"}}"#).is_err());
         assert_eq!(plain.types, [Kind::Platform, Kind::Function]);
         let small = format!(r#"{{"types": ["platform"], "buffering": {{"maxItems": 1}}, {to}}}"#);
         assert!(parse(&small).unwrap_err().contains("maxItems"));

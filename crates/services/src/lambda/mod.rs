@@ -7,7 +7,7 @@
 //! delivery too, and [`prepared`] is its end.
 //!
 //! Deliberately absent: VPCs and file systems, code signing, SnapStart of other runtimes than Python, event
-//! source mappings of other sources than queues, runtime management.
+//! source mappings of other sources than queues, runtimes that stay as they were.
 //!
 //! | space | key | record |
 //! |---|---|---|
@@ -54,6 +54,7 @@ mod provisioned;
 mod reactions;
 mod recursion;
 mod resolve;
+mod runtime_management;
 mod settings;
 mod settle;
 mod tags;
@@ -160,6 +161,16 @@ fn with_versions(service: Service) -> Service {
             "PutFunctionRecursionConfig",
             "PUT /2024-08-31/functions/{FunctionName}/recursion-config",
             recursion::put,
+        )
+        .rest(
+            "GetRuntimeManagementConfig",
+            "GET /2021-07-20/functions/{FunctionName}/runtime-management-config",
+            runtime_management::get,
+        )
+        .rest(
+            "PutRuntimeManagementConfig",
+            "PUT /2021-07-20/functions/{FunctionName}/runtime-management-config",
+            runtime_management::put,
         )
         .rest("PublishVersion", "POST /2015-03-31/functions/{FunctionName}/versions 201", versions::publish)
         .rest("ListVersionsByFunction", "GET /2015-03-31/functions/{FunctionName}/versions", versions::list)

@@ -39,8 +39,11 @@ pub(super) async fn create(cx: &Context<'_>, wanted: &Wanted<'_>) -> anyhow::Res
     if let Some(package_type) = from.text("PackageType") {
         request["PackageType"] = json!(package_type);
     }
-    if let Some(architectures) = from.get("Architectures") {
-        request["Architectures"] = architectures.clone();
+    // What is said once, for the function's life.
+    for member in ["Architectures", "TenancyConfig"] {
+        if let Some(value) = from.get(member) {
+            request[member] = value.clone();
+        }
     }
     if let Some(tags) = from.tags() {
         request["Tags"] = tags;

@@ -96,6 +96,7 @@ static TYPES: &[Type] = &[
             ("LoggingConfig", Map),
             ("PackageType", Text),
             ("ImageConfig", Map),
+            ("TenancyConfig", Map),
             ("Tags", Any),
         ],
         &[

@@ -650,3 +650,28 @@ fn functions_are_created_and_deleted_side_by_side() {
         (0..CLIENTS).flat_map(|client| (1..EACH).step_by(2).map(move |n| format!("f{client}-{n}").len()));
     assert_eq!(usage["TotalCodeSize"], left.sum::<usize>());
 }
+
+#[test]
+fn every_function_takes_this_machine_s_runtimes_as_they_are() {
+    let cloud = Cloud::with_function();
+    let path = "/2021-07-20/functions/f/runtime-management-config";
+    let auto = json!({ "UpdateRuntimeOn": "Auto", "FunctionArn": format!("{ARN}:$LATEST") });
+    assert_eq!(cloud.get(path), auto);
+    let put = format!("PUT {path}");
+    assert_eq!(cloud.ok(&put, &json!({ "UpdateRuntimeOn": "Auto" })), auto);
+    let runtime = "arn:aws:lambda:us-east-1::runtime:abcd1234";
+    for (input, code) in [
+        (json!({ "UpdateRuntimeOn": "Never" }), "ValidationException"),
+        (json!({ "UpdateRuntimeOn": "Manual", "RuntimeVersionArn": ARN }), "ValidationException"),
+        (json!({ "UpdateRuntimeOn": "Manual", "RuntimeVersionArn": "short" }), "ValidationException"),
+        (json!({ "UpdateRuntimeOn": "Manual" }), PARAMETER),
+        (json!({ "UpdateRuntimeOn": "Auto", "RuntimeVersionArn": runtime }), PARAMETER),
+        (json!({ "UpdateRuntimeOn": "FunctionUpdate", "RuntimeVersionArn": runtime }), PARAMETER),
+        (json!({ "UpdateRuntimeOn": "Manual", "RuntimeVersionArn": runtime }), "NotImplemented"),
+        (json!({ "UpdateRuntimeOn": "FunctionUpdate" }), "NotImplemented"),
+    ] {
+        assert_eq!(cloud.fault(&put, &input).code, code, "{input}");
+    }
+    assert_eq!(cloud.get(path), auto);
+    assert_eq!(cloud.fault(&format!("GET {}", path.replace("/f/", "/g/")), &Value::Null).status, 404);
+}

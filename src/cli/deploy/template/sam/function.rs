@@ -41,6 +41,7 @@ static SCHEMA: Schema = Schema {
         ("PackageType", Text),
         ("ImageUri", Text),
         ("ImageConfig", Map),
+        ("TenancyConfig", Map),
         ("AutoPublishAliasAllProperties", Flag),
     ],
     ignored: &[
@@ -130,6 +131,7 @@ fn plain(function: &Resource) -> Result<Node, Problem> {
         "Tags",
         "PackageType",
         "ImageConfig",
+        "TenancyConfig",
     ];
     let mut plain = Node::new(from.line, Value::Map(copied(from, &same)));
     if from.get("PackageType").and_then(Node::as_text) == Some("Image") {
