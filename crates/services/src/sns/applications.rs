@@ -141,7 +141,6 @@ fn check(cx: &Cx<'_>, attributes: &Attributes) -> Result<(), Fault> {
 pub(super) struct Create {
     name: String,
     platform: String,
-    #[serde(default)]
     attributes: Attributes,
 }
 
@@ -216,7 +215,6 @@ pub(super) fn get_attributes(cx: &mut Cx<'_>, input: Named) -> Result<Shown, Fau
 #[serde(rename_all = "PascalCase")]
 pub(super) struct SetAttributes {
     platform_application_arn: String,
-    #[serde(default)]
     attributes: Attributes,
 }
 

@@ -167,7 +167,6 @@ pub(super) fn get_attributes(cx: &mut Cx<'_>, input: Named) -> Result<Shown, Fau
 #[serde(rename_all = "PascalCase")]
 pub(super) struct SetAttributes {
     endpoint_arn: String,
-    #[serde(default)]
     attributes: Attributes,
 }
 

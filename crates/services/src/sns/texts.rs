@@ -252,7 +252,6 @@ fn settings(cx: &Cx<'_>) -> Result<TextSettings, Fault> {
 
 #[derive(Deserialize, Serialize)]
 pub(super) struct Attributes {
-    #[serde(default)]
     attributes: BTreeMap<String, String>,
 }
 

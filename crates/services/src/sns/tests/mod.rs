@@ -200,7 +200,8 @@ fn one_message_reaches_everyone_who_shares_a_lane() {
 #[test]
 fn endpoints_go_with_their_application() {
     let bench = Bench::seed(7);
-    bench.form("sns", "/", "CreatePlatformApplication", "Name=a&Platform=GCM").unwrap();
+    let setup = "Attributes.entry.1.key=PlatformCredential&Attributes.entry.1.value=k";
+    bench.form("sns", "/", "CreatePlatformApplication", &format!("Name=a&Platform=GCM&{setup}")).unwrap();
     let application = "PlatformApplicationArn=arn:aws:sns:us-east-1:000000000000:app/GCM/a";
     for token in 0..5 {
         bench.form("sns", "/", "CreatePlatformEndpoint", &format!("{application}&Token={token}")).unwrap();
