@@ -99,7 +99,7 @@ pub(crate) async fn start(config: Config) -> anyhow::Result<Running> {
     let driver = cloud.clone();
     tokio::spawn(async move {
         if let Err(fault) = mappings::drive(driver, changes).await {
-            error!(%fault, "event source mappings have stopped until the next start");
+            error!(%fault, "event source mappings and pipes have stopped until the next start");
         }
     });
     let doors = tokio::spawn(gateway::serve(cloud.clone(), listener, stopped));

@@ -3,6 +3,7 @@
 //! This is also where a synchronous handler meets the asynchronous world: [`Cloud::transact`] waits for
 //! commits without holding a thread and acts on signals only after them.
 
+use crate::destinations::Destinations;
 use crate::fabric::Lanes;
 use crate::gateway::Directory;
 use crate::images::Registries;
@@ -29,6 +30,7 @@ pub(crate) struct Cloud {
     pub(crate) trust: Trust,
     pub(crate) registries: Registries,
     pub(crate) outlets: Outlets,
+    pub(crate) destinations: Destinations,
     pub(crate) garbage: Notify,
     pub(crate) directory: Directory,
     /// Whose X-Forwarded-For is believed.
@@ -63,6 +65,7 @@ impl Cloud {
             lanes,
             mappings,
             outlets,
+            destinations: Destinations::new(&trust),
             trust,
             registries,
             garbage: Notify::new(),
@@ -171,7 +174,7 @@ impl Cloud {
             match signal {
                 Signal::Lane(lane, due) => self.lanes.hint(lane, due),
                 Signal::Retire(version) => self.host().retire(&version),
-                Signal::Mapping(account, region, id) => self.mappings.changed((account, region, id)),
+                Signal::Reader(reader) => self.mappings.changed(reader),
                 Signal::Provision => self.provision.notify_one(),
                 Signal::Garbage => self.garbage.notify_one(),
             }

@@ -184,6 +184,10 @@ async fn fly(cloud: Arc<Cloud>, lane: String, record: Record) {
         Ok(Target::Webhook { .. } | Target::Mail { .. } | Target::Text { .. } | Target::Push { .. }) => {
             send_outside(&cloud, &caller, &record).await
         }
+        Ok(Target::Call(arn)) if arn.resource.starts_with("connection/") => {
+            authorize(&cloud, &caller, &record).await;
+        }
+        Ok(Target::Call(_)) => call(&cloud, &caller, &record).await,
         Ok(Target::Redrive(_)) => settle(&cloud, &caller, |cx| sqs::redrive_step(cx, &record)).await,
         Ok(Target::Parcel(_)) => settle(&cloud, &caller, |cx| targets::perform(cx, &record)).await,
         Ok(Target::Timer(arn)) if arn.service == "scheduler" => {
@@ -209,6 +213,29 @@ async fn send_outside(cloud: &Arc<Cloud>, caller: &Caller, record: &Record) {
         Err(fault) => Err(sns::Refused::Later(fault.to_string())),
     };
     settle(cloud, caller, |cx| sns::settled(cx, record, sent.as_ref())).await;
+}
+
+/// Calls an API destination, if it is still there.
+async fn call(cloud: &Arc<Cloud>, caller: &Caller, record: &Record) {
+    let called = match cloud.runner.view(caller, &record.id, |cx| targets::request(cx, record)) {
+        Ok(Some(request)) => Some(cloud.destinations.call(&request).await.called),
+        Ok(None) => None,
+        Err(fault) => {
+            error!(%fault, destination = record.arn, "cannot make a request");
+            Some(targets::Called::Unanswered("The request could not be made.".to_owned()))
+        }
+    };
+    settle(cloud, caller, |cx| targets::called(cx, record, called.as_ref())).await;
+}
+
+/// Gets a connection its first token, if it still waits for one.
+async fn authorize(cloud: &Arc<Cloud>, caller: &Caller, record: &Record) {
+    let got = match cloud.runner.view(caller, &record.id, |cx| events::token_of(cx, record)) {
+        Ok(Some(wanted)) => cloud.destinations.token(&wanted).await.map(drop),
+        Ok(None) => Ok(()),
+        Err(fault) => Err(fault.to_string()),
+    };
+    settle(cloud, caller, |cx| events::authorized(cx, record, &got)).await;
 }
 
 async fn invoke(cloud: &Arc<Cloud>, caller: &Caller, record: Record) {

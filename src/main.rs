@@ -5,6 +5,7 @@ mod cli;
 mod cloud;
 mod collector;
 mod config;
+mod destinations;
 mod fabric;
 mod gateway;
 mod images;

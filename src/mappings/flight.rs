@@ -1,14 +1,15 @@
-//! A batch in flight: its function is called, and what it has done is deleted.
+//! A batch in flight: its errands are run, and what is done is deleted.
 //!
-//! While the function works the batch stays hidden, however long that takes, so no other batch of a FIFO group starts
-//! meanwhile. What cannot start yet (throttled, no room) is tried again, later each time, until its lease ends.
+//! While somebody works on the batch it stays hidden, however long that takes, so no other batch of a FIFO
+//! group starts meanwhile. What cannot start yet (throttled, no room) is tried again, later each time, until
+//! its lease ends.
 
 use crate::cloud::Cloud;
-use mayfly_kernel::function::{Invocation, Outcome, Refusal, Version};
-use mayfly_kernel::{Caller, Fault, Time};
+use mayfly_kernel::function::{Invocation, Outcome, Refusal};
+use mayfly_kernel::{Arn, Caller, Fault, Time};
 use mayfly_services::Cx;
 use mayfly_services::lambda::NotRun;
-use mayfly_services::lambda::mappings::{self, Batch};
+use mayfly_services::readers::{self, Batch, Call, Errand};
 use std::sync::Arc;
 use std::time::Duration;
 use tracing::warn;
@@ -19,62 +20,40 @@ const PAUSE_MAX: Duration = Duration::from_secs(10);
 /// How a flight ended.
 pub(super) enum Flown {
     Done,
-    /// The function failed, or could not handle some: they come back when their visibility ends.
+    /// It failed, or some messages could not be handled: they come back when their visibility ends.
     Failed,
     Throttled,
     /// The node is going down, and the batch is back in its queue.
     Draining,
 }
 
-pub(super) async fn fly(cloud: &Arc<Cloud>, caller: &Caller, batch: Batch) -> Flown {
-    let request_id = cloud.runner.request_id();
-    let event = match batch.event() {
-        Ok(event) => event,
-        Err(fault) => {
-            warn!(%fault, "cannot write the event of a batch");
-            return Flown::Failed;
-        }
-    };
-    let mut pause = PAUSE_MIN;
+pub(super) async fn fly(cloud: &Arc<Cloud>, caller: &Caller, mut batch: Batch) -> Flown {
+    let mut errand = batch.errand();
     loop {
-        if cloud.runner.clock().now() >= batch.lease.until {
-            return Flown::Throttled;
-        }
-        let version = match cloud.runner.view(caller, &request_id, |cx| mappings::version(cx, &batch)) {
-            Ok(Ok(version)) => version,
-            Ok(Err(NotRun::Gone | NotRun::Tenancy(_))) => return Flown::Failed,
-            Ok(Err(_)) | Err(_) => {
-                rest(&mut pause).await;
-                continue;
+        let answer = match errand {
+            Ok(Errand::Settle) => return settle(cloud, caller, &batch).await,
+            Ok(Errand::Invoke { function, event, event_type }) => {
+                let invocation = Invoked { function, event, event_type };
+                invocation.make(cloud, caller, &batch).await
             }
-        };
-        let invocation = Invocation {
-            request_id: request_id.clone(),
-            event: event.clone(),
-            event_type: Batch::EVENT_TYPE.into(),
-            invoked_arn: batch.function.to_string(),
-            client_context: None,
-            trace_id: None,
-            tenant: None,
-            depth: batch.depth(),
-        };
-        match invoke(cloud, caller, &batch, version, invocation).await {
-            Ok(Outcome { result: Ok(answer), .. }) => return settle(cloud, caller, &batch, &answer).await,
-            Ok(Outcome { result: Err(_), .. }) | Err(Refusal::RestoreFailed | Refusal::RestoreTimeout) => {
+            Ok(Errand::Call(call)) => ask(cloud, caller, &batch, &call).await,
+            Ok(Errand::GiveUp(why)) => {
+                warn!(why, "a batch cannot go on");
                 return Flown::Failed;
             }
-            Err(Refusal::Draining) => {
-                persist(cloud, caller, |cx| mappings::draining(cx, &batch.messages)).await;
+            Err(fault) => {
+                warn!(%fault, "cannot go on with a batch");
+                return Flown::Failed;
+            }
+        };
+        errand = match answer {
+            Ok(answer) => batch.go_on(answer),
+            Err(Flown::Draining) => {
+                persist(cloud, caller, |cx| readers::give_back(cx, &batch.messages)).await;
                 return Flown::Draining;
             }
-            Err(Refusal::Unrunnable(why)) => {
-                warn!(function = %batch.function, why, "a batch cannot run");
-                rest(&mut pause).await;
-            }
-            Err(Refusal::ReservedConcurrency | Refusal::AccountConcurrency | Refusal::NodeFull) => {
-                rest(&mut pause).await;
-            }
-        }
+            Err(flown) => return flown,
+        };
     }
 }
 
@@ -83,34 +62,106 @@ async fn rest(pause: &mut Duration) {
     *pause = (*pause * 2).min(PAUSE_MAX);
 }
 
-/// Calls the function, and keeps the batch hidden as long as that takes.
-async fn invoke(
-    cloud: &Arc<Cloud>,
-    caller: &Caller,
-    batch: &Batch,
-    version: Version,
-    invocation: Invocation,
-) -> Result<Outcome, Refusal> {
+/// An invocation that a batch asks for.
+struct Invoked {
+    function: Arn,
+    event: Vec<u8>,
+    event_type: &'static str,
+}
+
+impl Invoked {
+    /// What the function answers, or how the flight ends without an answer.
+    async fn make(self, cloud: &Arc<Cloud>, caller: &Caller, batch: &Batch) -> Result<Vec<u8>, Flown> {
+        let request_id = cloud.runner.request_id();
+        let mut pause = PAUSE_MIN;
+        loop {
+            if cloud.runner.clock().now() >= batch.lease.until {
+                return Err(Flown::Throttled);
+            }
+            let version =
+                match cloud.runner.view(caller, &request_id, |cx| readers::version(cx, &self.function)) {
+                    Ok(Ok(version)) => version,
+                    Ok(Err(NotRun::Gone | NotRun::Tenancy(_))) => return Err(Flown::Failed),
+                    Ok(Err(_)) | Err(_) => {
+                        rest(&mut pause).await;
+                        continue;
+                    }
+                };
+            let invocation = Invocation {
+                request_id: request_id.clone(),
+                event: self.event.clone(),
+                event_type: self.event_type.into(),
+                invoked_arn: self.function.to_string(),
+                client_context: None,
+                trace_id: None,
+                tenant: None,
+                depth: batch.depth(),
+            };
+            let call = cloud.host().invoke(Arc::new(version), invocation);
+            match hidden(cloud, caller, batch, call).await {
+                Ok(Outcome { result: Ok(answer), .. }) => return Ok(answer),
+                Ok(Outcome { result: Err(_), .. })
+                | Err(Refusal::RestoreFailed | Refusal::RestoreTimeout) => {
+                    return Err(Flown::Failed);
+                }
+                Err(Refusal::Draining) => return Err(Flown::Draining),
+                Err(Refusal::Unrunnable(why)) => {
+                    warn!(function = %self.function, why, "a batch cannot run");
+                    rest(&mut pause).await;
+                }
+                Err(Refusal::ReservedConcurrency | Refusal::AccountConcurrency | Refusal::NodeFull) => {
+                    rest(&mut pause).await;
+                }
+            }
+        }
+    }
+}
+
+/// What an API destination answers, or how the flight ends without an answer.
+async fn ask(cloud: &Arc<Cloud>, caller: &Caller, batch: &Batch, call: &Call) -> Result<Vec<u8>, Flown> {
+    let request = match cloud.runner.view(caller, "", |cx| call.request(cx)) {
+        Ok(Some(request)) => request,
+        Ok(None) => {
+            warn!("the API destination of a pipe is not there, or not authorized");
+            return Err(Flown::Failed);
+        }
+        Err(fault) => {
+            warn!(%fault, "cannot make the request of a pipe");
+            return Err(Flown::Failed);
+        }
+    };
+    let answer = hidden(cloud, caller, batch, cloud.destinations.call(&request)).await;
+    match answer.called.succeeded() {
+        true => Ok(answer.body.to_vec()),
+        false => {
+            warn!(called = ?answer.called, "an API destination has not taken what a pipe brought");
+            Err(Flown::Failed)
+        }
+    }
+}
+
+/// Waits for what is done with a batch, and keeps the batch hidden as long as that takes.
+async fn hidden<T>(cloud: &Arc<Cloud>, caller: &Caller, batch: &Batch, work: impl Future<Output = T>) -> T {
     let now = || cloud.runner.clock().now();
     let half = batch.lease.length / 2;
     let mut extend_at: Time = batch.lease.until - half;
-    let mut call = Box::pin(cloud.host().invoke(Arc::new(version), invocation));
+    let mut work = Box::pin(work);
     loop {
         tokio::select! {
-            outcome = &mut call => return outcome,
+            outcome = &mut work => return outcome,
             () = tokio::time::sleep(extend_at.since(now())) => {}
         }
-        if let Err(fault) = cloud.transact(caller, "", |cx| mappings::hold_on(cx, batch)).await {
+        if let Err(fault) = cloud.transact(caller, "", |cx| batch.hold_on(cx)).await {
             warn!(%fault, "cannot keep a batch hidden");
         }
         extend_at = now() + half;
     }
 }
 
-async fn settle(cloud: &Arc<Cloud>, caller: &Caller, batch: &Batch, answer: &[u8]) -> Flown {
+async fn settle(cloud: &Arc<Cloud>, caller: &Caller, batch: &Batch) -> Flown {
     let mut left = 0;
     persist(cloud, caller, |cx| {
-        left = mappings::settled(cx, batch, answer)?;
+        left = batch.settle(cx)?;
         Ok(())
     })
     .await;

@@ -1,14 +1,14 @@
-//! Runs event source mappings: one task for each that is enabled or on its way to a state.
+//! Runs event source mappings and pipes: one task for each that is enabled or on its way to a state.
 //!
-//! All truth is in the store. A commit that changes a mapping sends its key here; at start every mapping is read
-//! once. The task of an idle mapping waits for its queue to change, so it costs nothing but its memory.
+//! All truth is in the store. A commit that changes one sends its name here; at start every one is read once.
+//! The task of an idle one waits for its queue to change, so it costs nothing but its memory.
 
 mod flight;
 mod poller;
 
 use crate::cloud::Cloud;
 use mayfly_kernel::Fault;
-use mayfly_services::lambda::mappings::{self, Key};
+use mayfly_services::readers::Reader;
 use std::collections::HashMap;
 use std::sync::Arc;
 use tokio::sync::{Notify, Semaphore, mpsc};
@@ -20,9 +20,9 @@ const MEMORY_KIB: usize = 256 * 1024;
 
 /// The driver's mailbox.
 #[derive(Clone)]
-pub(crate) struct Mappings(mpsc::UnboundedSender<Key>);
+pub(crate) struct Mappings(mpsc::UnboundedSender<Reader>);
 
-pub(crate) struct Mailbox(mpsc::UnboundedReceiver<Key>);
+pub(crate) struct Mailbox(mpsc::UnboundedReceiver<Reader>);
 
 impl Mappings {
     pub(crate) fn channel() -> (Mappings, Mailbox) {
@@ -30,13 +30,13 @@ impl Mappings {
         (Mappings(sender), Mailbox(receiver))
     }
 
-    pub(crate) fn changed(&self, key: Key) {
-        // The driver is gone only when the process ends, and the mapping is in the store.
-        let _ = self.0.send(key);
+    pub(crate) fn changed(&self, reader: Reader) {
+        // The driver is gone only when the process ends, and the reader is in the store.
+        let _ = self.0.send(reader);
     }
 }
 
-/// A mapping's task.
+/// A reader's task.
 struct Task {
     news: Arc<Notify>,
     /// It was told something, which it may not have heard before it ended.
@@ -46,47 +46,47 @@ struct Task {
 struct Driver {
     cloud: Arc<Cloud>,
     memory: Arc<Semaphore>,
-    tasks: HashMap<Key, Task>,
-    running: JoinSet<Key>,
+    tasks: HashMap<Reader, Task>,
+    running: JoinSet<Reader>,
 }
 
 pub(crate) async fn drive(cloud: Arc<Cloud>, mut mailbox: Mailbox) -> Result<(), Fault> {
-    let unfinished = mappings::unfinished(cloud.runner.store())?;
+    let unfinished = Reader::unfinished(cloud.runner.store())?;
     let memory = Arc::new(Semaphore::new(MEMORY_KIB));
     let mut driver = Driver { cloud, memory, tasks: HashMap::new(), running: JoinSet::new() };
-    for key in unfinished {
-        driver.changed(key);
+    for reader in unfinished {
+        driver.changed(reader);
     }
     loop {
         tokio::select! {
             changed = mailbox.0.recv() => match changed {
-                Some(key) => driver.changed(key),
+                Some(reader) => driver.changed(reader),
                 None => return Ok(()),
             },
             Some(ended) = driver.running.join_next() => match ended {
-                Ok(key) => driver.ended(key),
-                Err(failure) => error!(%failure, "an event source mapping has stopped until the next start"),
+                Ok(reader) => driver.ended(reader),
+                Err(failure) => error!(%failure, "a mapping or pipe has stopped until the next start"),
             },
         }
     }
 }
 
 impl Driver {
-    fn changed(&mut self, key: Key) {
-        if let Some(task) = self.tasks.get_mut(&key) {
+    fn changed(&mut self, reader: Reader) {
+        if let Some(task) = self.tasks.get_mut(&reader) {
             task.told = true;
             task.news.notify_one();
             return;
         }
         let news = Arc::new(Notify::new());
-        let task = poller::run(self.cloud.clone(), key.clone(), news.clone(), self.memory.clone());
-        self.tasks.insert(key, Task { news, told: false });
+        let task = poller::run(self.cloud.clone(), reader.clone(), news.clone(), self.memory.clone());
+        self.tasks.insert(reader, Task { news, told: false });
         self.running.spawn(task);
     }
 
-    fn ended(&mut self, key: Key) {
-        if self.tasks.remove(&key).is_some_and(|task| task.told) {
-            self.changed(key);
+    fn ended(&mut self, reader: Reader) {
+        if self.tasks.remove(&reader).is_some_and(|task| task.told) {
+            self.changed(reader);
         }
     }
 }

@@ -1,4 +1,5 @@
-//! One mapping at work: takes messages, gathers them to batches, and has as many batches in flight as go well.
+//! One mapping or pipe at work: takes messages, gathers them to batches, and has as many batches in flight as
+//! go well.
 //!
 //! It begins with a few batches at once. Every batch that succeeds makes room for one more, which doubles the number
 //! from round to round while there is a backlog; every one that is throttled halves it.
@@ -7,7 +8,8 @@ use super::flight::{self, Flown};
 use crate::cloud::Cloud;
 use futures_util::future::select_all;
 use mayfly_kernel::{Caller, Fault, Time};
-use mayfly_services::lambda::mappings::{self, Batch, Key, Plan, Step};
+use mayfly_services::Cx;
+use mayfly_services::readers::{self, Plan, Reader, Step};
 use mayfly_services::sqs::{Lease, Lent};
 use mayfly_store::Watch;
 use std::sync::Arc;
@@ -41,7 +43,7 @@ impl Gathered {
 struct Poller {
     cloud: Arc<Cloud>,
     caller: Caller,
-    key: Key,
+    reader: Reader,
     news: Arc<Notify>,
     memory: Arc<Semaphore>,
     flights: JoinSet<Flown>,
@@ -50,20 +52,25 @@ struct Poller {
     watched: Vec<(Vec<u8>, Watch)>,
 }
 
-/// Why a mapping stops to work.
+/// Why a reader stops to work.
 enum End {
     News,
     /// The node is going down.
     Draining,
 }
 
-/// Does as the mapping's plan says until there is none, or none to do; the key is for the driver.
-pub(super) async fn run(cloud: Arc<Cloud>, key: Key, news: Arc<Notify>, memory: Arc<Semaphore>) -> Key {
-    let caller = Caller::service("lambda.amazonaws.com", &key.0, &key.1);
+/// Does as the reader's plan says until there is none, or none to do; its name is for the driver.
+pub(super) async fn run(
+    cloud: Arc<Cloud>,
+    reader: Reader,
+    news: Arc<Notify>,
+    memory: Arc<Semaphore>,
+) -> Reader {
+    let caller = reader.caller();
     let mut poller = Poller {
         cloud,
         caller,
-        key,
+        reader,
         news,
         memory,
         flights: JoinSet::new(),
@@ -74,9 +81,9 @@ pub(super) async fn run(cloud: Arc<Cloud>, key: Key, news: Arc<Notify>, memory: 
     loop {
         match poller.follow_plan().await {
             Ok(true) => {}
-            Ok(false) => return poller.key,
+            Ok(false) => return poller.reader,
             Err(fault) => {
-                warn!(%fault, mapping = poller.key.2, "an event source mapping cannot go on yet");
+                warn!(%fault, reader = ?poller.reader, "a mapping or pipe cannot go on yet");
                 tokio::time::sleep(TRY_AGAIN).await;
             }
         }
@@ -86,13 +93,13 @@ pub(super) async fn run(cloud: Arc<Cloud>, key: Key, news: Arc<Notify>, memory: 
 impl Poller {
     /// False once there is nothing more to do.
     async fn follow_plan(&mut self) -> Result<bool, Fault> {
-        let plan = self.cloud.runner.view(&self.caller, "", |cx| mappings::plan(cx, &self.key))?;
+        let plan = self.cloud.runner.view(&self.caller, "", |cx| self.reader.plan(cx))?;
         let Some(plan) = plan else { return Ok(false) };
         if !plan.runs {
             self.finish().await?;
         }
         if let Some(generation) = plan.unsettled {
-            let adopt = |cx: &mut mayfly_services::Cx<'_>| mappings::adopted(cx, &self.key, generation);
+            let adopt = |cx: &mut Cx<'_>| self.reader.adopted(cx, generation);
             self.cloud.transact(&self.caller, "", adopt).await?;
         }
         Ok(plan.runs && matches!(self.work(&plan).await?, End::News))
@@ -101,7 +108,7 @@ impl Poller {
     /// Puts back what is not in flight, and waits for what is.
     async fn finish(&mut self) -> Result<(), Fault> {
         if let Some(gathered) = &self.gathered {
-            let back = |cx: &mut mayfly_services::Cx<'_>| mappings::draining(cx, &gathered.messages);
+            let back = |cx: &mut Cx<'_>| readers::give_back(cx, &gathered.messages);
             self.cloud.transact(&self.caller, "", back).await?;
             self.gathered = None;
         }
@@ -147,14 +154,14 @@ impl Poller {
             self.gathered.as_ref().map_or((0, 0), |gathered| (gathered.messages.len(), gathered.bytes));
         let most = (plan.batch_size - had).min(TAKEN_AT_ONCE);
         let room = self.event_bytes().saturating_sub(bytes);
-        let take = |cx: &mut mayfly_services::Cx<'_>| mappings::take(cx, &self.key, most, room);
+        let take = |cx: &mut Cx<'_>| self.reader.take(cx, most, room);
         self.cloud.transact_relaxed(&self.caller, take).await
     }
 
     /// When an event holds so much it takes no more: what comes last may be as large as a message can be.
     fn event_bytes(&self) -> u64 {
         let limits = self.cloud.runner.limits();
-        limits.invoke_request_bytes.saturating_sub(limits.sqs_message_bytes)
+        limits.invoke_request_bytes.saturating_sub(readers::message_bytes(limits)).max(1)
     }
 
     fn gather(&mut self, step: Step, now: Time) {
@@ -180,8 +187,7 @@ impl Poller {
         // The semaphore is never closed.
         let memory = self.memory.clone().acquire_many_owned(kib).await.ok();
         let Gathered { messages, lease, .. } = gathered;
-        let batch =
-            self.cloud.runner.view(&self.caller, "", |cx| Batch::new(cx, &self.key, messages, lease))?;
+        let batch = self.cloud.runner.view(&self.caller, "", |cx| self.reader.batch(cx, messages, lease))?;
         if let Some(batch) = batch {
             let (cloud, caller) = (self.cloud.clone(), self.caller.clone());
             self.flights.spawn(async move {

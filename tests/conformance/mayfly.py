@@ -1,6 +1,7 @@
 """Starts and stops real servers, and makes what tests upload."""
 
 import contextlib
+import datetime
 import io
 import json
 import os
@@ -10,12 +11,14 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import threading
 import time
 import urllib.request
 import zipfile
 
 import boto3
 from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BINARY = pathlib.Path(os.environ.get("MAYFLY", ROOT / "target" / "debug" / "mayfly"))
@@ -185,3 +188,42 @@ def until(condition, seconds=60, every=0.05):
         if time.monotonic() > deadline:
             raise AssertionError(f"did not happen within {seconds} s: {condition}")
         time.sleep(every)
+
+
+def in_seconds(seconds):
+    return datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=seconds)
+
+
+def kill_rounds(running, rounds, ways, workers=2, at_least=5, broken=(BotoCoreError, ClientError)):
+    """Runs a load while the server is killed again and again: two threads for each way, which is called with a key
+    of its own `ROUND-WORKER-NUMBER` and the number. Which keys each way has acknowledged, in the order of each thread.
+
+    A round is over once each way has flowed, so the kill comes in the middle of its work."""
+    acknowledged = {name: [] for name in ways}
+
+    def work(round, worker, name, stop, flowing):
+        for number in range(100_000):
+            key = f"{round}-{worker}-{number}"
+            try:
+                ways[name](key, number)
+            except broken:
+                return
+            acknowledged[name].append(key)
+            if number >= at_least:
+                flowing.set()
+            if stop.is_set():
+                return
+
+    for round in range(rounds):
+        stop, flowing = threading.Event(), {name: threading.Event() for name in ways}
+        threads = [threading.Thread(target=work, args=(round, worker, name, stop, flowing[name]))
+                   for name in ways for worker in range(workers)]
+        for thread in threads:
+            thread.start()
+        assert all(event.wait(60) for event in flowing.values()), running.tail()
+        running.kill()
+        stop.set()
+        for thread in threads:
+            thread.join()
+        running.start()
+    return acknowledged

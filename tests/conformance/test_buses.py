@@ -6,18 +6,15 @@ import json
 import os
 import subprocess
 import sys
-import threading
 import urllib.error
 import urllib.request
 
-import botocore.exceptions
 import pytest
 
 import mayfly
 from mayfly import create, until
 
 ROUNDS = int(os.environ.get("MAYFLY_KILL_ROUNDS", "10"))
-BROKEN = (botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError)
 PRINT = {"app.py": "import json\n\ndef handler(event, context):\n    print('EVENT', json.dumps(event))\n"}
 
 
@@ -151,46 +148,25 @@ def test_kill_9_under_load_loses_no_event_and_runs_each_schedule_once():
             if name != "runs":
                 rule_for(buses, name, {"source": ["load"]}, arn, InputPath="$.detail.key")
         target = {"Arn": arn, "RoleArn": "arn:aws:iam::000000000000:role/any"}
-        acknowledged, scheduled = [], []
-        for round in range(ROUNDS):
-            stop, flowing = threading.Event(), threading.Event()
+        scheduler = running.client("scheduler")
 
-            def write(worker):
-                bus, scheduler = running.client("events"), running.client("scheduler")
-                for number in range(100_000):
-                    key = f"{round}-{worker}-{number}"
-                    try:
-                        done = bus.put_events(Entries=[entry("load", {"key": key})])
-                        assert done["FailedEntryCount"] == 0
-                        acknowledged.append(key)
-                        at = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=3 + number % 3)
-                        scheduler.create_schedule(
-                            Name=key, ScheduleExpression=f"at({at:%Y-%m-%dT%H:%M:%S})", Target={**target, "Input": key},
-                            FlexibleTimeWindow={"Mode": "OFF"}, ActionAfterCompletion="DELETE")
-                        scheduled.append(key)
-                    except BROKEN:
-                        return
-                    if number >= 5:
-                        flowing.set()
-                    if stop.is_set():
-                        return
+        def put(key, number):
+            assert buses.put_events(Entries=[entry("load", {"key": key})])["FailedEntryCount"] == 0
 
-            workers = [threading.Thread(target=write, args=(worker,)) for worker in range(4)]
-            for worker in workers:
-                worker.start()
-            assert flowing.wait(60), running.tail()
-            running.kill()
-            stop.set()
-            for worker in workers:
-                worker.join()
-            running.start()
-        sqs, scheduler = running.client("sqs"), running.client("scheduler")
+        def plan(key, number):
+            at = mayfly.in_seconds(3 + number % 3)
+            scheduler.create_schedule(
+                Name=key, ScheduleExpression=f"at({at:%Y-%m-%dT%H:%M:%S})", Target={**target, "Input": key},
+                FlexibleTimeWindow={"Mode": "OFF"}, ActionAfterCompletion="DELETE")
+
+        acknowledged = mayfly.kill_rounds(running, ROUNDS, {"events": put, "schedules": plan})
+        sqs = running.client("sqs")
         until(lambda: not scheduler.list_schedules()["Schedules"])
         one, two, runs = (take_all(sqs, url, wait=1) for url in urls)
         assert sorted(one) == sorted(two), "an event and its deliveries are one commit"
-        assert len(set(one)) == len(one) and {json.dumps(key) for key in acknowledged} <= set(one)
+        assert len(set(one)) == len(one) and {json.dumps(key) for key in acknowledged["events"]} <= set(one)
         assert len(set(runs)) == len(runs), "no schedule ran twice"
-        assert set(scheduled) <= set(runs), "no schedule was lost"
+        assert set(acknowledged["schedules"]) <= set(runs), "no schedule was lost"
 
 
 TEMPLATE = """

@@ -1,10 +1,9 @@
 """Event source mappings: queues whose messages are brought to functions."""
 
 import json
-import threading
 
 import pytest
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError
 
 import mayfly
 from endpoints import confirm
@@ -314,7 +313,6 @@ def test_mappings_are_deployed(cloud, functions, sqs, logs, tmp_path):
     mayfly.until(lambda: not functions.list_event_source_mappings(FunctionName="deployed-worker")["EventSourceMappings"])
 
 
-BROKEN = (BotoCoreError, ClientError)
 # Sends what it was given to another queue, by the credentials and the endpoint of its environment; without an SDK.
 COPIES = """
 import datetime, hashlib, hmac, json, os, socket, urllib.parse
@@ -374,37 +372,21 @@ def test_kill_9_under_mixed_load_loses_no_message(endpoint):
             mapped(lambdas, function, arn)
         topics.subscribe(TopicArn=topic, Protocol="http", Endpoint=endpoint.url(), Attributes={"RawMessageDelivery": "true"})
         confirm(endpoint)
-        acknowledged = {name: [] for name in urls}
 
-        def send(name, round, stop, flowing):
-            client = running.client("sns" if name.startswith("told") else "sqs")
-            for number in range(100_000):
-                body = f"{round * 100_000 + number}"
-                fifo = {"MessageGroupId": "g", "MessageDeduplicationId": body} if name.endswith("fifo") else {}
-                try:
-                    if name.startswith("told"):
-                        client.publish(TopicArn=topic_fifo if fifo else topic, Message=body, **fifo)
-                    else:
-                        client.send_message(QueueUrl=urls[name], MessageBody=body, **fifo)
-                except BROKEN:
-                    return
-                acknowledged[name].append(body)
-                if number >= 20:
-                    flowing.set()
-                if stop.is_set():
-                    return
+        def way(name):
+            client = topics if name.startswith("told") else aws
 
-        for round in range(3):
-            stop, flowing = threading.Event(), {name: threading.Event() for name in urls}
-            senders = [threading.Thread(target=send, args=(name, round, stop, flowing[name])) for name in urls]
-            for sender in senders:
-                sender.start()
-            assert all(event.wait(60) for event in flowing.values()), running.tail()
-            running.kill()
-            stop.set()
-            for sender in senders:
-                sender.join()
-            running.start()
+            def send(key, number):
+                fifo = {"MessageGroupId": "g", "MessageDeduplicationId": key} if name.endswith("fifo") else {}
+                if client is topics:
+                    client.publish(TopicArn=topic_fifo if fifo else topic, Message=key, **fifo)
+                else:
+                    client.send_message(QueueUrl=urls[name], MessageBody=key, **fifo)
+
+            return send
+
+        ways = {name: way(name) for name in urls}
+        acknowledged = mayfly.kill_rounds(running, 3, ways, workers=1, at_least=20)
         for name, url in urls.items():
             mayfly.until(lambda: left(aws, url) == 0, seconds=120)
             seen = []
@@ -414,6 +396,6 @@ def test_kill_9_under_mixed_load_loses_no_message(endpoint):
                 aws.delete_message_batch(QueueUrl=seen_urls[name], Entries=entries)
             assert set(acknowledged[name]) <= set(seen), f"{name}: lost"
             if name.endswith("fifo"):
-                numbers = list(map(int, seen))
+                numbers = [tuple(map(int, key.split("-"))) for key in seen]
                 assert numbers == sorted(numbers), f"{name}: out of order"
         mayfly.until(lambda: set(acknowledged["told"]) <= {body for _, body in endpoint.of("Notification")}, seconds=120)

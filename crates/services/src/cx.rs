@@ -4,6 +4,7 @@ use crate::claims::Held;
 use crate::fabric;
 use crate::identity::LinkSeal;
 use crate::memo::Recall;
+use crate::readers::Reader;
 use crate::sns::Signer;
 use mayfly_kernel::ids::Ids;
 use mayfly_kernel::{Arn, Caller, Fault, Limits, Time};
@@ -58,8 +59,8 @@ pub enum Signal {
     Retire(String),
     /// What is to be ready ahead of demand has changed.
     Provision,
-    /// An event source mapping has changed: its account, region and id.
-    Mapping(String, String, String),
+    /// An event source mapping or a pipe has changed.
+    Reader(Reader),
     /// Bodies wait to be deleted.
     Garbage,
 }

@@ -21,6 +21,8 @@ pub mod logs;
 mod memo;
 pub mod operation;
 mod pattern;
+pub mod pipes;
+pub mod readers;
 pub mod runner;
 pub mod s3;
 mod schedule;
@@ -51,6 +53,7 @@ pub fn catalogue() -> Catalogue {
         events::service(),
         logs::service(),
         scheduler::service(),
+        pipes::service(),
         identity::service(),
         fabric::with_deliveries(stacks::service()),
     ])

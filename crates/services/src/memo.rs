@@ -1,8 +1,10 @@
 //! What handlers derive from the store again and again, remembered until something it was read from changes.
 //!
-//! Everything kept is dropped as soon as a commit touches any map that it was read from, and that is before the
-//! commit is acknowledged ([`Changes`]): whoever was told of a change meets it. The count of changes is asked
-//! before a transaction begins, so what is read in it is at least as new as the count says.
+//! Each thing that is remembered has a version, a counter in the store that grows with whatever changes it.
+//! While no counter of all has grown, nothing is read at all; otherwise the version is, and only what has
+//! another one is derived anew. Counters grow before a commit is acknowledged ([`Changes`]): whoever was told
+//! of a change meets it. The count of changes is asked before a transaction begins, so what is read in it is
+//! at least as new as the count says.
 
 use crate::events;
 use mayfly_kernel::Fault;
@@ -38,49 +40,61 @@ pub(crate) struct Recall<'a> {
 }
 
 impl Recall<'_> {
+    /// `version` says which state of the bus this transaction sees, at the cost of one read.
     pub(crate) fn bus(
         &self,
         key: &events::BusKey,
+        version: impl FnOnce() -> Result<i64, Fault>,
         read: impl FnOnce() -> Result<events::Compiled, Fault>,
     ) -> Result<Arc<events::Compiled>, Fault> {
-        self.memory.buses.find(self.buses_at, key, read)
+        self.memory.buses.find(self.buses_at, key, version, read)
     }
 }
 
 pub(crate) struct Memo<K, V> {
     changes: Changes,
-    known: RwLock<Known<K, V>>,
+    known: RwLock<HashMap<K, Known<V>>>,
 }
 
-struct Known<K, V> {
-    /// The count of changes at which all of these were true.
+struct Known<V> {
+    /// The count of changes at which this was true.
     at: u64,
-    by_key: HashMap<K, Arc<V>>,
+    version: i64,
+    value: Arc<V>,
 }
 
 impl<K: Hash + Eq + Clone, V> Memo<K, V> {
     fn new(store: &Store, read_from: &[Space]) -> Memo<K, V> {
-        Memo {
-            changes: store.changes(read_from),
-            known: RwLock::new(Known { at: 0, by_key: HashMap::new() }),
-        }
+        Memo { changes: store.changes(read_from), known: RwLock::new(HashMap::new()) }
     }
 
-    fn find(&self, at: u64, key: &K, read: impl FnOnce() -> Result<V, Fault>) -> Result<Arc<V>, Fault> {
-        {
-            let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
-            if let Some(found) = known.by_key.get(key).filter(|_| known.at == at) {
-                return Ok(found.clone());
+    fn find(
+        &self,
+        at: u64,
+        key: &K,
+        version: impl FnOnce() -> Result<i64, Fault>,
+        read: impl FnOnce() -> Result<V, Fault>,
+    ) -> Result<Arc<V>, Fault> {
+        let mut former = None;
+        if let Some(known) = self.known.read().unwrap_or_else(PoisonError::into_inner).get(key) {
+            if known.at == at {
+                return Ok(known.value.clone());
             }
+            former = Some((known.version, known.value.clone()));
         }
-        let found = Arc::new(read()?);
+        // Something has changed, perhaps something else.
+        let version = version()?;
+        let value = match former {
+            Some((of, value)) if of == version => value,
+            Some(_) | None => Arc::new(read()?),
+        };
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
-        if known.at < at || known.by_key.len() >= KEPT_MAX {
-            *known = Known { at: at.max(known.at), by_key: HashMap::new() };
+        if known.len() >= KEPT_MAX {
+            known.clear();
         }
-        if known.at == at {
-            known.by_key.insert(key.clone(), found.clone());
+        if known.get(key).is_none_or(|other| other.at < at) {
+            known.insert(key.clone(), Known { at, version, value: value.clone() });
         }
-        Ok(found)
+        Ok(value)
     }
 }

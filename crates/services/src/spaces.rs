@@ -96,10 +96,17 @@ pub(crate) const EVENTS_ARCHIVED: Space = Space(156);
 pub(crate) const EVENTS_ARCHIVE_COUNTS: Space = Space(157);
 pub(crate) const EVENTS_REPLAYS: Space = Space(158);
 pub(crate) const EVENTS_SWEEPS: Space = Space(159);
+pub(crate) const EVENTS_VERSIONS: Space = Space(160);
+pub(crate) const EVENTS_CONNECTIONS: Space = Space(161);
+pub(crate) const EVENTS_SECRETS: Space = Space(162);
+pub(crate) const EVENTS_DESTINATIONS: Space = Space(163);
+pub(crate) const EVENTS_ALARMS: Space = Space(164);
 
 pub(crate) const SCHEDULER_GROUPS: Space = Space(170);
 pub(crate) const SCHEDULER_SCHEDULES: Space = Space(171);
 pub(crate) const SCHEDULER_SWEEPS: Space = Space(172);
+
+pub(crate) const PIPES: Space = Space(180);
 
 pub(crate) const ECR_REPOSITORIES: Space = Space(240);
 pub(crate) const ECR_MANIFESTS: Space = Space(241);

@@ -1,6 +1,7 @@
 //! Images as the AWS API tells of them: PutImage, ListImages, DescribeImages, BatchGetImage,
 //! BatchDeleteImage, BatchCheckLayerAvailability.
 
+use super::bus_events::{self, Action};
 use super::keys::{LAYERS, MANIFESTS};
 use super::model::Manifest;
 use super::repositories::{self, Open, page_size};
@@ -375,6 +376,10 @@ pub(super) fn batch_delete(cx: &mut Cx<'_>, input: Batch) -> Result<Deleted, Fau
                 image_ids.extend(tags.into_iter().map(gone));
             }
         }
+    }
+    for id in &image_ids {
+        let digest = id.image_digest.as_deref().unwrap_or_default();
+        bus_events::tell(cx, &open, Action::Delete, digest, id.image_tag.as_deref())?;
     }
     Ok(Deleted { image_ids, failures })
 }

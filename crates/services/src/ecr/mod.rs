@@ -20,6 +20,7 @@
 //! | `ECR_LAYERS` | repository's id, digest | a layer or configuration |
 //! | `ECR_UPLOADS` | an id that begins with the time | an upload, then what it has become until that expires |
 
+mod bus_events;
 mod faults;
 mod images;
 mod keys;

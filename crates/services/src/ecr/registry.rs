@@ -3,6 +3,7 @@
 //! The HTTP is the gateway's, and so are the bytes of blobs; each function here is the transaction of one
 //! request. Faults carry the protocol's own codes.
 
+use super::bus_events::{self, Action};
 use super::keys::{LAYERS, MANIFESTS, REPOSITORIES, TAGS};
 use super::model::{Layer, Manifest, Tag, layer_blob};
 use super::repositories::Open;
@@ -170,7 +171,7 @@ pub(super) fn store(
         }
     }
     MANIFESTS.put(cx.tx, &(uid.as_str(), digest), &row);
-    Ok(())
+    bus_events::tell(cx, open, Action::Push, digest, tag)
 }
 
 /// A new manifest's row, after it has been counted as a user of what it names.
@@ -240,11 +241,12 @@ fn forget_tag(cx: &mut Cx<'_>, uid: &str, tag: &str, digest: &str) -> Result<(),
 /// Deletes the manifest with a digest, or a tag alone.
 pub fn delete_manifest(cx: &mut Cx<'_>, name: &str, reference: &str) -> Result<(), Fault> {
     let open = open(cx, name)?;
-    let gone = match names::is_digest(reference) {
-        true => remove(cx, &open.row.uid, reference)?.is_some(),
-        false => untag(cx, &open.row.uid, reference)?.is_some(),
+    let (digest, tag) = match names::is_digest(reference) {
+        true => (remove(cx, &open.row.uid, reference)?.map(|_| reference.to_owned()), None),
+        false => (untag(cx, &open.row.uid, reference)?, Some(reference)),
     };
-    if gone { Ok(()) } else { Err(faults::manifest_unknown(reference)) }
+    let digest = digest.ok_or_else(|| faults::manifest_unknown(reference))?;
+    bus_events::tell(cx, &open, Action::Delete, &digest, tag)
 }
 
 /// Takes a tag away; the digest that it stood for.

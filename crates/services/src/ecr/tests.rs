@@ -57,6 +57,11 @@ fn an_image_is_pushed_tagged_listed_and_deleted() {
     let t = with_repository(&["team/app"]);
     push_layer(&t, "team/app", b"config");
     push_layer(&t, "team/app", b"layer");
+    let rule = json!({ "Name": "images", "EventPattern": r#"{"source": ["aws.ecr"]}"# });
+    t.call("sqs", "CreateQueue", &json!({ "QueueName": "told" })).unwrap();
+    t.call("events", "PutRule", &rule).unwrap();
+    let target = json!([{ "Id": "q", "Arn": "arn:aws:sqs:us-east-1:000000000000:told" }]);
+    t.call("events", "PutTargets", &json!({ "Rule": "images", "Targets": target })).unwrap();
     let body = manifest(b"config", b"layer");
     let pushed = t.run(|cx| registry::put_manifest(cx, "team/app", "v1", IMAGE, &body));
     assert_eq!(t.run(|cx| registry::put_manifest(cx, "team/app", "v2", IMAGE, &body)), pushed);
@@ -75,6 +80,25 @@ fn an_image_is_pushed_tagged_listed_and_deleted() {
     t.run(|cx| registry::put_manifest(cx, "team/app", "v2", IMAGE, &newer));
     let gone = call(&t, "BatchDeleteImage", json!({ "imageIds": [{ "imageTag": "v1" }] })).unwrap();
     assert_eq!(gone["imageIds"], json!([{ "imageDigest": pushed, "imageTag": "v1" }]));
+    let input = json!({ "QueueUrl": "/000000000000/told", "MaxNumberOfMessages": 10 });
+    let told = t.call("sqs", "ReceiveMessage", &input).unwrap().json();
+    let mut told: Vec<Value> = told["Messages"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|message| serde_json::from_str(message["Body"].as_str().unwrap()).unwrap())
+        .collect();
+    told.sort_by_key(|event: &Value| event["detail"].to_string());
+    let mut details: Vec<(&str, &str)> = told
+        .iter()
+        .map(|event| {
+            (event["detail"]["action-type"].as_str().unwrap(), event["detail"]["image-tag"].as_str().unwrap())
+        })
+        .collect();
+    details.sort_unstable();
+    assert_eq!(told[0]["detail-type"], "ECR Image Action");
+    assert_eq!(told[0]["detail"]["image-digest"], pushed.as_str());
+    assert_eq!(details, [("DELETE", "v1"), ("PUSH", "v1"), ("PUSH", "v2"), ("PUSH", "v2")]);
     let missing = call(&t, "DescribeImages", json!({ "imageIds": [{ "imageTag": "v1" }] })).unwrap_err();
     assert_eq!(missing.code, "ImageNotFoundException");
     let full = call(&t, "DeleteRepository", json!({})).unwrap_err();

@@ -1,10 +1,9 @@
 //! Archives: what came onto a bus, kept to be replayed.
 
-use super::buses;
-use super::faults;
-use super::keys::{ARCHIVE_COUNTS, ARCHIVED, ARCHIVES, BusKey, SWEEPS};
+use super::keys::{self, ARCHIVE_COUNTS, ARCHIVED, ARCHIVES, BusKey, SWEEPS};
 use super::model::{Archive, Mark};
 use super::names::{self, bus_arn, bus_key, open_bus};
+use super::{alarms, buses, faults};
 use crate::Cx;
 use crate::pattern::Pattern;
 use mayfly_kernel::{Arn, Fault, Time};
@@ -85,6 +84,7 @@ pub(super) fn create(cx: &mut Cx<'_>, input: Create) -> Result<Made, Fault> {
         created_ms: cx.now.ms(),
     };
     ARCHIVES.put(cx.tx, &key, &archive);
+    keys::changed(cx, (&key.0, &key.1, &archive.bus));
     Ok(made(&key, &archive))
 }
 
@@ -106,6 +106,7 @@ pub(super) fn update(cx: &mut Cx<'_>, input: Update) -> Result<Made, Fault> {
     archive.description = input.description.unwrap_or(archive.description);
     archive.retention_days = input.retention_days.unwrap_or(archive.retention_days);
     ARCHIVES.put(cx.tx, &key, &archive);
+    keys::changed(cx, (&key.0, &key.1, &archive.bus));
     Ok(made(&key, &archive))
 }
 
@@ -191,12 +192,14 @@ pub(super) fn list(cx: &mut Cx<'_>, input: List) -> Result<Listed, Fault> {
 pub(super) fn delete(cx: &mut Cx<'_>, input: Named) -> Result<(), Fault> {
     let (key, archive) = open(cx, &input.archive_name)?;
     ARCHIVES.delete(cx.tx, &key);
+    keys::changed(cx, (&key.0, &key.1, &archive.bus));
     SWEEPS.put(cx.tx, &(archive.id,), &Mark {});
     cx.signal(crate::Signal::Garbage);
     Ok(())
 }
 
-/// Deletes up to about `limit` events past their archive's retention, or of archives that are gone.
+/// Deletes up to about `limit` events past their archive's retention, or of archives that are gone; and what
+/// need not be remembered of alarms.
 pub fn expire(cx: &mut Cx<'_>, limit: usize) -> Result<usize, Fault> {
     cx.allowed_by_policy();
     if let Some(((id,), _)) = SWEEPS.scan(cx.tx, Scan::all(1))?.pop() {
@@ -225,5 +228,5 @@ pub fn expire(cx: &mut Cx<'_>, limit: usize) -> Result<usize, Fault> {
             expired += 1;
         }
     }
-    Ok(expired)
+    Ok(expired + alarms::expire(cx, limit)?)
 }

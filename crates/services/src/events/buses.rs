@@ -3,7 +3,7 @@
 //! Nothing asks the policy yet: access is the account's wall.
 
 use super::faults;
-use super::keys::{BUSES, BusKey, RULES};
+use super::keys::{self, BUSES, BusKey, RULES};
 use super::model::{Bus, DEFAULT_BUS};
 use super::names::{self, bus_arn, bus_key, open_bus};
 use super::tags;
@@ -52,6 +52,7 @@ pub(super) fn create(cx: &mut Cx<'_>, input: Create) -> Result<Created, Fault> {
         tags: tags::checked(cx, input.tags)?,
         ..Bus::default()
     };
+    keys::changed(cx, (&key.0, &key.1, &key.2));
     BUSES.put(cx.tx, &key, &bus);
     Ok(Created { event_bus_arn: bus_arn(&key).to_string(), description: input.description })
 }
@@ -191,6 +192,7 @@ pub(super) fn delete(cx: &mut Cx<'_>, input: Named) -> Result<(), Fault> {
         return Err(faults::validation(format!("Event bus {name} can't be deleted since it has rules.")));
     }
     BUSES.delete(cx.tx, &key);
+    keys::changed(cx, (&key.0, &key.1, &key.2));
     Ok(())
 }
 

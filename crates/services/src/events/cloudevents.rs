@@ -1,10 +1,10 @@
-//! CloudEvents 1.0 that come onto a bus over HTTP: binary, structured and batched ("HTTP Protocol Binding
+//! CloudEvents 1.0 that come onto a bus over HTTP, and go out again: binary, structured and batched ("HTTP Protocol Binding
 //! for CloudEvents", version 1.0.2).
 //!
 //! `source` and `type` are the event's source and its detail type, `id` and `time` its id and time, a
 //! `subject` its resource, and data that is a JSON object its detail; other data is the member `data` of
 //! the detail. All attributes, extensions included, stand in the member `cloudevent` beside the detail,
-//! where patterns reach them.
+//! where patterns reach them. An event that goes out to an API destination has them again.
 
 use super::names::open_bus;
 use super::put::{envelope, seconds};
@@ -14,6 +14,7 @@ use base64::Engine as _;
 use http::HeaderMap;
 use mayfly_kernel::{Fault, Time};
 use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
 
 const STRUCTURED: &str = "application/cloudevents+json";
 const BATCHED: &str = "application/cloudevents-batch+json";
@@ -88,6 +89,33 @@ fn binary(headers: &HeaderMap, media: &str, body: &[u8]) -> Map<String, Value> {
         event.insert("datacontenttype".into(), Value::from(media));
     }
     event
+}
+
+/// The attributes of an event that goes out. One that came in as a CloudEvent has those that it came with.
+pub(super) fn attributes(event: &Value) -> BTreeMap<String, String> {
+    let text = |value: &Value| match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(_) | Value::Bool(_) => Some(value.to_string()),
+        Value::Null | Value::Array(_) | Value::Object(_) => None,
+    };
+    let own = event["cloudevent"].as_object().into_iter().flatten();
+    let mut attributes: BTreeMap<String, String> =
+        own.filter_map(|(name, value)| Some((name.clone(), text(value)?))).collect();
+    let ours = [
+        ("id", &event["id"]),
+        ("source", &event["source"]),
+        ("type", &event["detail-type"]),
+        ("time", &event["time"]),
+        ("subject", &event["resources"][0]),
+        ("specversion", &Value::from("1.0")),
+    ]
+    .map(|(name, value)| (name.to_owned(), text(value)));
+    for (name, value) in ours {
+        if let Some(value) = value {
+            attributes.entry(name).or_insert(value);
+        }
+    }
+    attributes
 }
 
 /// The event as rules see it.

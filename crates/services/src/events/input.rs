@@ -17,7 +17,7 @@ pub(super) struct Facts<'a> {
 }
 
 /// The value at a path such as `$.detail.items[0]['a b']`, if there is one.
-pub(super) fn at_path<'a>(event: &'a Value, path: &str) -> Option<&'a Value> {
+pub(crate) fn at_path<'a>(event: &'a Value, path: &str) -> Option<&'a Value> {
     let mut rest = path.strip_prefix('$')?;
     let mut value = event;
     while !rest.is_empty() {
@@ -40,7 +40,7 @@ pub(super) fn at_path<'a>(event: &'a Value, path: &str) -> Option<&'a Value> {
 }
 
 /// Whether a path is one: `$`, members and elements.
-pub(super) fn is_path(path: &str) -> bool {
+pub(crate) fn is_path(path: &str) -> bool {
     let Some(mut rest) = path.strip_prefix('$') else { return false };
     while !rest.is_empty() {
         if let Some(inside) = rest.strip_prefix('[') {
@@ -78,8 +78,12 @@ pub(super) fn variables(template: &str) -> Vec<&str> {
 /// The name at the beginning of a text, up to its closing bracket.
 fn variable(text: &str) -> Option<&str> {
     let (name, _) = text.split_once('>')?;
+    is_name(name).then_some(name)
+}
+
+fn is_name(name: &str) -> bool {
     let fits = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
-    (!name.is_empty() && name.chars().all(fits)).then_some(name)
+    !name.is_empty() && name.chars().all(fits)
 }
 
 /// Names that mean the same in every template.
@@ -101,15 +105,23 @@ pub(super) fn fill(
     event: &Value,
     facts: &Facts<'_>,
 ) -> String {
+    fill_with(template, |name| is_name(name).then(|| value_of(name, paths, event, facts)))
+}
+
+/// Fills a template with what `value_of` says of each text between angle brackets; where it has nothing to
+/// say, the bracket is one.
+pub(crate) fn fill_with(template: &str, value_of: impl Fn(&str) -> Option<Value>) -> String {
     let mut filled = String::with_capacity(template.len() * 2);
     let (mut quoted, mut escaped) = (false, false);
     let mut rest = template;
     while let Some(c) = rest.chars().next() {
         rest = &rest[c.len_utf8()..];
-        let found = if c == '<' { variable(rest) } else { None };
-        if let Some(name) = found {
-            rest = &rest[name.len() + 1..];
-            insert(&mut filled, &value_of(name, paths, event, facts), quoted);
+        let found = if c == '<' { rest.split_once('>') } else { None };
+        if let Some((name, after)) = found
+            && let Some(value) = value_of(name)
+        {
+            rest = after;
+            insert(&mut filled, &value, quoted);
             continue;
         }
         filled.push(c);

@@ -7,18 +7,20 @@
 //! The rules of a bus are compiled once and remembered until one changes (`index.rs`, `crate::memo`); rules that name
 //! the sources and types they want are found by them.
 //!
-//! Deliberately absent: partner event sources, global endpoints, API destinations, schema discovery, KMS, and buses
-//! of other accounts and regions.
+//! Deliberately absent: partner event sources, global endpoints, schema discovery, KMS, and buses of other
+//! accounts and regions.
 //!
 //! Keys: `BUSES(account, region, bus)`, `RULES(bus, rule)`, `TARGETS(rule, id)`, `BY_TARGET(bus, ARN, rule, id)`,
 //! `TIMERS(rule)`; `ARCHIVES(account, region, archive)`, `ARCHIVED(archive id, time, number)`, `REPLAYS(…)`.
 
+mod alarms;
 mod archives;
 mod buses;
 mod cloudevents;
+pub(crate) mod endpoints;
 mod faults;
 mod index;
-mod input;
+pub(crate) mod input;
 mod keys;
 mod model;
 mod names;
@@ -33,19 +35,25 @@ mod tags;
 mod tests;
 mod timers;
 
+pub(crate) use alarms::chain_cut;
 pub use archives::expire;
 pub use cloudevents::receive;
+pub use endpoints::{Request, TokenRequest, authorized, token_of};
 pub(crate) use index::Compiled;
 pub(crate) use keys::{BusKey, READ_FROM};
 pub use replays::replay_step;
-pub(crate) use route::{emit, event_for_bus, pass_on};
+pub(crate) use route::{emit, event_at, pass_on, put_on};
 pub use timers::fire;
 
 use crate::Service;
 use mayfly_wire::Protocol;
 
 pub fn service() -> Service {
-    Service::json("events", Protocol::Json11, "AWSEvents")
+    endpoints::with_endpoints(with_buses(Service::json("events", Protocol::Json11, "AWSEvents")))
+}
+
+fn with_buses(service: Service) -> Service {
+    service
         .op("CreateEventBus", buses::create)
         .op("UpdateEventBus", buses::update)
         .view("DescribeEventBus", buses::describe)

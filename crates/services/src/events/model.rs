@@ -1,5 +1,6 @@
 //! Stored records of EventBridge, and the rules of its names. Tags are for ever.
 
+use super::endpoints::HttpParameters;
 use std::collections::BTreeMap;
 
 pub(super) const DEFAULT_BUS: &str = "default";
@@ -74,6 +75,9 @@ pub(super) struct Target {
     /// Beside its key, so that a target by itself says whose it is.
     #[prost(string, tag = "10")]
     pub(super) id: String,
+    /// Of an API destination.
+    #[prost(message, optional, tag = "11")]
+    pub(super) http: Option<HttpParameters>,
 }
 
 #[derive(Clone, PartialEq, Eq, prost::Message)]
@@ -99,6 +103,12 @@ pub(super) struct Timer {
     /// Which expression it was computed from.
     #[prost(string, tag = "3")]
     pub(super) schedule: String,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, prost::Message)]
+pub(super) struct Alarm {
+    #[prost(uint64, tag = "1")]
+    pub(super) at_ms: u64,
 }
 
 #[derive(Clone, PartialEq, Eq, prost::Message)]

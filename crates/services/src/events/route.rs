@@ -1,21 +1,22 @@
 //! From an event on a bus to the targets of the rules that want it, in one commit.
 
+use super::cloudevents;
 use super::index::{Compiled, Rule};
 use super::input::{self, Facts};
-use super::keys::{ARCHIVE_COUNTS, ARCHIVED, BusKey, RuleKey};
+use super::keys::{self, ARCHIVE_COUNTS, ARCHIVED, BusKey, RuleKey};
 use super::model::{Archived, DEFAULT_BUS, Target};
 use super::names::rule_arn;
 use super::put::{envelope, seconds};
 use crate::Cx;
 use crate::targets::{self, Parcel, Sender};
-use mayfly_kernel::{Arn, Fault};
+use mayfly_kernel::{Arn, Fault, Time};
 use serde_json::Value;
 use std::sync::Arc;
 
 /// The bus as it is compiled, if there is one.
-fn compiled(cx: &Cx<'_>, bus: &BusKey) -> Result<Option<Arc<Compiled>>, Fault> {
+pub(super) fn compiled(cx: &Cx<'_>, bus: &BusKey) -> Result<Option<Arc<Compiled>>, Fault> {
     let recall = cx.recall;
-    let found = recall.bus(bus, || Compiled::read(cx, bus))?;
+    let found = recall.bus(bus, || keys::version(cx, bus), || Compiled::read(cx, bus))?;
     Ok(Some(found).filter(|bus| bus.exists))
 }
 
@@ -78,7 +79,7 @@ pub(super) fn send(
         }
         (None, None, None) => bytes_of(event)?,
     };
-    let parcel = Parcel {
+    let mut parcel = Parcel {
         target: target.arn.clone(),
         input,
         group: target.group.clone(),
@@ -87,7 +88,15 @@ pub(super) fn send(
         sender: Sender::Rule.into(),
         event_type: event["detail-type"].as_str().unwrap_or_default().to_owned(),
         depth,
+        retries: target.retries,
+        max_age_s: target.max_age_s,
+        ..Parcel::default()
     };
+    if target.arn.contains(":api-destination/") {
+        parcel.http = target.http.as_ref().map(|parameters| parameters.resolved(event));
+        parcel.attributes = cloudevents::attributes(event);
+        parcel.whole = target.input.is_none() && target.input_path.is_none() && target.transformer.is_none();
+    }
     targets::deliver(cx, parcel)
 }
 
@@ -109,14 +118,32 @@ pub(crate) fn emit(
     resources: Value,
     detail: Value,
 ) -> Result<(), Fault> {
-    let mut event = envelope(cx, kind, cx.now, resources, detail);
-    event["account"] = Value::from(account);
-    event["region"] = Value::from(region);
-    let bus = (account.to_owned(), region.to_owned(), DEFAULT_BUS.to_owned());
-    accept(cx, &bus, event, cx.caller.depth).map(drop)
+    let bus = Arn::new("events", region, account, format!("event-bus/{DEFAULT_BUS}"));
+    put_on(cx, &bus, kind, resources, detail, cx.caller.depth).map(drop)
 }
 
-/// What a target that is a bus gets, if a schedule makes an event for it.
-pub(crate) fn event_for_bus(cx: &Cx<'_>, kind: (&str, &str), resource: &str, detail: Value) -> Value {
-    envelope(cx, kind, cx.now, serde_json::json!([resource]), detail)
+/// The same on any bus; false if there is no such bus.
+pub(crate) fn put_on(
+    cx: &mut Cx<'_>,
+    bus: &Arn,
+    kind: (&str, &str),
+    resources: Value,
+    detail: Value,
+    depth: u32,
+) -> Result<bool, Fault> {
+    let mut event = envelope(cx, kind, cx.now, resources, detail);
+    event["account"] = Value::from(bus.account.as_str());
+    event["region"] = Value::from(bus.region.as_str());
+    pass_on(cx, bus, event, depth)
+}
+
+/// What a target that is a bus gets, if a schedule or a pipe makes an event for it.
+pub(crate) fn event_at(
+    cx: &Cx<'_>,
+    kind: (&str, &str),
+    time: Option<Time>,
+    resources: Value,
+    detail: Value,
+) -> Value {
+    envelope(cx, kind, time.unwrap_or(cx.now), resources, detail)
 }

@@ -1,6 +1,7 @@
 //! A rule's targets, and the rules of a target.
 
-use super::keys::{BY_TARGET, RULES, RuleKey, TARGETS, TargetKey};
+use super::endpoints::HttpParameters;
+use super::keys::{self, BY_TARGET, RULES, RuleKey, TARGETS, TargetKey};
 use super::model::{Mark, Target, Transformer};
 use super::names::{open_bus, open_rule};
 use super::{buses, faults, input};
@@ -32,6 +33,8 @@ pub(super) struct Wanted {
     input_transformer: Option<WantedTransformer>,
     #[serde(skip_serializing_if = "Option::is_none")]
     sqs_parameters: Option<SqsParameters>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    http_parameters: Option<HttpParameters>,
     #[serde(skip_serializing_if = "Option::is_none")]
     dead_letter_config: Option<DeadLetters>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -123,6 +126,7 @@ impl Wanted {
             dead_letters: dead_letters(&id, self.dead_letter_config)?,
             retries,
             max_age_s,
+            http: checked_http(&id, kind, self.http_parameters)?,
             id,
         })
     }
@@ -143,6 +147,7 @@ impl Wanted {
                 .transformer
                 .map(|made| WantedTransformer { input_paths_map: made.paths, input_template: made.template }),
             sqs_parameters: text(target.group).map(|group| SqsParameters { message_group_id: Some(group) }),
+            http_parameters: target.http,
             dead_letter_config: text(target.dead_letters).map(|arn| DeadLetters { arn: Some(arn) }),
             retry_policy,
         }
@@ -161,6 +166,19 @@ fn check_input(id: &str, constant: Option<&str>, path: Option<&str>) -> Result<(
         }
         Some(_) | None => Ok(()),
     }
+}
+
+fn checked_http(
+    id: &str,
+    kind: Kind,
+    given: Option<HttpParameters>,
+) -> Result<Option<HttpParameters>, Fault> {
+    let Some(parameters) = given.filter(|given| *given != HttpParameters::default()) else { return Ok(None) };
+    if kind != Kind::ApiDestination {
+        return Err(faults::validation(format!("HttpParameters is not valid for target {id}.")));
+    }
+    parameters.check()?;
+    Ok(Some(parameters))
 }
 
 fn dead_letters(id: &str, config: Option<DeadLetters>) -> Result<String, Fault> {
@@ -241,6 +259,7 @@ pub(super) fn put(cx: &mut Cx<'_>, input: Put) -> Result<Done, Fault> {
         BY_TARGET.put(cx.tx, &by_target(&key, &target.arn), &Mark {});
         TARGETS.put(cx.tx, &key, &target);
     }
+    keys::changed(cx, (&rule.0, &rule.1, &rule.2));
     match ids.len() <= TARGETS_PER_RULE {
         true => Ok(DONE),
         false => Err(faults::too_many("The requested resource exceeds the maximum number allowed.")),
@@ -267,6 +286,7 @@ pub(super) fn remove(cx: &mut Cx<'_>, input: Remove) -> Result<Done, Fault> {
             TARGETS.delete(cx.tx, &key);
         }
     }
+    keys::changed(cx, (&rule.0, &rule.1, &rule.2));
     Ok(DONE)
 }
 

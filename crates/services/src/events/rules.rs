@@ -1,6 +1,6 @@
 //! Rules: which events of a bus, or which times, have their targets told.
 
-use super::keys::{RULES, RuleKey, TARGETS};
+use super::keys::{self, RULES, RuleKey, TARGETS};
 use super::model::{DEFAULT_BUS, Rule};
 use super::names::{self, open_bus, open_rule, rule_arn};
 use super::tags;
@@ -94,7 +94,7 @@ pub(super) fn put(cx: &mut Cx<'_>, input: Put) -> Result<Made, Fault> {
         role: input.role_arn.unwrap_or_default(),
         tags,
     };
-    RULES.put(cx.tx, &key, &rule);
+    keys::put_rule(cx, &key, &rule);
     timers::set(cx, &key, &rule)?;
     Ok(Made { rule_arn: rule_arn(&key).to_string() })
 }
@@ -199,6 +199,7 @@ pub(super) fn delete(cx: &mut Cx<'_>, input: Delete) -> Result<(), Fault> {
         return Err(faults::validation("Rule can't be deleted since it has targets."));
     }
     RULES.delete(cx.tx, &key);
+    keys::changed(cx, (&key.0, &key.1, &key.2));
     timers::clear(cx, &key)
 }
 
@@ -213,6 +214,6 @@ pub(super) fn disable(cx: &mut Cx<'_>, input: Named) -> Result<(), Fault> {
 fn switch(cx: &mut Cx<'_>, input: &Named, disabled: bool) -> Result<(), Fault> {
     let (key, mut rule) = open_rule(cx, input.event_bus_name.as_deref(), &input.name)?;
     rule.disabled = disabled;
-    RULES.put(cx.tx, &key, &rule);
+    keys::put_rule(cx, &key, &rule);
     timers::set(cx, &key, &rule)
 }

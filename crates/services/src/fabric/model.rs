@@ -26,6 +26,8 @@ pub enum Target {
     Text { sender: Arn, number: String },
     /// An app on a device, by its ARN, for the operator's gateway; from a subscription, or from itself.
     Push { sender: Arn, endpoint: String },
+    /// An API destination; or a connection that wants its first token.
+    Call(Arn),
 }
 
 impl Target {
@@ -45,6 +47,7 @@ impl Target {
             Target::Mail { .. } => "mail".to_owned(),
             Target::Text { .. } => "texts".to_owned(),
             Target::Push { .. } => "push".to_owned(),
+            Target::Call(arn) => format!("call {arn}"),
         }
     }
 }
@@ -127,6 +130,7 @@ pub enum Kind {
     Timer = 5,
     Replay = 6,
     Webhook = 7,
+    Call = 8,
     Mail = 20,
     Text = 21,
     Push = 22,
@@ -145,6 +149,7 @@ impl Record {
             Target::Mail { subscription, address } => (Kind::Mail, subscription, address),
             Target::Text { sender, number } => (Kind::Text, sender, number),
             Target::Push { sender, endpoint } => (Kind::Push, sender, endpoint),
+            Target::Call(arn) => (Kind::Call, arn, String::new()),
         };
         Record {
             id: delivery.id.unwrap_or_else(|| cx.ids.uuid()),
@@ -177,6 +182,7 @@ impl Record {
             Kind::Mail => Ok(Target::Mail { subscription: arn()?, address: self.version.clone() }),
             Kind::Text => Ok(Target::Text { sender: arn()?, number: self.version.clone() }),
             Kind::Push => Ok(Target::Push { sender: arn()?, endpoint: self.version.clone() }),
+            Kind::Call => Ok(Target::Call(arn()?)),
             Kind::Unspecified => Err(Fault::internal("read a delivery", "it has no target")),
         }
     }

@@ -43,6 +43,7 @@ pub(super) fn cuts(cx: &Cx<'_>, record: &Record) -> Result<bool, Fault> {
         | Target::Push { .. }
         | Target::Parcel(_)
         | Target::Timer(_)
+        | Target::Call(_)
         | Target::Replay(_) => Ok(false),
     }
 }

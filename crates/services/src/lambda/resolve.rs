@@ -3,7 +3,7 @@
 use super::keys::{ALIASES, FUNCTIONS, VERSIONS};
 use super::model::{AliasRow, State, VersionRow, number_of};
 use super::names::{self, Function, Qualifier};
-use super::{account, faults, lookup};
+use super::{NotRun, account, faults, lookup, settle};
 use crate::fabric::{Record, Target};
 use crate::{Cx, spaces};
 use mayfly_kernel::function::Version;
@@ -88,6 +88,7 @@ pub fn version_for(cx: &mut Cx<'_>, record: &Record) -> Result<Option<Version>, 
         | Target::Push { .. }
         | Target::Parcel(_)
         | Target::Timer(_)
+        | Target::Call(_)
         | Target::Replay(_) => Ok(None),
     }
 }
@@ -154,6 +155,16 @@ fn prepared_version(cx: &Cx<'_>, function: &Arn, id: &str) -> Result<Option<Vers
     let stored = lookup::function(cx, &function)?;
     let concurrency = account::concurrency(cx, &function, &stored)?;
     row.to_kernel(&function.arn(), &function.name, concurrency).map(Some)
+}
+
+/// The version that an invocation of a function runs now, or why none can.
+pub(crate) fn version_now(cx: &Cx<'_>, function: &Arn) -> Result<Result<Version, NotRun>, Fault> {
+    match runnable(cx, &of_arn(function)?) {
+        Ok(version) => Ok(settle::for_tenant(version, None)),
+        Err(fault) if fault.status == 404 => Ok(Err(NotRun::Gone)),
+        Err(fault) if fault.is_server() => Err(fault),
+        Err(fault) => Ok(Err(NotRun::Later(fault.message))),
+    }
 }
 
 /// The version that still has this id: it has been neither changed nor deleted since.

@@ -9,8 +9,8 @@ use super::names::Function;
 use super::{async_config, faults, lookup, recursion, resolve};
 use crate::Cx;
 use crate::fabric::{self, Delivery, Record, Target, Verdict};
-use crate::sns;
 use crate::sqs::{self, Attribute, Post};
+use crate::{events, sns};
 use mayfly_kernel::function::{FunctionError, Outcome, Version};
 use mayfly_kernel::{Arn, Fault};
 use serde::Serialize;
@@ -71,12 +71,11 @@ pub fn settled(cx: &mut Cx<'_>, record: &Record, performed: Result<&Outcome, &No
         Ok(Outcome { result: Ok(payload), .. }) => flight.succeeded(cx, payload)?,
         Ok(Outcome { result: Err(error), .. }) => flight.failed(cx, error)?,
         Err(NotRun::Gone) => Verdict::Dead { reason: format!("Function not found: {arn}") },
-        Err(NotRun::Recursive) => Verdict::Dead {
-            reason: format!(
-                "Recursive loop: more than delivery_depth ({}) invocations",
-                cx.limits.delivery_depth
-            ),
-        },
+        Err(NotRun::Recursive) => {
+            events::chain_cut(cx, &arn, &record.source, record.depth)?;
+            let most = cx.limits.delivery_depth;
+            Verdict::Dead { reason: format!("Recursive loop: more than delivery_depth ({most}) invocations") }
+        }
         Err(NotRun::Tenancy(why)) => {
             flight.give_up(cx, Condition::RetriesExhausted, &Failure::NotRun { status: 400, why })?
         }
@@ -264,7 +263,7 @@ impl Flight<'_> {
             return Ok(None);
         }
         let arn: Arn = destination.parse().map_err(|e| Fault::internal("read a destination", e))?;
-        if !matches!(arn.service.as_str(), "lambda" | "sqs" | "sns") {
+        if !matches!(arn.service.as_str(), "lambda" | "sqs" | "sns" | "events") {
             return Ok(Some(format!("Mayfly does not deliver to the destination {destination} yet")));
         }
         let depth = self.record.depth + 1;
@@ -285,6 +284,10 @@ impl Flight<'_> {
         if payload.len() as u64 > cx.limits.async_event_bytes {
             return Ok(Some(format!("the record for {destination} is larger than async_event_bytes")));
         }
+        if arn.service == "events" {
+            let unreached = self.put_on_bus(cx, &arn, condition, &payload, depth)?;
+            return Ok(unreached.map(|why| format!("for the destination {destination}: {why}")));
+        }
         cx.deliver(Delivery {
             target: Target::Function(arn),
             event_type: "mayfly.destination".into(),
@@ -296,6 +299,29 @@ impl Flight<'_> {
             tenant: None,
         })?;
         Ok(None)
+    }
+
+    /// The event of an invocation that has come to its end; why it cannot be put on its bus, if it cannot.
+    fn put_on_bus(
+        &self,
+        cx: &mut Cx<'_>,
+        bus: &Arn,
+        condition: Condition,
+        payload: &[u8],
+        depth: u32,
+    ) -> Result<Option<String>, Fault> {
+        let detail = serde_json::from_slice(payload).map_err(|e| Fault::internal("read a record", e))?;
+        let kind = match condition {
+            Condition::Success => "Lambda Function Invocation Result - Success",
+            Condition::RetriesExhausted | Condition::EventAgeExceeded => {
+                "Lambda Function Invocation Result - Failure"
+            }
+        };
+        let qualifier = self.function.qualifier.as_deref().unwrap_or("$LATEST");
+        let function = self.function.arn_of(qualifier).to_string();
+        let resources = serde_json::json!([bus.to_string(), function]);
+        let put = events::put_on(cx, bus, ("lambda", kind), resources, detail, depth)?;
+        Ok((!put).then(|| "there is no such bus".to_owned()))
     }
 
     fn invocation_record(

@@ -123,7 +123,7 @@ fn run(
         false => {
             let detail: Value = serde_json::from_str(&input).unwrap_or_else(|_| json!({}));
             let kind = (target.source.as_str(), target.detail_type.as_str());
-            let event = events::event_for_bus(cx, kind, &arn, detail);
+            let event = events::event_at(cx, kind, None, json!([arn]), detail);
             event.to_string().into_bytes()
         }
     };
@@ -135,7 +135,9 @@ fn run(
         source: arn,
         sender: Sender::Schedule.into(),
         event_type: "aws.scheduler.Schedule".into(),
-        depth: 0,
+        retries: target.retries,
+        max_age_s: target.max_age_s,
+        ..Parcel::default()
     };
     let max_age = Duration::from_secs(target.max_age_s.unwrap_or(MAX_AGE_S).into());
     match cx.now.since(due) > max_age {

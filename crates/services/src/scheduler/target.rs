@@ -70,10 +70,10 @@ impl Wanted {
         let arn: Arn = self.arn.parse().map_err(|_| not_arn(&self.arn))?;
         let kind = match Kind::of(&arn) {
             Some(kind @ (Kind::Function | Kind::Queue | Kind::Topic | Kind::Bus)) => kind,
-            Some(Kind::LogGroup) | None if arn.service == "scheduler" => {
+            Some(Kind::LogGroup | Kind::ApiDestination) | None if arn.service == "scheduler" => {
                 return Err(Fault::not_implemented("universal targets of schedules"));
             }
-            Some(Kind::LogGroup) | None => {
+            Some(Kind::LogGroup | Kind::ApiDestination) | None => {
                 return Err(Fault::not_implemented(&format!("{} as the target of a schedule", arn.service)));
             }
         };

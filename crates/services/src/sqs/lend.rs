@@ -20,8 +20,6 @@ use std::time::Duration;
 
 /// A consumer needs some time even if the queue hides nothing.
 const VISIBILITY_MIN: Duration = Duration::from_secs(1);
-/// About how much an event's record is larger than its message.
-const RECORD_BYTES: u64 = 768;
 
 /// A message that a consumer holds.
 #[derive(Clone, Debug)]
@@ -141,14 +139,19 @@ impl Lent {
         &self.taken.message.id
     }
 
-    /// About what it adds to an event.
+    /// What it adds to an event at most, its text written as JSON.
     pub fn bytes(&self) -> u64 {
-        super::model::size(&self.taken.message.body, &self.taken.message.attributes) + RECORD_BYTES
+        self.taken.message.record_bytes()
     }
 
     /// How many invocations and messages led to this one.
     pub fn depth(&self) -> u32 {
         self.taken.message.depth
+    }
+
+    /// The record as a document that filters and templates look into.
+    pub(crate) fn record_value(&self, arn: &Arn) -> Result<serde_json::Value, Fault> {
+        serde_json::to_value(self.record(arn)).map_err(|e| Fault::internal("write a message's record", e))
     }
 
     /// The record of an event, as "Using Lambda with Amazon SQS" describes it.

@@ -15,6 +15,10 @@ pub(super) const WAIT_MAX_S: u32 = 20;
 /// The most that one call sends, takes or changes.
 pub(super) const BATCH: usize = 10;
 pub(super) const ATTRIBUTES_PER_MESSAGE: usize = 10;
+/// What an event's record has beside its message, at most.
+const RECORD_BYTES: u64 = 1024;
+/// What the record says of an attribute beside its name and value.
+const RECORD_ATTRIBUTE_BYTES: u64 = 128;
 
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 pub(super) struct Queue {
@@ -128,6 +132,23 @@ impl Message {
     pub(super) fn ready(&self) -> Time {
         Time::from_ms(self.arrived_ms) + Duration::from_secs(self.delay_s.into())
     }
+
+    /// What it adds to an event at most, its text written as JSON.
+    pub(super) fn record_bytes(&self) -> u64 {
+        let attribute = |one: &Attribute| {
+            // Base64 of bytes is shorter than twice as many.
+            let value =
+                one.text.as_ref().map_or(one.value().len() as u64 * 2, |text| escaped(text.as_bytes()));
+            one.name.len() as u64 + one.data_type.len() as u64 + value + RECORD_ATTRIBUTE_BYTES
+        };
+        RECORD_BYTES + escaped(&self.body) + self.attributes.iter().map(attribute).sum::<u64>()
+    }
+}
+
+/// How long a text is in JSON, without its quotes. A queue takes no other control characters than these.
+fn escaped(text: &[u8]) -> u64 {
+    let more = text.iter().filter(|byte| matches!(byte, b'"' | b'\\' | b'\n' | b'\r' | b'\t')).count();
+    (text.len() + more) as u64
 }
 
 /// What of a message counts against its queue's limit.

@@ -5,7 +5,7 @@
 
 use super::counts::{self, Kind};
 use super::keys::{MESSAGES, MessageKey, STATES, VISIBLE};
-use super::model::{Mark, Message, State, size};
+use super::model::{Mark, Message, State};
 use super::queues::Opened;
 use super::redrive;
 use crate::Cx;
@@ -21,7 +21,7 @@ const LOOKED_AT_MAX: usize = 4096;
 #[derive(Clone, Copy)]
 pub(super) struct Wish {
     pub(super) most: usize,
-    /// Once there are so many bytes, no further message is taken.
+    /// Once events of the messages have so many bytes, no further one is taken.
     pub(super) bytes: u64,
     pub(super) visibility: Duration,
 }
@@ -49,7 +49,7 @@ impl Catch {
     }
 
     pub(super) fn add(&mut self, taken: Taken) {
-        self.bytes += size(&taken.message.body, &taken.message.attributes);
+        self.bytes += taken.message.record_bytes();
         self.taken.push(taken);
     }
 

@@ -1,4 +1,7 @@
 //! What becomes of what could not be handed over.
+//!
+//! The attributes of a dead letter are those of "Using dead-letter queues to process undelivered events in
+//! EventBridge".
 
 use super::{Parcel, Sender, Undelivered};
 use crate::Cx;
@@ -10,14 +13,38 @@ use prost::Message as _;
 /// How much of an error a dead letter says.
 const MESSAGE_BYTES: usize = 1024;
 
+/// How often it was tried in vain, after the first time, and what has ended it.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Tried {
+    pub(super) retries: u32,
+    /// `None` if trying again would have been no use.
+    pub(super) exhausted: Option<Exhausted>,
+}
+
+/// Which part of a retry policy has ended the attempts.
+#[derive(Clone, Copy)]
+pub(super) enum Exhausted {
+    RetryAttempts,
+    EventAge,
+}
+
+impl Exhausted {
+    fn name(self) -> &'static str {
+        match self {
+            Exhausted::RetryAttempts => "MaximumRetryAttempts",
+            Exhausted::EventAge => "MaximumEventAgeInSeconds",
+        }
+    }
+}
+
 pub(super) fn reason(why: &Undelivered) -> String {
     format!("{}: {}", why.code, why.message)
 }
 
-pub(super) fn give_up(cx: &mut Cx<'_>, parcel: Parcel, why: &Undelivered) -> Result<(), Fault> {
+pub(super) fn give_up(cx: &mut Cx<'_>, parcel: Parcel, why: &Undelivered, tried: Tried) -> Result<(), Fault> {
     let mut reason = reason(why);
     if !parcel.dead_letters.is_empty() {
-        match send(cx, &parcel, why)? {
+        match send(cx, &parcel, why, tried)? {
             Ok(()) => return Ok(()),
             Err(unsent) => reason = format!("{reason}; {unsent}"),
         }
@@ -38,7 +65,12 @@ pub(super) fn give_up(cx: &mut Cx<'_>, parcel: Parcel, why: &Undelivered) -> Res
 }
 
 /// The message has what was to be delivered as its body; its attributes say why it was not.
-fn send(cx: &mut Cx<'_>, parcel: &Parcel, why: &Undelivered) -> Result<Result<(), String>, Fault> {
+fn send(
+    cx: &mut Cx<'_>,
+    parcel: &Parcel,
+    why: &Undelivered,
+    tried: Tried,
+) -> Result<Result<(), String>, Fault> {
     let Ok(queue) = parcel.dead_letters.parse::<Arn>() else {
         return Ok(Err("the dead-letter target is no ARN".to_owned()));
     };
@@ -52,10 +84,11 @@ fn send(cx: &mut Cx<'_>, parcel: &Parcel, why: &Undelivered) -> Result<Result<()
     let mut attributes = vec![
         text("ERROR_CODE", why.code),
         text("ERROR_MESSAGE", &why.message[..cut]),
-        Attribute::of_text("RETRY_ATTEMPTS", "Number", "0"),
+        Attribute::of_text("RETRY_ATTEMPTS", "Number", tried.retries.to_string()),
         text(source, &parcel.source),
         text("TARGET_ARN", &parcel.target),
     ];
+    attributes.extend(tried.exhausted.map(|what| text("EXHAUSTED_RETRY_CONDITION", what.name())));
     attributes.sort_by(|a, b| a.name.cmp(&b.name));
     let post = Post { attributes, ..Post::new(parcel.input.clone(), parcel.depth + 1) };
     Ok(sqs::post(cx, &queue, post)?.map_err(|unsent| format!("for the dead-letter queue {queue}: {unsent}")))

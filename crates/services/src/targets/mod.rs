@@ -5,16 +5,29 @@
 //! function's own. What cannot be handed over goes to the dead-letter queue of whoever sent it, or else is kept
 //! among the dead deliveries of the fabric, from where an operator may send it again: nothing is lost in silence.
 //!
-//! Not here: what is sent (the sender's input and transformer decide), and targets outside of Mayfly.
+//! An API destination gets a delivery too, whose attempts the sender's retry policy bounds (`calls.rs`): it
+//! is the one target that may fail for a while.
+//!
+//! Not here: what is sent (the sender's input and transformer decide), and sending it to the outside.
 
+mod calls;
 mod letter;
 
+pub(crate) use calls::request_for;
+pub use calls::{Called, called, request};
+
+use crate::events::endpoints::{HttpParameters, Letter};
 use crate::fabric::{self, Delivery, Record, Target, Verdict};
 use crate::sqs::{self, Place, Post, Unreached};
 use crate::{Cx, events, lambda, logs, sns};
-use mayfly_kernel::{Arn, Fault};
+use letter::{Exhausted, Tried};
+use mayfly_kernel::{Arn, Fault, Time};
 use prost::Message as _;
+use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
+use std::collections::BTreeMap;
+
+const RECURSIVE_LOOP: &str = "RECURSIVE_LOOP";
 
 /// Something on its way to a target. Stored while it waits; tags are for ever.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
@@ -39,6 +52,33 @@ pub(crate) struct Parcel {
     /// How many deliveries and messages led to this one.
     #[prost(uint32, tag = "8")]
     pub(crate) depth: u32,
+    /// Of the retry policy; without them, AWS's defaults.
+    #[prost(uint32, optional, tag = "9")]
+    pub(crate) retries: Option<u32>,
+    #[prost(uint32, optional, tag = "10")]
+    pub(crate) max_age_s: Option<u32>,
+    /// Of a FIFO queue; empty for what the message holds.
+    #[prost(string, tag = "11")]
+    pub(crate) dedup: String,
+    /// The last four are of an API destination. What stands for a part of the event is filled in.
+    #[prost(message, optional, tag = "12")]
+    pub(crate) http: Option<HttpParameters>,
+    /// The event's as a CloudEvent.
+    #[prost(btree_map = "string, string", tag = "13")]
+    pub(crate) attributes: BTreeMap<String, String>,
+    /// The input is an event of a bus as it is.
+    #[prost(bool, tag = "14")]
+    pub(crate) whole: bool,
+    /// Of a log group; empty for the sender's name.
+    #[prost(string, tag = "15")]
+    pub(crate) stream: String,
+}
+
+impl Parcel {
+    fn into_letter(self) -> Letter {
+        let Parcel { input, http, attributes, whole, .. } = self;
+        Letter { body: input, parameters: http.unwrap_or_default(), attributes, whole }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, prost::Enumeration)]
@@ -75,6 +115,7 @@ pub(crate) enum Kind {
     Topic,
     Bus,
     LogGroup,
+    ApiDestination,
 }
 
 impl Kind {
@@ -85,6 +126,7 @@ impl Kind {
             "sqs" => Some(Kind::Queue),
             "sns" => Some(Kind::Topic),
             "events" if arn.resource.starts_with("event-bus/") => Some(Kind::Bus),
+            "events" if arn.resource.starts_with("api-destination/") => Some(Kind::ApiDestination),
             "logs" if arn.resource.starts_with("log-group:") => Some(Kind::LogGroup),
             _ => None,
         }
@@ -95,24 +137,33 @@ impl Kind {
 pub(crate) fn deliver(cx: &mut Cx<'_>, parcel: Parcel) -> Result<(), Fault> {
     match hand_over(cx, &parcel)? {
         Ok(()) => Ok(()),
-        Err(why) => letter::give_up(cx, parcel, &why),
+        Err(why) => {
+            if why.code == RECURSIVE_LOOP
+                && let Ok(target) = parcel.target.parse()
+            {
+                events::chain_cut(cx, &target, &parcel.source, parcel.depth)?;
+            }
+            letter::give_up(cx, parcel, &why, Tried::default())
+        }
     }
 }
 
 /// What comes too late to be handed over goes where undelivered things go.
 pub(crate) fn too_old(cx: &mut Cx<'_>, parcel: Parcel) -> Result<(), Fault> {
     let why = Undelivered::new("EVENT_AGE_EXCEEDED", "it is older than its retry policy lets it grow");
-    letter::give_up(cx, parcel, &why)
+    let tried = Tried { retries: 0, exhausted: Some(Exhausted::EventAge) };
+    letter::give_up(cx, parcel, &why, tried)
 }
 
-fn hand_over(cx: &mut Cx<'_>, parcel: &Parcel) -> Result<Result<(), Undelivered>, Fault> {
+/// Hands over in this transaction, or says why it cannot.
+pub(crate) fn hand_over(cx: &mut Cx<'_>, parcel: &Parcel) -> Result<Result<(), Undelivered>, Fault> {
     let Ok(arn) = parcel.target.parse::<Arn>() else {
         return Ok(Err(Undelivered::missing("The target is no ARN")));
     };
     if parcel.depth > cx.limits.delivery_depth {
         let text =
             format!("more than delivery_depth ({}) events follow one another", cx.limits.delivery_depth);
-        return Ok(Err(Undelivered::new("RECURSIVE_LOOP", text)));
+        return Ok(Err(Undelivered::new(RECURSIVE_LOOP, text)));
     }
     match Kind::of(&arn) {
         Some(Kind::Function) => to_function(cx, parcel, arn),
@@ -120,6 +171,7 @@ fn hand_over(cx: &mut Cx<'_>, parcel: &Parcel) -> Result<Result<(), Undelivered>
         Some(Kind::Topic) => to_topic(cx, parcel, &arn),
         Some(Kind::Bus) => to_bus(cx, parcel, &arn),
         Some(Kind::LogGroup) => to_log_group(cx, parcel, &arn),
+        Some(Kind::ApiDestination) => to_api_destination(cx, parcel, arn),
         None => {
             Ok(Err(Undelivered::new("SDK_CLIENT_ERROR", format!("Mayfly does not deliver to {arn} yet"))))
         }
@@ -151,8 +203,11 @@ fn to_function(cx: &mut Cx<'_>, parcel: &Parcel, arn: Arn) -> Result<Result<(), 
 
 fn to_queue(cx: &mut Cx<'_>, parcel: &Parcel, arn: &Arn) -> Result<Result<(), Undelivered>, Fault> {
     // A queue that tells messages apart by their ids is given what one that does so by their bodies would find.
-    let place = (!parcel.group.is_empty())
-        .then(|| Place { group: parcel.group.clone(), dedup: hex::encode(Sha256::digest(&parcel.input)) });
+    let dedup = || match parcel.dedup.is_empty() {
+        true => hex::encode(Sha256::digest(&parcel.input)),
+        false => parcel.dedup.clone(),
+    };
+    let place = (!parcel.group.is_empty()).then(|| Place { group: parcel.group.clone(), dedup: dedup() });
     let post = Post { place, ..Post::new(parcel.input.clone(), parcel.depth + 1) };
     Ok(sqs::post(cx, arn, post)?.map_err(|why| match why {
         Unreached::NoSuchQueue => Undelivered::missing(why.to_string()),
@@ -181,12 +236,47 @@ fn to_bus(cx: &mut Cx<'_>, parcel: &Parcel, arn: &Arn) -> Result<Result<(), Unde
 
 fn to_log_group(cx: &mut Cx<'_>, parcel: &Parcel, arn: &Arn) -> Result<Result<(), Undelivered>, Fault> {
     let group = arn.resource.trim_start_matches("log-group:").trim_end_matches(":*").to_owned();
-    let stream = parcel.source.rsplit('/').next().unwrap_or_default().to_owned();
-    let line = logs::Line { at: cx.now, message: String::from_utf8_lossy(&parcel.input).into_owned() };
+    let stream = match parcel.stream.is_empty() {
+        true => parcel.source.rsplit('/').next().unwrap_or_default().to_owned(),
+        false => parcel.stream.clone(),
+    };
+    let line = line_of(&parcel.input, cx.now);
     match logs::append_to_existing(cx, &group, &stream, &[line])? {
         true => Ok(Ok(())),
         false => Ok(Err(Undelivered::missing(format!("Log group not found: {arn}")))),
     }
+}
+
+/// An input of this shape says when its line was written and what it says; any other is the line itself.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Stamped {
+    timestamp: u64,
+    message: String,
+}
+
+fn line_of(input: &[u8], now: Time) -> logs::Line {
+    match serde_json::from_slice(input) {
+        Ok(Stamped { timestamp, message }) => logs::Line { at: Time::from_ms(timestamp), message },
+        Err(_) => logs::Line { at: now, message: String::from_utf8_lossy(input).into_owned() },
+    }
+}
+
+fn to_api_destination(cx: &mut Cx<'_>, parcel: &Parcel, arn: Arn) -> Result<Result<(), Undelivered>, Fault> {
+    if let Err(why) = request_for(cx, &arn, Letter::default())? {
+        return Ok(Err(why));
+    }
+    cx.deliver(Delivery {
+        target: Target::Call(arn),
+        event_type: parcel.event_type.clone(),
+        payload: parcel.encode_to_vec(),
+        source: parcel.source.clone(),
+        id: None,
+        due: None,
+        depth: parcel.depth,
+        tenant: None,
+    })?;
+    Ok(Ok(()))
 }
 
 /// Performs a delivery that was kept as dead and is sent again.

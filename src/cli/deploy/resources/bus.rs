@@ -7,12 +7,12 @@ use crate::cli::deploy::stack::Deployed;
 use http::Method;
 use serde_json::{Map, Value as Json, json};
 
-async fn events(cx: &Context<'_>, operation: &str, request: &Json) -> anyhow::Result<Json> {
+pub(super) async fn events(cx: &Context<'_>, operation: &str, request: &Json) -> anyhow::Result<Json> {
     cx.client.json("events", &format!("AWSEvents.{operation}"), request).await
 }
 
 /// Of the properties, those that are members of a request under the same name.
-fn members(properties: Properties<'_>, names: &[&str]) -> Map<String, Json> {
+pub(super) fn members(properties: Properties<'_>, names: &[&str]) -> Map<String, Json> {
     let member = |name: &&str| Some(((*name).to_owned(), properties.get(name)?.clone()));
     names.iter().filter_map(member).collect()
 }

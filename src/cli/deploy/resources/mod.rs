@@ -5,6 +5,7 @@
 //! again.
 
 mod bus;
+mod endpoint;
 mod function;
 mod gateway;
 mod identity;
@@ -12,6 +13,7 @@ mod layer;
 mod log_group;
 mod mapping;
 mod permission;
+mod pipe;
 mod properties;
 mod queue;
 mod s3;
@@ -138,6 +140,9 @@ pub(super) async fn create(cx: &Context<'_>, wanted: &Wanted<'_>) -> anyhow::Res
         Kind::Rule => bus::create_rule(cx, wanted).await,
         Kind::Schedule => bus::create_schedule(cx, wanted).await,
         Kind::ScheduleGroup => bus::create_group(cx, wanted).await,
+        Kind::Connection => endpoint::create_connection(cx, wanted).await,
+        Kind::ApiDestination => endpoint::create_destination(cx, wanted).await,
+        Kind::Pipe => pipe::create(cx, wanted).await,
         Kind::Identity => Ok(identity::name(cx, wanted)),
     }
 }
@@ -166,6 +171,9 @@ pub(super) async fn update(cx: &Context<'_>, was: &Deployed, wanted: &Wanted<'_>
         Kind::Rule => bus::update_rule(cx, was, wanted).await,
         Kind::Schedule => bus::update_schedule(cx, was, wanted).await,
         Kind::ScheduleGroup => bus::update_group(cx, was, wanted).await,
+        Kind::Connection => endpoint::update_connection(cx, was, wanted).await,
+        Kind::ApiDestination => endpoint::update_destination(cx, was, wanted).await,
+        Kind::Pipe => pipe::update(cx, was, wanted).await,
         Kind::Identity => Ok(identity::name(cx, wanted)),
         Kind::Version | Kind::Permission | Kind::Layer => bail!("{} cannot be changed in place", wanted.kind),
     }
@@ -197,6 +205,9 @@ pub(super) async fn delete(cx: &Context<'_>, gone: &Deployed) -> anyhow::Result<
         Kind::Rule => bus::delete_rule(cx, gone).await,
         Kind::Schedule => bus::delete_schedule(cx, gone).await,
         Kind::ScheduleGroup => bus::delete_group(cx, gone).await,
+        Kind::Connection => endpoint::delete_connection(cx, gone).await,
+        Kind::ApiDestination => endpoint::delete_destination(cx, gone).await,
+        Kind::Pipe => pipe::delete(cx, gone).await,
         Kind::Identity => Ok(()),
     };
     match done {

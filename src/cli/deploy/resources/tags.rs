@@ -1,4 +1,4 @@
-//! Changing the tags of what is there: three services, one rule. Tags that are dropped are taken off, and all
+//! Changing the tags of what is there: a few services, one rule. Tags that are dropped are taken off, and all
 //! that are wanted are put on.
 
 use super::Context;
@@ -14,6 +14,7 @@ pub(super) enum Tagger {
     Lambda,
     Gateway,
     Logs,
+    Pipes,
 }
 
 /// Brings the tags of the resource with that ARN from its former properties to the wanted ones.
@@ -65,6 +66,7 @@ async fn put_on(cx: &Context<'_>, tagger: Tagger, arn: &str, tags: &Json) -> any
 /// Of the REST services, the name, the path of a resource's tags, and the member that holds them.
 fn rest(tagger: Tagger, arn: &str) -> (&'static str, String, &'static str) {
     match tagger {
+        Tagger::Pipes => ("pipes", format!("/tags/{}", encode(arn)), "tags"),
         Tagger::Gateway => ("apigateway", format!("/v2/tags/{}", encode(arn)), "tags"),
         Tagger::Lambda | Tagger::Logs => ("lambda", format!("/2017-03-31/tags/{}", encode(arn)), "Tags"),
     }

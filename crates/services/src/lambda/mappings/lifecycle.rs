@@ -4,26 +4,13 @@ use super::model::{Key, MappingRow, Phase};
 use super::operations;
 use crate::Cx;
 use crate::lambda::keys::MAPPINGS;
+use crate::readers::Plan;
 use mayfly_kernel::Fault;
 use mayfly_store::{Scan, Store};
 use std::time::Duration;
 
-/// What whoever runs a mapping has to know of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Plan {
-    /// Whether it reads its source. One that does not finishes what it has.
-    pub runs: bool,
-    pub batch_size: usize,
-    pub window: Duration,
-    /// How many batches at once, if that is bounded.
-    pub max_concurrency: Option<usize>,
-    /// Names this plan in [`adopted`]; `None` if that was said.
-    pub unsettled: Option<u64>,
-}
-
 /// The plan of a mapping, if it exists.
-pub fn plan(cx: &mut Cx<'_>, key: &Key) -> Result<Option<Plan>, Fault> {
-    cx.allowed_by_policy();
+pub(crate) fn plan(cx: &Cx<'_>, key: &Key) -> Result<Option<Plan>, Fault> {
     let plan = |row: MappingRow| Plan {
         runs: row.enabled && row.phase() != Phase::Deleting,
         batch_size: row.batch_size as usize,
@@ -35,8 +22,7 @@ pub fn plan(cx: &mut Cx<'_>, key: &Key) -> Result<Option<Plan>, Fault> {
 }
 
 /// Notes that a mapping does as its plan says, unless there is a newer one.
-pub fn adopted(cx: &mut Cx<'_>, key: &Key, generation: u64) -> Result<(), Fault> {
-    cx.allowed_by_policy();
+pub(crate) fn adopted(cx: &mut Cx<'_>, key: &Key, generation: u64) -> Result<(), Fault> {
     let Some(mut row) = MAPPINGS.get(cx.tx, key)?.filter(|row| row.generation == generation) else {
         return Ok(());
     };
@@ -49,7 +35,7 @@ pub fn adopted(cx: &mut Cx<'_>, key: &Key, generation: u64) -> Result<(), Fault>
 }
 
 /// Every mapping that reads its source, or is on its way to a state. Asked once, at start.
-pub fn unfinished(store: &Store) -> Result<Vec<Key>, Fault> {
+pub(crate) fn unfinished(store: &Store) -> Result<Vec<Key>, Fault> {
     let rows = MAPPINGS.scan(&store.view(), Scan::all(usize::MAX))?;
     let works = |row: &MappingRow| row.enabled || row.phase() != Phase::Settled;
     Ok(rows.into_iter().filter(|(_, row)| works(row)).map(|(key, _)| key).collect())

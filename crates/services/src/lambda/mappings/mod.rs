@@ -1,10 +1,9 @@
 //! Event source mappings: queues whose messages are brought to a function in batches.
 //!
 //! A mapping is a row; who reads the queue is the binary (one idle task for each enabled mapping, woken by
-//! watches), and what it may take and what becomes of it is decided here. The lease of a batch is the queue's
-//! own visibility timeout: a batch in hand when the process dies comes back by itself, so there is nothing to
-//! recover. What the function has done is deleted in one transaction; what it has not comes back, and after
-//! as many receives as the queue allows goes to its dead letters.
+//! watches; see `crate::readers`), and what it may take and what becomes of it is decided here. What the
+//! function has done is deleted in one transaction; what it has not comes back, and after as many receives as
+//! the queue allows goes to its dead letters.
 //!
 //! A state that ends in "ing" is true: the binary writes the next one once the mapping does as it says, and a
 //! mapping that is paused or deleted first finishes the batches that it has.
@@ -17,9 +16,8 @@ pub(super) mod model;
 mod operations;
 mod settings;
 
-pub use batch::{Batch, Step, draining, hold_on, settled, take, version};
-pub use lifecycle::{Plan, adopted, plan, unfinished};
-pub use model::Key;
+pub(crate) use batch::{Work, take};
+pub(crate) use lifecycle::{adopted, plan, unfinished};
 pub(super) use operations::{store_tags, tags_of};
 
 use crate::Service;

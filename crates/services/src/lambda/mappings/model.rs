@@ -3,8 +3,7 @@
 use mayfly_kernel::{Arn, Fault};
 use std::collections::BTreeMap;
 
-/// Account, region and id.
-pub type Key = (String, String, String);
+pub(super) use crate::readers::Key;
 
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 pub(in crate::lambda) struct MappingRow {

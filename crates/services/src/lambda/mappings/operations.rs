@@ -5,6 +5,7 @@ use super::settings::{self, Filters, Scaling, Settings};
 use crate::lambda::keys::{MAPPINGS, MAPPINGS_OF_FUNCTION, MAPPINGS_OF_SOURCE, QualifiedKey};
 use crate::lambda::names::{self, Function};
 use crate::lambda::{faults, paging, resolve, tags};
+use crate::readers::Reader;
 use crate::{Cx, Signal};
 use mayfly_kernel::{Arn, Fault, Time};
 use mayfly_store::Scan;
@@ -127,7 +128,7 @@ fn write(cx: &mut Cx<'_>, key: &Key, mut row: MappingRow, phase: Phase) -> Resul
     row.generation += 1;
     row.modified_ms = cx.now.ms();
     MAPPINGS.put(cx.tx, key, &row);
-    cx.signal(Signal::Mapping(key.0.clone(), key.1.clone(), key.2.clone()));
+    cx.signal(Signal::Reader(Reader::Mapping(key.clone())));
     Ok(Shown::new(key, row))
 }
 

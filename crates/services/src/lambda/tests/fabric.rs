@@ -245,3 +245,39 @@ fn queues_hear_in_the_same_transaction() {
     assert_eq!(letter["MessageAttributes"]["ErrorMessage"]["StringValue"], "no");
     assert!(dead(cloud.0.store(), 10).unwrap().is_empty(), "somebody was told");
 }
+
+#[test]
+fn a_bus_hears_of_success_and_failure_in_the_documented_form() {
+    let cloud = Cloud::with_function();
+    let bus = "arn:aws:events:us-east-1:000000000000:event-bus/default";
+    let queue = "arn:aws:sqs:us-east-1:000000000000:told";
+    let call = |service: &str, operation: &str, input: Value| {
+        cloud.0.call(service, operation, &input).unwrap_or_else(|fault| panic!("{operation}: {fault}")).json()
+    };
+    call("sqs", "CreateQueue", json!({ "QueueName": "told" }));
+    call("events", "PutRule", json!({ "Name": "r", "EventPattern": r#"{"source": ["lambda"]}"# }));
+    call("events", "PutTargets", json!({ "Rule": "r", "Targets": [{ "Id": "q", "Arn": queue }] }));
+    let told = || -> Value {
+        let queue = json!({ "QueueUrl": "/000000000000/told" });
+        let got = call("sqs", "ReceiveMessage", queue);
+        serde_json::from_str(got["Messages"][0]["Body"].as_str().expect("an event")).unwrap()
+    };
+    let destinations = json!({ "OnSuccess": { "Destination": bus }, "OnFailure": { "Destination": bus } });
+    let config = json!({ "DestinationConfig": destinations, "MaximumRetryAttempts": 0 });
+    cloud.ok(&format!("PUT {CONFIG}"), &config);
+    let event = send(&cloud, r#"{"order": 7}"#);
+    cloud.settle(&event, &outcome(Ok(r#"{"done":true}"#)));
+    let event = told();
+    assert_eq!(event["detail-type"], "Lambda Function Invocation Result - Success");
+    assert_eq!((&event["source"], &event["account"]), (&json!("lambda"), &json!("000000000000")));
+    assert_eq!(event["resources"], json!([bus, format!("{ARN}:$LATEST")]));
+    assert_eq!(event["detail"]["requestContext"]["condition"], "Success");
+    assert_eq!(event["detail"]["responsePayload"], json!({ "done": true }));
+    let event = send(&cloud, r#"{"order": 8}"#);
+    cloud.settle(&event, &outcome(Err(r#"{"errorMessage":"no"}"#)));
+    let event = told();
+    assert_eq!(event["detail-type"], "Lambda Function Invocation Result - Failure");
+    assert_eq!(event["detail"]["requestContext"]["condition"], "RetriesExhausted");
+    assert_eq!(event["detail"]["requestPayload"], json!({ "order": 8 }));
+    assert!(dead(cloud.0.store(), 10).unwrap().is_empty());
+}

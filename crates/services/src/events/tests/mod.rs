@@ -1,5 +1,7 @@
 //! EventBridge through its operations.
 
+mod destinations;
+
 use crate::fabric::{dead, lanes};
 use crate::testing::Bench;
 use mayfly_kernel::Fault;
@@ -464,6 +466,59 @@ fn a_change_of_a_rule_is_met_by_the_next_event() {
         call(&t, "PutRule", json!({ "Name": "r", "EventPattern": pattern }));
         put(&t, &[entry(source, json!({}))]);
         assert_eq!(bodies(&t, "q").len(), told);
+    }
+    // Whatever a bus is compiled from counts: its targets, whether a rule is on,.
+    let event = |told: usize| {
+        put(&t, &[entry("a", json!({}))]);
+        assert_eq!(bodies(&t, "q").len(), told);
+    };
+    event(1);
+    call(&t, "DisableRule", json!({ "Name": "r" }));
+    event(0);
+    call(&t, "EnableRule", json!({ "Name": "r" }));
+    event(1);
+    call(&t, "PutTargets", json!({ "Rule": "r", "Targets": [{ "Id": "two", "Arn": arn }] }));
+    event(2);
+    call(&t, "RemoveTargets", json!({ "Rule": "r", "Ids": ["q", "two"] }));
+    event(0);
+    call(&t, "DeleteRule", json!({ "Name": "r" }));
+    event(0);
+}
+
+#[test]
+fn a_change_of_one_bus_leaves_the_others_compiled() {
+    let t = Bench::seed(1);
+    let arn = queue(&t, "q", json!({}));
+    call(&t, "CreateEventBus", json!({ "Name": "other" }));
+    rule(&t, "r", "default", json!({ "source": ["a"] }), json!([{ "Id": "q", "Arn": arn }]));
+    let key = |bus: &str| (ACCOUNT.to_owned(), "us-east-1".to_owned(), bus.to_owned());
+    let compiled = |bus: &str| t.run(|cx| super::route::compiled(cx, &key(bus))).expect("a bus");
+    let (default, other) = (compiled("default"), compiled("other"));
+    rule(&t, "r", "other", json!({ "source": ["a"] }), json!([{ "Id": "q", "Arn": arn }]));
+    assert!(std::sync::Arc::ptr_eq(&default, &compiled("default")));
+    assert!(!std::sync::Arc::ptr_eq(&other, &compiled("other")));
+}
+
+#[test]
+fn a_chain_that_is_cut_is_told_of_once_in_a_minute() {
+    let t = Bench::seed(1);
+    let arn = queue(&t, "alarms", json!({}));
+    let bus = format!("arn:aws:events:us-east-1:{ACCOUNT}:event-bus/default");
+    rule(&t, "loop", "default", json!({ "source": ["shop"] }), json!([{ "Id": "b", "Arn": bus }]));
+    rule(&t, "alarm", "default", json!({ "source": ["mayfly"] }), json!([{ "Id": "q", "Arn": arn }]));
+    for (pause_s, told) in [(0, 1), (30, 0), (31, 1)] {
+        t.advance(Duration::from_secs(pause_s));
+        put(&t, &[entry("shop", json!({}))]);
+        let events = bodies(&t, "alarms");
+        assert_eq!(events.len(), told);
+        for event in events {
+            let event: Value = serde_json::from_str(&event).unwrap();
+            assert_eq!(
+                (&event["detail-type"], &event["detail"]["resource"]),
+                (&json!("Event Chain Cut"), &json!(bus))
+            );
+            assert_eq!(event["detail"]["depth"], 17);
+        }
     }
 }
 
