@@ -10,6 +10,7 @@ use crate::images::Registries;
 use crate::mappings::Mappings;
 use crate::outgoing::Trust;
 use crate::outlets::Outlets;
+use crate::turns::Turns;
 use mayfly_kernel::{Caller, Fault, Network};
 use mayfly_runtime::Host;
 use mayfly_services::identity::Keyring;
@@ -18,7 +19,7 @@ use mayfly_services::runner::{ATTEMPTS, LOSSES_BEFORE_TURNS, commit_fault, conte
 use mayfly_services::{Catalogue, Cx, Runner, Signal};
 use mayfly_store::{Blobs, CommitError, Durability, Watch};
 use std::sync::OnceLock;
-use tokio::sync::{Mutex, Notify, RwLock};
+use tokio::sync::{Notify, RwLock};
 
 pub(crate) struct Cloud {
     pub(crate) runner: Runner,
@@ -40,8 +41,8 @@ pub(crate) struct Cloud {
     /// Held to read while a package is staged and installed, to write while packages are deleted: the same
     /// bytes are the same blob, so one that nobody holds may be wanted again just as it goes.
     pub(crate) packages: RwLock<()>,
-    /// Taken by turns, in the order of asking, by those whose transactions lose against others.
-    turns: Mutex<()>,
+    /// Of those whose transactions lose against others.
+    turns: Turns,
     host: OnceLock<Host>,
 }
 
@@ -71,7 +72,7 @@ impl Cloud {
             garbage: Notify::new(),
             provision: Notify::new(),
             packages: RwLock::new(()),
-            turns: Mutex::new(()),
+            turns: Turns::new(),
             host: OnceLock::new(),
         }
     }
@@ -113,10 +114,7 @@ impl Cloud {
         mut f: impl FnMut(&mut Cx<'_>) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
         let mut turn = None;
-        for number in 0..ATTEMPTS {
-            if number == LOSSES_BEFORE_TURNS {
-                turn = Some(self.turns.lock().await);
-            }
+        for losses in 1..=ATTEMPTS {
             let attempt = self.runner.attempt(caller, request_id, durability, &mut f)?;
             let committed = match attempt.ticket {
                 Some(ticket) => ticket.await,
@@ -127,7 +125,10 @@ impl Cloud {
                     self.act_on(attempt.signals);
                     return Ok(attempt.output);
                 }
-                Err(CommitError::Conflict) => {}
+                Err(CommitError::Conflict(over)) if losses >= LOSSES_BEFORE_TURNS => {
+                    turn = Some(self.turns.after(turn.take(), losses, over).await);
+                }
+                Err(CommitError::Conflict(_)) => {}
                 Err(failure) => return Err(commit_fault(&failure)),
             }
         }

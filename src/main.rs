@@ -16,6 +16,7 @@ mod outlets;
 mod platform;
 mod provision;
 mod signing;
+mod turns;
 
 use clap::Parser as _;
 use std::process::ExitCode;

@@ -117,7 +117,7 @@ impl Runner {
             let attempt = self.attempt(caller, request_id, Durability::Durable, &mut f)?;
             match attempt.ticket.map(Ticket::wait) {
                 None | Some(Ok(_)) => return Ok((attempt.output, attempt.signals)),
-                Some(Err(CommitError::Conflict)) => {}
+                Some(Err(CommitError::Conflict(_))) => {}
                 Some(Err(failure)) => return Err(commit_fault(&failure)),
             }
         }
@@ -152,7 +152,7 @@ pub fn commit_fault(failure: &CommitError) -> Fault {
             "InsufficientStorage",
             "The server has run out of disk space; nothing was stored.",
         ),
-        CommitError::Conflict => contended(),
+        CommitError::Conflict(_) => contended(),
         CommitError::Io(_) | CommitError::Closed => Fault::unavailable("commit", failure),
     }
 }

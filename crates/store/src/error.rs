@@ -31,6 +31,10 @@ impl From<io::Error> for Error {
     }
 }
 
+/// What a commit lost over: a number that is the same for the same row, so that losers can take turns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Over(pub u64);
+
 /// A commit did not happen, and none of it will ever be seen.
 ///
 /// After [`CommitError::Io`] and [`CommitError::Full`] a crash may still bring the commit back as a whole, as
@@ -39,7 +43,7 @@ impl From<io::Error> for Error {
 pub enum CommitError {
     /// Something it read has changed, or it took too long: run it again.
     #[error("a concurrent commit changed what this transaction read")]
-    Conflict,
+    Conflict(Over),
     /// The disk is full. The store works again by itself once room returns.
     #[error("no space left on the device")]
     Full,

@@ -2,8 +2,11 @@
 
 use crate::Version;
 use crate::engine::{KeyRange, Writes};
+use crate::error::Over;
 use bytes::Bytes;
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::Bound;
+use xxhash_rust::xxh3::xxh3_64;
 
 /// Everything a transaction has looked at, whether it was there or not.
 #[derive(Debug, Default)]
@@ -29,21 +32,24 @@ impl History {
         History { last: BTreeMap::new(), order: VecDeque::new(), floor, capacity }
     }
 
-    /// Whether a transaction that read `reads` at `snapshot` may not commit now.
-    pub(crate) fn conflicts(&self, snapshot: Version, reads: &ReadSet) -> bool {
+    /// Why a transaction that read `reads` at `snapshot` may not commit now, if it may not.
+    pub(crate) fn conflict(&self, snapshot: Version, reads: &ReadSet) -> Option<Over> {
         if reads.points.is_empty() && reads.ranges.is_empty() {
-            return false;
+            return None;
         }
         if snapshot < self.floor {
-            return true;
+            return Some(Over(0));
         }
         let newer = |version: &Version| *version > snapshot;
-        reads.points.iter().any(|key| self.last.get(key).is_some_and(newer))
-            || reads
-                .ranges
-                .iter()
-                .filter(|range| !range.is_empty())
-                .any(|range| self.last.range::<[u8], _>(range.bounds()).any(|(_, version)| newer(version)))
+        if let Some(key) = reads.points.iter().find(|key| self.last.get(*key).is_some_and(newer)) {
+            return Some(Over(xxh3_64(key)));
+        }
+        let changed = |range: &&KeyRange| {
+            !range.is_empty() && self.last.range::<[u8], _>(range.bounds()).any(|(_, version)| newer(version))
+        };
+        let range = reads.ranges.iter().find(changed)?;
+        let (Bound::Included(start) | Bound::Excluded(start)) = &range.start else { return Some(Over(0)) };
+        Some(Over(xxh3_64(start)))
     }
 
     pub(crate) fn record(&mut self, version: Version, writes: &Writes) {

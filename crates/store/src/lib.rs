@@ -33,7 +33,7 @@ mod watch;
 
 pub use blobs::{BlobInfo, BlobWriter, Blobs};
 pub use engine::Stats;
-pub use error::{CommitError, Error, OpenError};
+pub use error::{CommitError, Error, OpenError, Over};
 pub use keys::{Desc, KeyLike, KeyPart, KeyPrefix, KeyTuple, PartLike};
 pub use local::LocalOptions;
 pub use map::{Map, Raw, Record, Scan, Space, Tally};

@@ -53,9 +53,9 @@ impl Memory {
         if committer.closed {
             return Err(CommitError::Closed);
         }
-        if committer.history.conflicts(commit.snapshot.version(), &commit.reads) {
+        if let Some(over) = committer.history.conflict(commit.snapshot.version(), &commit.reads) {
             committer.stats.conflicts += 1;
-            return Err(CommitError::Conflict);
+            return Err(CommitError::Conflict(over));
         }
         let current = |key: &Bytes| Ok(committer.table.get(key, Version::MAX).flatten());
         resolve_adds(&mut commit.writes, &commit.adds, current)

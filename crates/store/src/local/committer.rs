@@ -10,7 +10,7 @@ use crate::engine::{Commit, resolve_adds};
 use crate::history::History;
 use crate::table::Table;
 use crate::ticket::Resolver;
-use crate::{CommitError, Durability, Version};
+use crate::{CommitError, Durability, Over, Version};
 use bytes::Bytes;
 use parking_lot::{Condvar, Mutex};
 use std::collections::{HashMap, VecDeque};
@@ -213,9 +213,9 @@ impl Committer {
         let mut counters = HashMap::new();
         for mut candidate in waiting {
             let commit = &mut candidate.commit;
-            if self.history.conflicts(commit.snapshot.version(), &commit.reads) {
+            if let Some(over) = self.history.conflict(commit.snapshot.version(), &commit.reads) {
                 Counters::add(&self.shared.counters.conflicts, 1);
-                refused.0.push(candidate.resolver);
+                refused.0.push((candidate.resolver, over));
                 continue;
             }
             if let Err(error) = self.count(commit, &mut counters) {
@@ -296,12 +296,12 @@ impl Committer {
 }
 
 /// Commits that lost against others; dropping it tells them.
-struct Refused(Vec<Resolver>);
+struct Refused(Vec<(Resolver, Over)>);
 
 impl Drop for Refused {
     fn drop(&mut self) {
-        for resolver in self.0.drain(..) {
-            resolver.resolve(Err(CommitError::Conflict));
+        for (resolver, over) in self.0.drain(..) {
+            resolver.resolve(Err(CommitError::Conflict(over)));
         }
     }
 }
