@@ -117,8 +117,12 @@ impl Registries {
             Unreadable
         })?;
         match config.find(registry, repository) {
+            Some(auth) if auth.is_elsewhere() => {
+                warn!(file = %file.display(), registry, "docker_config leaves the password to another program");
+                Ok(None)
+            }
             Some(auth) => auth.secret().map(Some).ok_or_else(|| {
-                warn!(file = %file.display(), registry, "docker_config holds no password for the registry");
+                warn!(file = %file.display(), registry, "docker_config holds no password that can be read");
                 Unreadable
             }),
             None => Ok(None),
@@ -149,7 +153,12 @@ impl DockerConfig {
 }
 
 impl Auth {
-    /// `None` if a program keeps the password, or if there is none that can be read.
+    /// Whether a program keeps what lets in: then what is open to everybody can still be pulled.
+    fn is_elsewhere(&self) -> bool {
+        [&self.auth, &self.username, &self.password, &self.identitytoken].iter().all(|text| text.is_empty())
+    }
+
+    /// `None` if it cannot be read.
     fn secret(&self) -> Option<Secret> {
         if !self.identitytoken.is_empty() {
             return Some(Secret::Refresh(self.identitytoken.clone()));
@@ -204,6 +213,7 @@ mod tests {
             "quay.io/tea": { "username": "other", "password": "3" },
             "azure.example": { "auth": STANDARD.encode("0000:"), "identitytoken": "long" },
             "kept.example": {},
+            "odd.example": { "auth": "no colon" },
             "ghcr.io": { "auth": STANDARD.encode("file:4") },
         }});
         let named: BTreeMap<String, RegistryConfig> = toml::from_str(&format!(
@@ -223,7 +233,8 @@ mod tests {
         assert_eq!(open("azure.example", "app").await.unwrap(), "refresh long");
         assert_eq!(open("ghcr.io", "o/app").await.unwrap(), "me:secret word");
         assert_eq!(open("quay.io.example.com", "app").await.unwrap(), "");
-        assert_eq!(open("kept.example", "app").await, Err("unreadable"));
+        assert_eq!(open("kept.example", "app").await.unwrap(), "");
+        assert_eq!(open("odd.example", "app").await, Err("unreadable"));
         assert_eq!(open("gone.example", "app").await, Err("unreadable"));
         assert_eq!((registries.tls("plain.example"), registries.tls("ghcr.io")), (Some(false), None));
         let broken = Registries::new(named, Some(file("broken.json", "{\"auths\": \"secret\"}"))).unwrap();
