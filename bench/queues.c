@@ -4,8 +4,8 @@
  *
  * PROTOCOL is `sqs` (MORE: queue URL, access key, secret key, groups of a FIFO queue or 0), `redis` (streams), `amqp`
  * (0-9-1) or `nats` (JetStream). WHAT is `send`, or `take`: receive and delete. An operation is BATCH messages and is
- * over when the server has confirmed it; only AMQP does not confirm a delete. Goes on for SECONDS, or until COUNT
- * messages are done if that is not 0. Prints one line of JSON: messages, operations, receives that found nothing,
+ * over when the server has confirmed it; only AMQP does not confirm a delete. Goes on for SECONDS and until COUNT
+ * messages are done, where neither counts if it is 0. Prints one line of JSON: messages, operations, receives that found nothing,
  * failures, seconds, and the median and the 99th percentile of an operation in microseconds.
  *
  * A client of each protocol in so few lines leaves much out; what it sends is what the protocols' own clients send. */
@@ -589,7 +589,7 @@ static void go_on(const struct protocol *protocol, struct client *c, int ready) 
         load.failed += outcome == FAILED;
         /* The others that are under way bring as much as they can. */
         long expected = load.messages + (load.under_way - 1) * batch;
-        if (load.failed > 1000 || (load.wanted ? expected >= load.wanted : at >= load.end)) {
+        if (load.failed > 1000 || at >= load.end || (load.wanted && expected >= load.wanted)) {
             push(c, ready);
             c->over = 1;
             load.under_way--;
@@ -627,7 +627,7 @@ int main(int count, char **words) {
     load.wanted = wanted;
     double began = now();
     load.last = began;
-    load.end = wanted ? began + 1e9 : began + seconds;
+    load.end = began + (seconds > 0 ? seconds : 1e9);
     load.under_way = clients;
     for (int i = 0; i < clients; i++) {
         begin(protocol, all[i], ready);

@@ -19,7 +19,8 @@ BYTES = 300
 SECONDS = float(os.environ.get("BENCH_SECONDS", "3"))
 #: Clients at once, and messages of one call.
 SHAPES = [(1, 1), (64, 1), (64, 10)]
-GROUPS = 1000
+#: Of FIFO queues: many, and so few that clients meet.
+GROUPS = [1000, 10]
 ROUNDS = 100
 
 STAMP = """
@@ -52,7 +53,7 @@ def measure(table):
     try:
         with contextlib.ExitStack() as up:
             running = up.enter_context(mayfly.server("[limits]\nsqs_in_flight = 1000000\n"))
-            targets = [Ours(running, "bench"), Ours(running, "ordered", GROUPS)]
+            targets = [Ours(running, "bench"), *(Ours(running, f"ordered-{count}", count) for count in GROUPS)]
             for broker in (brokers.redis, brokers.rabbitmq, brokers.nats):
                 place = folder / broker.__name__
                 place.mkdir()
@@ -73,11 +74,13 @@ def compared(table, targets, many, batch):
     for what, words in (("send", "send"), ("take", "receive and delete")):
         ours = None
         for target in targets:
+            more, count = getattr(target, "more", ()), 0
             if what == "take":
-                # As many as it could take twice over, so that it finds something each time.
-                brokers.load(target, "send", 64, 10, 0, 40_000 if many > 1 else 10_000, BYTES, getattr(target, "more", ()))
+                # It shall find something each time.
+                ahead = brokers.load(target, "send", 64, 10, SECONDS, 60_000 if many > 1 else 10_000, BYTES, more)
+                count = ahead["messages"] * 9 // 10
             before = machine.cpu_seconds(target.pid)
-            seen = brokers.load(target, what, many, batch, SECONDS, 0, BYTES, getattr(target, "more", ()))
+            seen = brokers.load(target, what, many, batch, SECONDS, count, BYTES, more)
             spent = machine.cpu_seconds(target.pid) - before
             per_second = seen["messages"] / seen["seconds"]
             ours = ours or per_second
