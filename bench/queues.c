@@ -166,7 +166,7 @@ static void sqs_begin(struct client *c) {
     int at = sprintf(json, "{\"QueueUrl\":\"%s\"", queue_url);
     c->step = 0;
     if (taking) {
-        at += sprintf(json + at, ",\"MaxNumberOfMessages\":%d}", batch);
+        at += sprintf(json + at, ",\"MaxNumberOfMessages\":%d,\"WaitTimeSeconds\":1}", batch);
         return sqs_call(c, "ReceiveMessage", json, at);
     }
     if (batch == 1) {
