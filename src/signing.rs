@@ -75,7 +75,7 @@ impl MessageKeys {
         if sns::keep_key(&mut tx, newest.as_ref(), &made)? {
             match tx.commit(Durability::Durable).wait() {
                 Ok(_) => return opened(&made),
-                Err(CommitError::Conflict) => {}
+                Err(CommitError::Conflict(_)) => {}
                 Err(failure) => return Err(Fault::unavailable("keep a signing key", failure)),
             }
         }
