@@ -203,6 +203,7 @@ fn the_architecture_page_names_tests_that_exist() {
     let mut tests = Vec::new();
     let is_code = |path: &Path| is_rust(path) || path.extension().is_some_and(|extension| extension == "py");
     walk(&root().join("tests"), &is_code, &mut tests);
+    walk(&root().join("src"), &is_rust, &mut tests);
     for (name, _) in MAY_USE {
         for part in ["src", "tests"] {
             let folder = root().join("crates").join(name).join(part);
