@@ -1,4 +1,4 @@
-"""A million schedules: a million rows, and no more."""
+"""Waiting schedules by the hundred thousand: rows, and no more."""
 
 import datetime
 import json

@@ -1,4 +1,4 @@
-"""Ten million waiting messages: what a queue costs that holds them, beside one that is empty."""
+"""Waiting messages by the million: what a queue costs that holds them, beside one that is empty."""
 
 import os
 import subprocess
