@@ -6,6 +6,7 @@ use crate::fabric::{self, Lanes};
 use crate::images::Registries;
 use crate::logs::LogSink;
 use crate::mappings::{self, Mappings};
+use crate::meters::Meters;
 use crate::outgoing::Trust;
 use crate::outlets::Outlets;
 use crate::platform::Services;
@@ -32,6 +33,7 @@ pub(crate) struct Running {
     pub(crate) first_start: bool,
     cloud: Arc<Cloud>,
     logs: LogSink,
+    meters: Meters,
     stop: watch::Sender<bool>,
     doors: tokio::task::JoinHandle<()>,
     drain: Duration,
@@ -83,13 +85,16 @@ pub(crate) async fn start(config: Config) -> anyhow::Result<Running> {
     let cloud = Arc::new(Cloud::new(runner, keyring, blobs, (lanes, mappings), outside, proxies));
     let (stop, stopped) = watch::channel(false);
     let logs = LogSink::default();
-    let platform = Services { cloud: cloud.clone(), logs: logs.clone(), stop: stopped.clone() };
+    let meters = Meters::new(clock.clone());
+    let platform =
+        Services { cloud: cloud.clone(), logs: logs.clone(), meters: meters.clone(), stop: stopped.clone() };
     let host = Host::start(host_config, Arc::new(platform), clock).await?;
     cloud.set_host(host);
 
     tokio::spawn(logs.clone().drive(cloud.clone()));
+    tokio::spawn(meters.clone().drive(cloud.clone()));
     tokio::spawn(collector::drive(cloud.clone()));
-    tokio::spawn(provision::drive(cloud.clone()));
+    tokio::spawn(provision::drive(cloud.clone(), meters.clone()));
     let driver = cloud.clone();
     tokio::spawn(async move {
         if let Err(fault) = fabric::drive(driver, mailbox).await {
@@ -104,7 +109,7 @@ pub(crate) async fn start(config: Config) -> anyhow::Result<Running> {
     });
     let doors = tokio::spawn(gateway::serve(cloud.clone(), listener, stopped));
     let drain = Duration::from_secs(config.limits.drain_seconds);
-    Ok(Running { endpoint, root, first_start, cloud, logs, stop, doors, drain })
+    Ok(Running { endpoint, root, first_start, cloud, logs, meters, stop, doors, drain })
 }
 
 impl Running {
@@ -115,6 +120,7 @@ impl Running {
         let _ = self.doors.await;
         self.cloud.host().drain(self.drain).await;
         self.logs.flush(&self.cloud).await;
+        self.meters.flush(&self.cloud).await;
         self.cloud.runner.store().close();
     }
 }

@@ -6,7 +6,7 @@
 
 use crate::cloud::Cloud;
 use mayfly_kernel::{Caller, Fault};
-use mayfly_services::{blobs, ecr, events, logs, scheduler, sns, sqs};
+use mayfly_services::{blobs, cloudwatch, ecr, events, logs, scheduler, sns, sqs};
 use std::sync::Arc;
 use std::time::Duration;
 use tracing::{info, warn};
@@ -52,6 +52,7 @@ async fn expire_rows(cloud: &Cloud, caller: &Caller) -> Result<(), Fault> {
     while cloud.transact_relaxed(caller, |cx| scheduler::sweep(cx, PAGE)).await? > 0 {}
     while cloud.transact_relaxed(caller, |cx| ecr::expire(cx, PAGE)).await? > 0 {}
     while cloud.transact_relaxed(caller, |cx| sns::expire(cx, PAGE)).await? > 0 {}
+    while cloud.transact_relaxed(caller, |cx| cloudwatch::expire(cx, PAGE)).await? > 0 {}
     Ok(())
 }
 

@@ -10,7 +10,7 @@ use mayfly_kernel::function::{Invocation, Outcome, Refusal, Report};
 use mayfly_kernel::{Caller, Fault, Time};
 use mayfly_runtime::{Snapshot, Unmade};
 use mayfly_services::fabric::{self, Record, Target};
-use mayfly_services::{events, lambda, scheduler, sns, sqs, targets};
+use mayfly_services::{autoscaling, cloudwatch, codedeploy, events, lambda, scheduler, sns, sqs, targets};
 use std::collections::HashMap;
 use std::sync::Arc;
 use tokio::sync::mpsc;
@@ -190,10 +190,16 @@ async fn fly(cloud: Arc<Cloud>, lane: String, record: Record) {
         Ok(Target::Call(_)) => call(&cloud, &caller, &record).await,
         Ok(Target::Redrive(_)) => settle(&cloud, &caller, |cx| sqs::redrive_step(cx, &record)).await,
         Ok(Target::Parcel(_)) => settle(&cloud, &caller, |cx| targets::perform(cx, &record)).await,
-        Ok(Target::Timer(arn)) if arn.service == "scheduler" => {
-            settle(&cloud, &caller, |cx| scheduler::fire(cx, &record)).await;
+        Ok(Target::Timer(arn)) => {
+            let fire = match arn.service.as_str() {
+                "scheduler" => scheduler::fire,
+                "codedeploy" => codedeploy::fire,
+                "cloudwatch" => cloudwatch::fire,
+                "application-autoscaling" => autoscaling::fire,
+                _ => events::fire,
+            };
+            settle(&cloud, &caller, |cx| fire(cx, &record)).await;
         }
-        Ok(Target::Timer(_)) => settle(&cloud, &caller, |cx| events::fire(cx, &record)).await,
         Ok(Target::Replay(_)) => settle(&cloud, &caller, |cx| events::replay_step(cx, &record)).await,
         Err(fault) => {
             let reason = fault.to_string();

@@ -11,6 +11,7 @@ mod gateway;
 mod images;
 mod logs;
 mod mappings;
+mod meters;
 mod outgoing;
 mod outlets;
 mod platform;

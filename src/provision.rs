@@ -5,8 +5,9 @@
 //! start begins with an empty one. An installation that provisions nothing costs nothing.
 
 use crate::cloud::Cloud;
+use crate::meters::Meters;
 use mayfly_kernel::function::{Runtime, Version};
-use mayfly_kernel::{Caller, Fault};
+use mayfly_kernel::{Arn, Caller, Fault};
 use mayfly_services::lambda;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,14 +16,18 @@ use tracing::warn;
 
 /// A start changes the figures several times; they are written down at most this often.
 const SETTLE: Duration = Duration::from_millis(20);
+/// How often it is written down how much of it is in use.
+const LOOK: Duration = Duration::from_secs(10);
 const TRY_AGAIN: Duration = Duration::from_secs(1);
 
-pub(crate) async fn drive(cloud: Arc<Cloud>) {
+pub(crate) async fn drive(cloud: Arc<Cloud>, meters: Meters) {
     let site = cloud.runner.site();
     let caller = Caller::service("provision.mayfly", &site.account, &site.region);
     let mut wanted = Vec::new();
     let mut told = Vec::new();
     let mut changes = cloud.host().provision_changes();
+    let mut look = tokio::time::interval(LOOK);
+    look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     // What is asked for is read at once, and whatever an earlier process said is wrong by now.
     cloud.provision.notify_one();
     while let Err(fault) = cloud.transact(&caller, "", lambda::forget_standing).await {
@@ -46,6 +51,9 @@ pub(crate) async fn drive(cloud: Arc<Cloud>) {
             },
             // Fails only when the host is gone, which the cloud holds.
             _ = changes.changed() => tokio::time::sleep(SETTLE).await,
+            _ = look.tick(), if !wanted.is_empty() => {
+                meters.provisioned(&cloud, &used(&cloud, &wanted)).await;
+            }
         }
         let standing: Vec<_> = standing(&cloud, &wanted);
         if standing != told {
@@ -55,6 +63,16 @@ pub(crate) async fn drive(cloud: Arc<Cloud>) {
             }
         }
     }
+}
+
+/// The names that have instances, and how many.
+fn used(cloud: &Cloud, wanted: &[lambda::Wanted]) -> Vec<(Arn, String, u32)> {
+    let standing = standing(cloud, wanted);
+    let of = |(wanted, standing): (&lambda::Wanted, lambda::Standing)| {
+        let (function, qualifier) = wanted.name();
+        (function, qualifier.to_owned(), standing.available)
+    };
+    wanted.iter().zip(standing).map(of).collect()
 }
 
 /// Each version once, with all that is asked for under its names.

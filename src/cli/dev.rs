@@ -114,7 +114,7 @@ async fn work(client: &Client, args: &Args) -> anyhow::Result<()> {
     let mut wanted = vec![args.source.folder()];
     loop {
         let started = Instant::now();
-        match deploy::deploy(client, &args.source, false).await {
+        match deploy::deploy(client, &args.source, false, deploy::Pace::AtOnce).await {
             Ok(done) => {
                 output::note(format!(
                     "{} {} ms",

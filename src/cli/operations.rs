@@ -30,6 +30,7 @@ fn protocol(protocol: Protocol) -> &'static str {
         Protocol::Query => "query",
         Protocol::RestJson => "rest-json",
         Protocol::RestXml => "rest-xml",
+        Protocol::Cbor => "smithy-rpc-v2-cbor",
     }
 }
 

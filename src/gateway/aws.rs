@@ -18,7 +18,7 @@ use mayfly_services::operation::{self, Handler, Invoke, ServiceRef};
 use mayfly_services::{Content, Operation, Reply, s3};
 use mayfly_wire::checksum::Algorithm;
 use mayfly_wire::sigv4::AuthError;
-use mayfly_wire::{Call, Found, Protocol, parse_query};
+use mayfly_wire::{Call, Found, Protocol, SMITHY_PROTOCOL, parse_query};
 use std::sync::Arc;
 
 /// The variable parts of a path, by their names in the route.
@@ -70,7 +70,7 @@ pub(super) async fn answer(
         Ok(found) => found,
         Err(fault) => return respond::fault(dialect, &fault, &request_id, &path),
     };
-    let protocol = service.service.spoken(parts.headers.contains_key("x-amz-target"));
+    let protocol = service.service.spoken(dialect);
     let origin = parts.headers.get(http::header::ORIGIN).cloned();
     if protocol == Protocol::RestXml && parts.method == http::Method::OPTIONS {
         return preflight(cloud, &parts, &path, &request_id);
@@ -107,6 +107,7 @@ fn dialect(parts: &Parts) -> Protocol {
     let content_type = parts.headers.get(http::header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     match content_type.unwrap_or_default() {
         _ if parts.headers.contains_key("x-amz-target") => Protocol::Json11,
+        _ if parts.headers.contains_key(SMITHY_PROTOCOL.0) => Protocol::Cbor,
         text if text.starts_with("application/x-www-form-urlencoded") => Protocol::Query,
         text if text.starts_with("application/json") => Protocol::RestJson,
         _ => Protocol::RestXml,
@@ -167,6 +168,11 @@ async fn perform(exchange: &Exchange<'_>, incoming: Incoming) -> Result<Answer, 
             let operation = named(service, name.unwrap_or_default())?;
             document(exchange, operation, Vec::new(), incoming).await
         }
+        // `/service/NAME/operation/OPERATION`; the signature has said which service.
+        Protocol::Cbor => {
+            let (_, name) = exchange.path.rsplit_once("/operation/").unwrap_or_default();
+            document(exchange, named(service, name)?, Vec::new(), incoming).await
+        }
         Protocol::Query => query(exchange, incoming).await,
         Protocol::RestXml if forms::is_upload(exchange) => {
             forms::upload(exchange, incoming).await.map(Answer::from)
@@ -215,8 +221,17 @@ async fn document(
 ) -> Result<Answer, Fault> {
     let body = gather(exchange, incoming).await?;
     let (caller, body) = authenticate(exchange, body)?;
-    let call = call(exchange, operation, labels, body);
+    let call = call(exchange, operation, labels, inflated(exchange, body)?);
     run(exchange, operation, &caller, &call).await
+}
+
+/// SDKs compress what the models say may be, which are figures of metrics.
+fn inflated(exchange: &Exchange<'_>, body: Bytes) -> Result<Bytes, Fault> {
+    let compressed = header(exchange.parts, "content-encoding").is_some_and(|coding| coding == "gzip");
+    match compressed && exchange.service.service.protocol == Protocol::Cbor {
+        true => bodies::inflate(&body, exchange.cloud.runner.limits().api_request_bytes),
+        false => Ok(body),
+    }
 }
 
 async fn gather(exchange: &Exchange<'_>, incoming: Incoming) -> Result<Bytes, Fault> {
@@ -254,6 +269,7 @@ fn call(exchange: &Exchange<'_>, operation: &Operation, labels: Labels, body: By
         },
         body,
         form_path: (exchange.protocol != exchange.service.service.protocol).then(|| exchange.path.clone()),
+        spoken: Some(exchange.protocol),
     }
 }
 
@@ -264,7 +280,7 @@ fn authenticate(exchange: &Exchange<'_>, body: Bytes) -> Result<(Caller, Bytes),
         return match protocol {
             Protocol::RestXml => Ok((auth::anonymous(exchange.cloud), body)),
             Protocol::Query if is_open_link(exchange.parts) => Ok((auth::anonymous(exchange.cloud), body)),
-            Protocol::Json10 | Protocol::Json11 | Protocol::Query | Protocol::RestJson => {
+            Protocol::Json10 | Protocol::Json11 | Protocol::Query | Protocol::RestJson | Protocol::Cbor => {
                 Err(AuthError::MissingToken.to_fault(protocol))
             }
         };

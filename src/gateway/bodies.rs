@@ -36,6 +36,21 @@ pub(super) async fn gather(
     Ok(gathered.freeze())
 }
 
+/// What gzip has made smaller, if it has at most `limit` bytes.
+pub(super) fn inflate(body: &[u8], limit: u64) -> Result<Bytes, Fault> {
+    use std::io::Read as _;
+    let mut whole = Vec::new();
+    let read = flate2::read::GzDecoder::new(body).take(limit + 1).read_to_end(&mut whole);
+    read.map_err(|error| {
+        Fault::new(400, "SerializationException", format!("The body is not gzip: {error}"))
+    })?;
+    if whole.len() as u64 > limit {
+        let text = format!("Request size exceeded the limit api_request_bytes of {limit} bytes");
+        return Err(Fault::new(413, "RequestEntityTooLargeException", text));
+    }
+    Ok(whole.into())
+}
+
 /// The next part of a body, unless the client lets it rest too long.
 pub(super) async fn next_frame(
     limits: &Limits,

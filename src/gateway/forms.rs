@@ -52,6 +52,7 @@ pub(super) async fn upload(exchange: &Exchange<'_>, mut incoming: Incoming) -> R
         headers: headers(&form.fields)?,
         body: Bytes::new(),
         form_path: None,
+        spoken: None,
     };
     let operation = aws::named(exchange.service, "PutObject")?;
     let Handler::Upload { admit, finish } = &operation.handler else {

@@ -387,7 +387,11 @@ async fn pass(exchange: &Exchange<'_>, version: Arc<Version>, mut parts: Parts, 
         }
     }
     let request = http::Request::from_parts(parts, taken.stream());
-    let fetched = exchange.cloud.host().fetch(version, request, exchange.request_id.into());
+    let fetched = exchange.cloud.host().fetch(
+        version,
+        request,
+        (exchange.request_id.into(), &exchange.endpoint.invoked_arn),
+    );
     let fetched = match exchange.endpoint.timeout {
         None => fetched.await,
         Some(limit) => match tokio::time::timeout(limit, fetched).await {

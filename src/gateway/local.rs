@@ -4,7 +4,6 @@
 use super::auth::Payload;
 use super::bodies::{self, Intake, Source};
 use crate::cloud::Cloud;
-use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use mayfly_kernel::{Caller, Fault};
 use mayfly_runtime::{Body, body};
@@ -36,8 +35,8 @@ impl Wanted {
             let value = HeaderValue::try_from(value).map_err(|error| Fault::internal("call", error))?;
             headers.insert(HeaderName::from_static(name), value);
         }
-        let (operation, body, query, form_path) = (self.operation.into(), Bytes::new(), Vec::new(), None);
-        Ok((self.caller, Call { operation, labels: self.labels, query, headers, body, form_path }))
+        let call = Call { operation: self.operation.into(), labels: self.labels, headers, ..Call::default() };
+        Ok((self.caller, call))
     }
 }
 

@@ -6,13 +6,14 @@ mod objects;
 use crate::cloud::Cloud;
 use crate::gateway::{self, Peer};
 use crate::logs::LogSink;
+use crate::meters::Meters;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use mayfly_kernel::Caller;
 use mayfly_kernel::caller::Principal;
 use mayfly_kernel::function::{PackageDigest, Version};
 use mayfly_runtime::stores::{KeyValue, Objects, Place};
-use mayfly_runtime::{LogStream, Platform, SessionCredentials, Wire};
+use mayfly_runtime::{LogStream, Meter, Platform, SessionCredentials, Wire};
 use mayfly_services::ecr;
 use std::io;
 use std::path::PathBuf;
@@ -23,6 +24,7 @@ use tokio::sync::watch;
 pub(crate) struct Services {
     pub(crate) cloud: Arc<Cloud>,
     pub(crate) logs: LogSink,
+    pub(crate) meters: Meters,
     pub(crate) stop: watch::Receiver<bool>,
 }
 
@@ -57,6 +59,10 @@ impl Platform for Services {
 
     fn objects(&self) -> Arc<dyn Objects> {
         Arc::new(objects::Buckets(self.cloud.clone()))
+    }
+
+    fn meter(&self, version: &Version, invoked_arn: &str) -> Option<Box<dyn Meter>> {
+        Some(self.meters.begin(version, invoked_arn))
     }
 
     fn package(&self, digest: &PackageDigest) -> io::Result<PathBuf> {

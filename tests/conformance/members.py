@@ -48,6 +48,13 @@ KEPT = {
         "PutRule.RoleArn": "kept; roles are not asked",
         "PutPermission.*": "kept in the bus's policy; there is no access control yet",
     },
+    "codedeploy": {
+        "CreateDeploymentGroup.serviceRoleArn": "kept; roles are not asked",
+        "UpdateDeploymentGroup.serviceRoleArn": "kept; roles are not asked",
+    },
+    "application-autoscaling": {
+        "RegisterScalableTarget.RoleARN": "kept; roles are not asked",
+    },
     "scheduler": {
         "*.ClientToken": "calls are done once by what they do",
     },

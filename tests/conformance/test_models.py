@@ -34,6 +34,9 @@ VALIDATION = {
     "MissingSecurityHeader", "MissingAction", "InvalidDigest",
 }
 
+# Of the values that a member may have, those that Mayfly has something for.
+OURS = ["HTTP", "lambda", "lambda:function:ProvisionedConcurrency"]
+
 # Without these the request is that of another operation, such as PutObject, and as good as any.
 DECIDES_THE_OPERATION = {
     "s3.CopyObject.CopySource",
@@ -60,7 +63,7 @@ def sample(shape, depth=0):
     match shape.type_name:
         case "string":
             if shape.enum:
-                return "HTTP" if "HTTP" in shape.enum else shape.enum[0]
+                return next((value for value in OURS if value in shape.enum), shape.enum[0])
             text = {"timestamp": "0"}.get(shape.name, "a" * max(3, shape.metadata.get("min", 3)))
             return text[: shape.metadata.get("max", len(text))]
         case "integer" | "long":
@@ -132,8 +135,13 @@ def caller():
         yield Caller(cloud)
 
 
+def text_of(answer):
+    # An answer may be CBOR.
+    return answer.content.decode(errors="replace")
+
+
 def code_of(answer):
-    text = answer.text
+    text = text_of(answer)
     code = answer.headers.get("x-amzn-errortype", "")
     if not code and text.startswith("{"):
         body = json.loads(text)
@@ -148,7 +156,7 @@ def complaint(service, operation, answer):
     if answer.status_code == 501:
         return None
     if not 400 <= answer.status_code < 500:
-        return f"{answer.status_code} {answer.text[:120]}"
+        return f"{answer.status_code} {text_of(answer)[:120]}"
     errors = operation.error_shapes
     known = VALIDATION | {name for shape in errors for name in (shape.name, shape.metadata.get("error", {}).get("code"))}
     code = code_of(answer)
@@ -212,12 +220,20 @@ def test_a_missing_required_member_is_refused(caller):
     against(REQUIRED_GAPS, found)
 
 
+def forbids(pattern, text):
+    """Whether a pattern admits a text. Some are of another language than Python's."""
+    try:
+        return not re.fullmatch(pattern, text)
+    except re.error:
+        return False
+
+
 def violations(shape):
     """Values that a scalar's model forbids."""
     if shape.type_name == "string":
         if shape.enum:
             yield "enum", "no-such-value"
-        elif "pattern" in shape.metadata and not re.fullmatch(shape.metadata["pattern"], NO_NAME):
+        elif "pattern" in shape.metadata and forbids(shape.metadata["pattern"], NO_NAME):
             yield "pattern", NO_NAME
         if shape.metadata.get("max", 10**6) < 5000:
             yield "max", "a" * (shape.metadata["max"] + 1)

@@ -48,7 +48,7 @@ pub use launcher::launcher_main;
 pub use layers::{Layer, Layers};
 pub use memory::hold_little_memory;
 pub use package::{PackageError, PackageInfo, inspect_package};
-pub use platform::{LogStream, Platform, SessionCredentials, Wire};
+pub use platform::{LogStream, Meter, Platform, SessionCredentials, Wire};
 pub use pool::Standing;
 pub use rsa::{Digest, RsaKey};
 pub use snapstart::{Snapshot, Unmade};

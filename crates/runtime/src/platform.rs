@@ -40,12 +40,27 @@ pub trait Platform: Send + Sync + 'static {
     /// Objects, for guests that use them.
     fn objects(&self) -> Arc<dyn Objects>;
 
+    /// An invocation is asked for, under this ARN. What comes of it is told to what is given back, which is dropped
+    /// when it is over. `None`: nobody wants to know.
+    fn meter(&self, _version: &Version, _invoked_arn: &str) -> Option<Box<dyn Meter>> {
+        None
+    }
+
     /// Where the zip archive of a package or layer is on local disk. May block.
     fn package(&self, digest: &PackageDigest) -> io::Result<PathBuf>;
 
     /// Where the archive of an image's layer, compressed or not, is on local disk, by its hexadecimal
     /// SHA-256. May block.
     fn layer(&self, digest: &str) -> io::Result<PathBuf>;
+}
+
+/// Who counts invocations. Must not block.
+pub trait Meter: Send + Sync {
+    /// It was turned away, for want of concurrency or room.
+    fn throttled(&mut self);
+
+    /// It ran.
+    fn ended(&mut self, failed: bool, duration_us: u64);
 }
 
 pub trait LogStream: Send + Sync {

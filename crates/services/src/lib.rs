@@ -8,8 +8,11 @@
 //! Deliberately absent: any knowledge of the runtime, of HTTP connections and of other nodes.
 
 pub mod apigateway;
+pub mod autoscaling;
 pub mod blobs;
 mod claims;
+pub mod cloudwatch;
+pub mod codedeploy;
 pub mod cx;
 pub mod ecr;
 pub mod events;
@@ -54,6 +57,9 @@ pub fn catalogue() -> Catalogue {
         logs::service(),
         scheduler::service(),
         pipes::service(),
+        cloudwatch::service(),
+        codedeploy::service(),
+        autoscaling::service(),
         identity::service(),
         fabric::with_deliveries(stacks::service()),
     ])

@@ -15,7 +15,7 @@ use bytes::Bytes;
 use mayfly_kernel::function::{ImageLayer, Invocation, Origin, PackageDigest, Version};
 use mayfly_kernel::{Fault, Time};
 use mayfly_wire::checksum::Digests;
-use mayfly_wire::{Call, Dialect, Protocol, Route};
+use mayfly_wire::{Call, Dialect, Protocol, Route, SMITHY_PROTOCOL};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::ops::Range;
@@ -229,6 +229,11 @@ impl Service {
         Service { name, scope: name, protocol, target, xmlns: None, dialect: None, operations: Vec::new() }
     }
 
+    /// RPC v2 in CBOR, and for other clients JSON 1.0 and the query protocol.
+    pub fn cbor(name: &'static str, target: &'static str, xmlns: &'static str) -> Service {
+        Service { xmlns: Some(xmlns), ..Service::json(name, Protocol::Cbor, target) }
+    }
+
     pub fn query(name: &'static str, xmlns: &'static str) -> Service {
         Service {
             name,
@@ -284,11 +289,14 @@ impl Service {
         self
     }
 
-    /// The protocol of a call that has, or has not, an `X-Amz-Target`.
-    pub fn spoken(&self, has_target: bool) -> Protocol {
-        match self.dialect {
-            Some(_) if !has_target => Protocol::Query,
-            Some(_) | None => self.protocol,
+    /// The protocol of a call that looks like this: CloudWatch's clients write CBOR, JSON or forms, SQS's JSON or forms.
+    pub fn spoken(&self, look: Protocol) -> Protocol {
+        match (self.protocol, look) {
+            (Protocol::Cbor, Protocol::Json11) => Protocol::Json10,
+            (Protocol::Cbor, Protocol::Query) => Protocol::Query,
+            (_, Protocol::Json11) => self.protocol,
+            _ if self.dialect.is_some() => Protocol::Query,
+            _ => self.protocol,
         }
     }
 
@@ -442,7 +450,7 @@ impl Codec {
     fn input<I: DeserializeOwned>(&self, call: &Call) -> Result<I, Fault> {
         match self.dialect {
             Some(dialect) => mayfly_wire::decode_json_or_form(dialect, call),
-            None => mayfly_wire::decode(self.protocol, call),
+            None => mayfly_wire::decode(self.spoken(call), call),
         }
     }
 
@@ -452,13 +460,25 @@ impl Codec {
                 mayfly_wire::encode_form(dialect, self.name, self.xmlns, output, cx.request_id)?
             }
             _ if self.is_silent::<O>() => return Ok(Reply::status(self.status)),
-            _ => mayfly_wire::encode(self.protocol, self.name, self.xmlns, output, cx.request_id)?,
+            _ => mayfly_wire::encode(self.spoken(call), self.name, self.xmlns, output, cx.request_id)?,
         };
-        Ok(Reply::status(self.status).body(content_type, body))
+        let reply = Reply::status(self.status).body(content_type, body);
+        Ok(match self.spoken(call) {
+            Protocol::Cbor => reply.header(SMITHY_PROTOCOL.0, SMITHY_PROTOCOL.1),
+            _ => reply,
+        })
+    }
+
+    fn spoken(&self, call: &Call) -> Protocol {
+        match self.protocol {
+            Protocol::Cbor => call.spoken.unwrap_or(self.protocol),
+            fixed => fixed,
+        }
     }
 
     fn is_silent<O: 'static>(&self) -> bool {
-        std::any::TypeId::of::<O>() == std::any::TypeId::of::<()>() && self.protocol != Protocol::Query
+        std::any::TypeId::of::<O>() == std::any::TypeId::of::<()>()
+            && !matches!(self.protocol, Protocol::Query | Protocol::Cbor)
     }
 }
 

@@ -123,3 +123,19 @@ pub(crate) const SNS_APPLICATIONS: Space = Space(303);
 pub(crate) const SNS_DEVICES: Space = Space(304);
 pub(crate) const SNS_DEVICE_TOKENS: Space = Space(305);
 pub(crate) const SNS_DEVICE_SWEEPS: Space = Space(306);
+
+pub(crate) const CODEDEPLOY_APPLICATIONS: Space = Space(400);
+pub(crate) const CODEDEPLOY_GROUPS: Space = Space(401);
+pub(crate) const CODEDEPLOY_CONFIGS: Space = Space(402);
+pub(crate) const CODEDEPLOY_DEPLOYMENTS: Space = Space(403);
+pub(crate) const CODEDEPLOY_HISTORY: Space = Space(404);
+pub(crate) const CODEDEPLOY_RUNNING: Space = Space(405);
+
+pub(crate) const CLOUDWATCH_DATA: Space = Space(410);
+pub(crate) const CLOUDWATCH_METRICS: Space = Space(411);
+pub(crate) const CLOUDWATCH_ALARMS: Space = Space(412);
+
+pub(crate) const AUTOSCALING_TARGETS: Space = Space(420);
+pub(crate) const AUTOSCALING_POLICIES: Space = Space(421);
+pub(crate) const AUTOSCALING_ACTIONS: Space = Space(422);
+pub(crate) const AUTOSCALING_ACTIVITIES: Space = Space(423);

@@ -14,8 +14,8 @@ use mayfly_kernel::ids::Ids;
 use mayfly_kernel::time::ManualClock;
 use mayfly_kernel::{Caller, Clock, Fault, Limits, Time};
 use mayfly_store::Store;
-use mayfly_wire::Call;
 use mayfly_wire::checksum::{Algorithm, Checksums};
+use mayfly_wire::{Call, Protocol};
 use serde_json::Value;
 use std::sync::Arc;
 use std::time::Duration;
@@ -148,8 +148,13 @@ impl Bench {
             for record in self.run(|cx| claim(cx, self.store(), &lane, 16)) {
                 performed += 1;
                 self.run(|cx| match record.target()? {
-                    Target::Timer(arn) if arn.service == "scheduler" => crate::scheduler::fire(cx, &record),
-                    Target::Timer(_) => crate::events::fire(cx, &record),
+                    Target::Timer(arn) => match arn.service.as_str() {
+                        "scheduler" => crate::scheduler::fire(cx, &record),
+                        "codedeploy" => crate::codedeploy::fire(cx, &record),
+                        "cloudwatch" => crate::cloudwatch::fire(cx, &record),
+                        "application-autoscaling" => crate::autoscaling::fire(cx, &record),
+                        _ => crate::events::fire(cx, &record),
+                    },
                     Target::Replay(_) => crate::events::replay_step(cx, &record),
                     Target::Parcel(_) => crate::targets::perform(cx, &record),
                     other => panic!("a lane of the platform has {other:?}"),
@@ -166,7 +171,8 @@ impl Bench {
     /// Calls an operation by its name, as JSON and query clients do.
     pub(crate) fn call(&self, service: &str, operation: &str, input: &Value) -> Result<Answer, Fault> {
         let body = Bytes::from(serde_json::to_vec(input).expect("JSON"));
-        let call = Call { operation: operation.into(), body, ..Call::default() };
+        let spoken = Some(Protocol::Json10);
+        let call = Call { operation: operation.into(), body, spoken, ..Call::default() };
         self.perform(service, operation, &call, None)
     }
 
@@ -214,8 +220,14 @@ impl Bench {
             headers: map,
             body: body.clone(),
             form_path: None,
+            spoken: None,
         };
         self.perform(service, operation, &call, Some(body))
+    }
+
+    /// Calls an operation as it is written.
+    pub(crate) fn perform_call(&self, service: &str, name: &str, call: &Call) -> Result<Answer, Fault> {
+        self.perform(service, name, call, None)
     }
 
     fn perform(&self, service: &str, name: &str, call: &Call, body: Option<Bytes>) -> Result<Answer, Fault> {

@@ -19,6 +19,8 @@ pub enum Protocol {
     Query,
     /// S3.
     RestXml,
+    /// Smithy's RPC v2, which is CBOR.
+    Cbor,
 }
 
 /// A call whose operation is known. Nothing in it has been checked against the operation's input yet.
@@ -33,6 +35,8 @@ pub struct Call {
     pub body: Bytes,
     /// The path, if it is a form though the service's own protocol is JSON.
     pub form_path: Option<String>,
+    /// How it is written, if that may be another way than the service's own.
+    pub spoken: Option<Protocol>,
 }
 
 impl Call {
@@ -73,6 +77,8 @@ pub fn parse_query(raw: &str) -> Vec<(String, String)> {
     pairs.map(|(name, value)| (form::decode_text(name), form::decode_text(value))).collect()
 }
 
+pub(crate) const CBOR: &str = "application/cbor";
+
 /// Reads a whole call: the body, and for the REST protocols also labels, query parameters and headers.
 ///
 /// S3's bodies are not part of the input: a handler that takes one reads it with [`xml::from_bytes`].
@@ -82,6 +88,7 @@ pub fn decode<I: DeserializeOwned>(protocol: Protocol, call: &Call) -> Result<I,
         Protocol::RestJson => tree::from_node(Node::Struct(overlay(json_body(&call.body)?, call, is_member))),
         Protocol::RestXml => return decode_head(protocol, call),
         Protocol::Query => tree::from_node(form(call)?),
+        Protocol::Cbor => tree::from_node(Node::Struct(cbor_body(&call.body)?)),
     };
     read.map_err(|error| refuse(protocol, &error))
 }
@@ -112,7 +119,7 @@ pub fn decode_head<I: DeserializeOwned>(protocol: Protocol, call: &Call) -> Resu
     let read = match protocol {
         // S3 takes a part of its input from the call itself, and says what it refuses.
         Protocol::RestXml => tree::from_head(overlay(Vec::new(), call, |_| true)),
-        Protocol::Json10 | Protocol::Json11 | Protocol::RestJson | Protocol::Query => {
+        Protocol::Json10 | Protocol::Json11 | Protocol::RestJson | Protocol::Query | Protocol::Cbor => {
             tree::from_node(Node::Struct(overlay(Vec::new(), call, is_member)))
         }
     };
@@ -149,6 +156,17 @@ fn json_body(body: &[u8]) -> Result<Vec<(String, Node)>, Fault> {
         Ok(Node::Map(members)) => Ok(members),
         Ok(_) => Err(serialization("Unexpected value: a request's body is a JSON object")),
         Err(error) => Err(serialization(format!("Could not parse request body into json: {error}"))),
+    }
+}
+
+fn cbor_body(body: &[u8]) -> Result<Vec<(String, Node)>, Fault> {
+    if body.is_empty() {
+        return Ok(Vec::new());
+    }
+    match tree::cbor::parse(body) {
+        Ok(Node::Map(members)) => Ok(members),
+        Ok(_) => Err(serialization("Unexpected value: a request's body is a map")),
+        Err(error) => Err(serialization(format!("Could not parse request body into cbor: {error}"))),
     }
 }
 
@@ -223,7 +241,7 @@ fn refuse(protocol: Protocol, error: &tree::Error) -> Fault {
                 Fault::new(400, "InvalidArgument", sentence).with_field("ArgumentName", name)
             }
             Protocol::Query => Fault::new(400, "InvalidParameterValue", sentence),
-            Protocol::Json10 | Protocol::Json11 | Protocol::RestJson => {
+            Protocol::Json10 | Protocol::Json11 | Protocol::RestJson | Protocol::Cbor => {
                 Fault::new(400, "ValidationException", sentence)
             }
         },
@@ -233,7 +251,7 @@ fn refuse(protocol: Protocol, error: &tree::Error) -> Fault {
 fn mistyped(protocol: Protocol, message: String) -> Fault {
     match protocol {
         Protocol::Query => Fault::new(400, "MalformedInput", message),
-        Protocol::Json10 | Protocol::Json11 | Protocol::RestJson | Protocol::RestXml => {
+        Protocol::Json10 | Protocol::Json11 | Protocol::RestJson | Protocol::RestXml | Protocol::Cbor => {
             serialization(message)
         }
     }
@@ -248,7 +266,7 @@ fn missing(protocol: Protocol, path: &[String]) -> Fault {
         Protocol::RestXml => {
             Fault::new(400, "InvalidRequest", format!("Missing required parameter or header: {name}"))
         }
-        Protocol::Json10 | Protocol::Json11 | Protocol::RestJson => {
+        Protocol::Json10 | Protocol::Json11 | Protocol::RestJson | Protocol::Cbor => {
             let path = member_path(path);
             let sentence = format!(
                 "1 validation error detected: Value null at '{path}' failed to satisfy constraint: \
@@ -266,7 +284,7 @@ fn not_allowed(protocol: Protocol, path: &[String], found: &str, allowed: &[&str
         Protocol::RestXml => Fault::new(400, "InvalidArgument", format!("Provided {name} not valid"))
             .with_field("ArgumentName", name)
             .with_field("ArgumentValue", found),
-        Protocol::Query | Protocol::Json10 | Protocol::Json11 | Protocol::RestJson => {
+        Protocol::Query | Protocol::Json10 | Protocol::Json11 | Protocol::RestJson | Protocol::Cbor => {
             let code = if protocol == Protocol::Query { "ValidationError" } else { "ValidationException" };
             let sentence = format!(
                 "1 validation error detected: Value '{found}' at '{}' failed to satisfy constraint: \
@@ -315,6 +333,10 @@ pub fn encode<O: Serialize + ?Sized>(
         Protocol::RestJson | Protocol::RestXml if node == Node::Null => ("", Bytes::new()),
         Protocol::RestJson => ("application/json", json(node)?.into()),
         Protocol::RestXml => ("application/xml", xml::document(operation, xmlns, &node, Lists::Flat).into()),
+        Protocol::Cbor => {
+            let node = if node == Node::Null { Node::Struct(Vec::new()) } else { node };
+            (CBOR, tree::cbor::print(&node).into())
+        }
         Protocol::Query => ("text/xml", answer(operation, xmlns, node, request_id, Lists::Wrapped)),
     })
 }

@@ -1,16 +1,21 @@
 //! Faults as each protocol's SDKs read them.
 
-use crate::call::Protocol;
+use crate::call::{CBOR, Protocol};
 use crate::tree::{self, Node};
 use crate::xml::{self, Lists};
 use bytes::Bytes;
 use mayfly_kernel::Fault;
 
+/// The header by which RPC v2 is known, in requests and answers.
+pub const SMITHY_PROTOCOL: (&str, &str) = ("smithy-protocol", "rpc-v2-cbor");
+
 /// The header that carries the id of a request in its answer, faults or not.
 pub fn request_id_header(protocol: Protocol) -> &'static str {
     match protocol {
         Protocol::RestXml => "x-amz-request-id",
-        Protocol::Json10 | Protocol::Json11 | Protocol::RestJson | Protocol::Query => "x-amzn-requestid",
+        Protocol::Json10 | Protocol::Json11 | Protocol::RestJson | Protocol::Query | Protocol::Cbor => {
+            "x-amzn-requestid"
+        }
     }
 }
 
@@ -27,6 +32,7 @@ pub fn render_fault(
         Protocol::Json10 => ("application/x-amz-json-1.0", json(protocol, fault)),
         Protocol::Json11 => ("application/x-amz-json-1.1", json(protocol, fault)),
         Protocol::RestJson => ("application/json", json(protocol, fault)),
+        Protocol::Cbor => (CBOR, tree::cbor::print(&members(protocol, fault))),
         Protocol::Query => ("text/xml", query(fault, request_id).into_bytes()),
         Protocol::RestXml => ("application/xml", s3(fault, request_id, resource).into_bytes()),
     };
@@ -34,8 +40,11 @@ pub fn render_fault(
         vec![("content-type", content_type.to_owned()), (request_id_header(protocol), request_id.to_owned())];
     let retry_after = fault.fields.iter().find(|(name, _)| *name == RETRY_AFTER);
     headers.extend(retry_after.map(|(_, seconds)| ("retry-after", seconds.clone())));
+    if protocol == Protocol::Cbor {
+        headers.push((SMITHY_PROTOCOL.0, SMITHY_PROTOCOL.1.to_owned()));
+    }
     match protocol {
-        Protocol::Json10 | Protocol::Json11 | Protocol::RestJson => {
+        Protocol::Json10 | Protocol::Json11 | Protocol::RestJson | Protocol::Cbor => {
             headers.push(("x-amzn-errortype", fault.code.to_string()));
             if let Some(code) = fault.query_code {
                 headers.push(("x-amzn-query-error", format!("{code};{}", side(fault))));
@@ -51,6 +60,10 @@ pub fn render_fault(
 const RETRY_AFTER: &str = "retryAfterSeconds";
 
 fn json(protocol: Protocol, fault: &Fault) -> Vec<u8> {
+    tree::print_json(&members(protocol, fault)).expect("text members are always JSON")
+}
+
+fn members(protocol: Protocol, fault: &Fault) -> Node {
     let mut members = vec![
         ("__type".to_owned(), Node::text(fault.code.as_ref())),
         ("message".to_owned(), Node::text(fault.message.as_str())),
@@ -62,7 +75,7 @@ fn json(protocol: Protocol, fault: &Fault) -> Vec<u8> {
     }
     let fields = fault.fields.iter().filter(|(name, _)| !["message", "__type", RETRY_AFTER].contains(name));
     members.extend(fields.map(|(name, value)| ((*name).to_owned(), Node::text(value.as_str()))));
-    tree::print_json(&Node::Struct(members)).expect("text members are always JSON")
+    Node::Struct(members)
 }
 
 /// Who is to blame, in the words of the query protocol.

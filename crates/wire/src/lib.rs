@@ -25,5 +25,5 @@ pub mod xml;
 
 pub use call::{Call, Protocol, decode, decode_head, decode_json_or_form, encode, encode_form, parse_query};
 pub use dialect::Dialect;
-pub use fault::{render_fault, request_id_header};
+pub use fault::{SMITHY_PROTOCOL, render_fault, request_id_header};
 pub use route::{Found, Route, Router};

@@ -94,7 +94,7 @@ pub mod epoch_seconds {
         clippy::cast_sign_loss,
         reason = "the range is checked, and fractions of a millisecond are rounded before"
     )]
-    fn from_seconds(seconds: f64) -> Option<Time> {
+    pub(super) fn from_seconds(seconds: f64) -> Option<Time> {
         const YEAR_9999: f64 = 253_402_300_800.0;
         (0.0..YEAR_9999).contains(&seconds).then(|| Time::from_ms((seconds * 1000.0).round() as u64))
     }
@@ -117,6 +117,71 @@ pub mod epoch_seconds {
                 Some(time) => Ok(Some(time)),
                 None => Err(D::Error::custom("not a time since 1970")),
             }
+        }
+    }
+}
+
+/// By which the tree knows a time that each protocol writes in its own form.
+pub(crate) const MOMENT: &str = "mayfly::Moment";
+
+/// A time of a service that speaks several protocols: seconds in JSON and CBOR, ISO 8601 in the query
+/// protocol. Only
+/// for what goes through the tree.
+pub mod moment {
+    use super::{MOMENT, epoch_seconds};
+    use mayfly_kernel::Time;
+    use serde::de::{Deserializer, Visitor};
+    use serde::ser::Serializer;
+    use std::fmt;
+
+    pub fn serialize<S: Serializer>(time: &Time, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_newtype_struct(MOMENT, &time.ms())
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Time, D::Error> {
+        deserializer.deserialize_any(Either)
+    }
+
+    struct Either;
+
+    impl Visitor<'_> for Either {
+        type Value = Time;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a timestamp")
+        }
+
+        #[expect(clippy::cast_precision_loss, reason = "what is lost lies far outside of the range")]
+        fn visit_u64<E: serde::de::Error>(self, seconds: u64) -> Result<Time, E> {
+            self.visit_f64(seconds as f64)
+        }
+
+        fn visit_f64<E: serde::de::Error>(self, seconds: f64) -> Result<Time, E> {
+            epoch_seconds::from_seconds(seconds).ok_or_else(|| E::custom("not a time since 1970"))
+        }
+
+        fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Time, E> {
+            crate::time::parse_iso8601(text).ok_or_else(|| E::custom("not of the form iso8601"))
+        }
+    }
+
+    pub mod option {
+        use mayfly_kernel::Time;
+        use serde::Deserialize;
+        use serde::de::Deserializer;
+        use serde::ser::Serializer;
+
+        pub fn serialize<S: Serializer>(time: &Option<Time>, serializer: S) -> Result<S::Ok, S::Error> {
+            match time {
+                Some(time) => super::serialize(time, serializer),
+                None => serializer.serialize_none(),
+            }
+        }
+
+        pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Time>, D::Error> {
+            #[derive(Deserialize)]
+            struct Wrapped(#[serde(with = "super")] Time);
+            Ok(Option::<Wrapped>::deserialize(deserializer)?.map(|Wrapped(time)| time))
         }
     }
 }

@@ -216,6 +216,8 @@ impl<'a> Deployment<'a> {
     }
 
     async fn roll_back(&mut self) {
+        // What has failed is not gone back to by steps.
+        self.cx.at_once.set(true);
         if !self.undo.is_empty() {
             output::note(paint(Color::Yellow, "rolling back"));
         }

@@ -23,7 +23,7 @@ use plan::{Action, Step};
 use resources::Context;
 use serde_json::json;
 use stack::{Shelf, Stack};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, IsTerminal as _};
 use std::path::{Path, PathBuf};
@@ -90,7 +90,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let client = connect(&args.server)?;
     let started = Instant::now();
     let ask = !args.yes && std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
-    let done = deploy(&client, &args.source, ask).await?;
+    let done = deploy(&client, &args.source, ask, Pace::AsAsked).await?;
     if args.json {
         output::json(&report(&done));
         return Ok(ExitCode::SUCCESS);
@@ -106,8 +106,15 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// How aliases that are to move by steps move.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pace {
+    AsAsked,
+    AtOnce,
+}
+
 /// Deploys a template, asking first if something goes and `ask` says so.
-pub(super) async fn deploy(client: &Client, source: &Source, ask: bool) -> anyhow::Result<Done> {
+pub(super) async fn deploy(client: &Client, source: &Source, ask: bool, pace: Pace) -> anyhow::Result<Done> {
     let file = find(&source.path)?;
     let text = std::fs::read_to_string(&file).with_context(|| format!("read {}", file.display()))?;
     let name = stack_name(source, &file)?;
@@ -140,7 +147,15 @@ pub(super) async fn deploy(client: &Client, source: &Source, ask: bool) -> anyho
     }
     let archives = Archives::beside(root);
     let before = record.packages();
-    let cx = Context { client, place: &place, packages: &packages, archives: archives.clone(), force: false };
+    let at_once = Cell::new(pace == Pace::AtOnce);
+    let cx = Context {
+        client,
+        place: &place,
+        packages: &packages,
+        archives: archives.clone(),
+        force: false,
+        at_once,
+    };
     let mut deployment = Deployment::new(cx, shelf, record);
     let applied = deployment.apply(&template).await;
     applied.map_err(|failure| anyhow::anyhow!("{shown}:{failure}"))?;
@@ -163,7 +178,8 @@ pub(super) async fn remove(client: &Client, name: &str, force: bool) -> anyhow::
     let place = Place { region: client.region().to_owned(), account, stack: name.to_owned() };
     let packages = RefCell::new(BTreeMap::new());
     let archives = Archives::beside(Path::new("."));
-    let cx = Context { client, place: &place, packages: &packages, archives, force };
+    let at_once = Cell::new(true);
+    let cx = Context { client, place: &place, packages: &packages, archives, force, at_once };
     execute::tear_down(&cx, &mut shelf, record).await
 }
 

@@ -114,7 +114,19 @@ impl Fixed {
 
 fn fixed(kind: Kind) -> Fixed {
     match kind {
-        Kind::Layer | Kind::Permission | Kind::Version => Fixed::All,
+        Kind::Layer | Kind::Permission | Kind::Version | Kind::DeployApplication | Kind::DeployConfig => {
+            Fixed::All
+        }
+        Kind::Alarm => Fixed::These(&["AlarmName", "Tags"]),
+        Kind::ScalableTarget => Fixed::These(&["ResourceId", "ScalableDimension", "ServiceNamespace"]),
+        Kind::ScalingPolicy => Fixed::These(&[
+            "PolicyName",
+            "ResourceId",
+            "ScalableDimension",
+            "ScalingTargetId",
+            "ServiceNamespace",
+        ]),
+        Kind::DeployGroup => Fixed::These(&["ApplicationName", "DeploymentGroupName", "Tags"]),
         Kind::Function => Fixed::These(&["FunctionName", "PackageType", "TenancyConfig"]),
         Kind::Alias => Fixed::These(&["FunctionName", "Name"]),
         Kind::Url => Fixed::These(&["TargetFunctionArn", "Qualifier"]),

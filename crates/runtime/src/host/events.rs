@@ -1,7 +1,7 @@
 //! Events: one invocation through a function behind the Runtime API, or as a CloudEvent through one that
 //! speaks HTTP.
 
-use super::report::{self, Course, Subject, micros, say_end, say_start};
+use super::report::{self, Course, Subject, Told, micros, say_end, say_start};
 use super::{Asked, FetchError, Held, Host, Inner, Permit};
 use crate::body::{self, Body};
 use crate::instance::{Broken, Handled, error, explain, too_large, untaken};
@@ -212,7 +212,8 @@ impl Host {
             id: invocation.request_id.clone(),
             depth: invocation.depth + 1,
             tenant: invocation.tenant,
-            told: Some(told),
+            invoked_arn: invocation.invoked_arn,
+            told: Told::to(told),
         };
         let answered = self.fetch_telling(version, request, asked).await;
         let result = match answered {

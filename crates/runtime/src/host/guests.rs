@@ -31,7 +31,7 @@ struct Ending {
     subject: Subject,
     course: Course,
     memory_bytes: u64,
-    told: Option<Told>,
+    told: Told,
     _permit: Permit,
 }
 
@@ -39,9 +39,8 @@ impl Drop for Ending {
     fn drop(&mut self) {
         let report = self.course.report(self.course.elapsed(), self.memory_bytes);
         say_end(&self.log, &self.subject, &report);
-        if let Some(told) = self.told.take() {
-            let _ = told.send((self.log.tail(), report));
-        }
+        let log = &self.log;
+        self.told.end(|| log.tail(), report);
     }
 }
 
@@ -49,11 +48,13 @@ impl Ending {
     fn finish(mut self, finished: &wasm::Finished) {
         self.memory_bytes = finished.memory_bytes;
         if let Some(trap) = &finished.trap {
+            self.told.failed();
             self.log.say(format!("{} {trap}", self.subject.id));
         }
     }
 
-    fn fail(self, failure: wasm::Error) -> FetchError {
+    fn fail(mut self, failure: wasm::Error) -> FetchError {
+        self.told.failed();
         self.log.say(format!("{} {failure}", self.subject.id));
         let text = format!("RequestId: {} Error: {failure}", self.subject.id);
         match failure {
@@ -72,7 +73,7 @@ impl Inner {
         self: Arc<Inner>,
         version: Arc<Version>,
         request: http::Request<Body>,
-        Asked { id, depth, tenant, told }: Asked,
+        Asked { id, depth, tenant, told, invoked_arn: _ }: Asked,
         permit: Permit,
     ) -> Result<http::Response<Body>, FetchError> {
         let program = match self.wasm.loaded(&version) {
@@ -81,7 +82,7 @@ impl Inner {
         };
         let course = Course::begin(Instant::now(), None, self.clock.now());
         let log = Arc::new(self.guest_log(&version));
-        if told.is_some() {
+        if told.listens() {
             log.begin_tail();
         }
         let subject = Subject { id, version: version.clone(), tenant };
@@ -93,11 +94,12 @@ impl Inner {
             timeout: Duration::from_millis(version.timeout_ms),
             depth,
         };
-        let ending = Ending { log, subject, course, memory_bytes: 0, told, _permit: permit };
+        let mut ending = Ending { log, subject, course, memory_bytes: 0, told, _permit: permit };
         let mut reply = match self.wasm.run(program, &version, request, call).await {
             Ok(reply) => reply,
             Err(failure) => return Err(ending.fail(failure)),
         };
+        ending.told.answered(reply.response.status());
         match reply.finished.try_recv() {
             // A short answer is whole by now, and the guest gone.
             Ok(finished) => ending.finish(&finished),

@@ -6,6 +6,7 @@
 
 mod events;
 mod guests;
+mod metering;
 mod report;
 mod requests;
 mod supply;
@@ -32,6 +33,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::watch;
 
+use metering::Metering;
 use report::Told;
 pub(crate) use report::micros;
 
@@ -130,8 +132,10 @@ struct Asked {
     /// How many invocations lead to what it calls, this one included.
     depth: u32,
     tenant: Option<String>,
+    /// The ARN by which the function was called.
+    invoked_arn: String,
     /// Who is told how it ended, once it has.
-    told: Option<Told>,
+    told: Told,
 }
 
 struct Inner {
@@ -143,6 +147,7 @@ struct Inner {
     wasm: wasm::Engine,
     guests: guests::Logs,
     invocations: AtomicU64,
+    platform: Arc<dyn Platform>,
 }
 
 impl Host {
@@ -175,7 +180,7 @@ impl Host {
         let images = Images::new(&config.cache_dir.join("images"), config.limits.clone());
         let images = images.map_err(io("open the image cache"))?;
         let interpreters = Interpreters::new(config.runtimes_dir);
-        let (seams, settings) = ((platform, clock.clone()), (config.limits.clone(), config.region));
+        let (seams, settings) = ((platform.clone(), clock.clone()), (config.limits.clone(), config.region));
         let starter =
             Starter::new(launcher, interpreters, (packages, images), seams, settings, (&layers, forks));
         let inner = Inner {
@@ -187,6 +192,7 @@ impl Host {
             pool,
             guests: guests::Logs::default(),
             invocations: AtomicU64::new(0),
+            platform,
         };
         let inner = Arc::new(inner);
         tokio::spawn(inner.clone().keep_provisioned());
@@ -201,9 +207,10 @@ impl Host {
         if version.runtime.speaks_http() {
             return self.invoke_by_http(version, invocation, None).await;
         }
-        let permit = self.inner.pool.admit(&version)?;
+        let mut metering = self.inner.metering(&version, &invocation.invoked_arn);
+        let permit = metering.admitted(self.inner.pool.admit(&version))?;
         self.inner.invocations.fetch_add(1, Ordering::Relaxed);
-        let run = self.inner.clone().run(version, invocation, permit, None);
+        let run = metering.around(self.inner.clone().run(version, invocation, permit, None));
         tokio::spawn(run).await.unwrap_or_else(|failed| Err(Refusal::Unrunnable(failed.to_string())))
     }
 
@@ -219,20 +226,22 @@ impl Host {
             let run = async move { host.invoke_by_http(version, invocation, Some(sink)).await };
             return source.answer(tokio::spawn(run)).await;
         }
-        let permit = self.inner.pool.admit(&version)?;
+        let mut metering = self.inner.metering(&version, &invocation.invoked_arn);
+        let permit = metering.admitted(self.inner.pool.admit(&version))?;
         self.inner.invocations.fetch_add(1, Ordering::Relaxed);
-        let run = self.inner.clone().run(version, invocation, permit, Some(sink));
+        let run = metering.around(self.inner.clone().run(version, invocation, permit, Some(sink)));
         source.answer(tokio::spawn(run)).await
     }
 
-    /// Passes one HTTP request to a function that speaks HTTP; both bodies stream.
+    /// Passes one HTTP request to a function that speaks HTTP and was called by this ARN; both bodies stream.
     pub async fn fetch(
         &self,
         version: Arc<Version>,
         request: http::Request<Body>,
-        request_id: String,
+        (request_id, invoked_arn): (String, &str),
     ) -> Result<http::Response<Body>, FetchError> {
-        let asked = Asked { id: request_id, depth: 1, tenant: None, told: None };
+        let invoked_arn = invoked_arn.to_owned();
+        let asked = Asked { id: request_id, depth: 1, tenant: None, invoked_arn, told: Told::default() };
         self.fetch_telling(version, request, asked).await
     }
 
@@ -240,9 +249,11 @@ impl Host {
         &self,
         version: Arc<Version>,
         request: http::Request<Body>,
-        asked: Asked,
+        mut asked: Asked,
     ) -> Result<http::Response<Body>, FetchError> {
-        let permit = self.inner.pool.admit(&version).map_err(FetchError::Refused)?;
+        let mut metering = self.inner.metering(&version, &asked.invoked_arn);
+        let permit = metering.admitted(self.inner.pool.admit(&version)).map_err(FetchError::Refused)?;
+        asked.told.count_by(metering);
         self.inner.invocations.fetch_add(1, Ordering::Relaxed);
         match version.runtime {
             Runtime::Wasm => self.inner.clone().fetch_wasm(version, request, asked, permit).await,
@@ -332,5 +343,11 @@ impl Host {
             forked_starts: self.inner.starter.forked_starts(),
             invocations: self.inner.invocations.load(Ordering::Relaxed),
         }
+    }
+}
+
+impl Inner {
+    fn metering(&self, version: &Version, invoked_arn: &str) -> Metering {
+        Metering::begin(&*self.platform, version, invoked_arn)
     }
 }

@@ -1,5 +1,6 @@
 //! What an invocation cost, and how its log says so.
 
+use super::metering::Metering;
 use crate::logs::Log;
 use crate::start::Cold;
 use mayfly_kernel::Time;
@@ -55,8 +56,50 @@ impl Course {
     }
 }
 
-/// What whoever invokes a function that speaks HTTP is told at its end: the end of its log, and the figures.
-pub(super) type Told = oneshot::Sender<(Vec<u8>, Report)>;
+/// Whoever invokes a function that speaks HTTP: told at its end the end of its log, and the figures.
+pub(super) type Listener = oneshot::Sender<(Vec<u8>, Report)>;
+
+/// All who are told of the end of a request to a function that speaks HTTP.
+#[derive(Default)]
+pub(super) struct Told {
+    listener: Option<Listener>,
+    metering: Option<Metering>,
+    failed: bool,
+}
+
+impl Told {
+    pub(super) fn to(listener: Listener) -> Told {
+        Told { listener: Some(listener), ..Told::default() }
+    }
+
+    pub(super) fn count_by(&mut self, metering: Metering) {
+        self.metering = Some(metering);
+    }
+
+    /// Whether the end of the log is asked for.
+    pub(super) fn listens(&self) -> bool {
+        self.listener.is_some()
+    }
+
+    /// The request counts as an error, whatever else comes.
+    pub(super) fn failed(&mut self) {
+        self.failed = true;
+    }
+
+    /// The function's answer begins: one that blames the server is an error.
+    pub(super) fn answered(&mut self, status: http::StatusCode) {
+        self.failed |= status.is_server_error();
+    }
+
+    pub(super) fn end(&mut self, tail: impl FnOnce() -> Vec<u8>, report: Report) {
+        if let Some(metering) = &mut self.metering {
+            metering.ended(self.failed, &report);
+        }
+        if let Some(listener) = self.listener.take() {
+            let _ = listener.send((tail(), report));
+        }
+    }
+}
 
 pub(crate) fn micros(span: Duration) -> u64 {
     u64::try_from(span.as_micros()).unwrap_or(u64::MAX)

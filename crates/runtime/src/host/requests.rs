@@ -16,7 +16,7 @@ impl Inner {
         self: Arc<Inner>,
         version: Arc<Version>,
         request: Request<Body>,
-        Asked { id, tenant, told, depth: _ }: Asked,
+        Asked { id, tenant, mut told, depth: _, invoked_arn: _ }: Asked,
         permit: Permit,
     ) -> Result<Response<Body>, FetchError> {
         let asked = Instant::now();
@@ -39,6 +39,7 @@ impl Inner {
         match sent {
             Ok(answer) => {
                 let (response, mut feed) = web::relay(answer);
+                told.answered(response.status());
                 let left = timeout.saturating_sub(course.elapsed());
                 // The instance is free again when the whole body has been passed on.
                 tokio::spawn(async move {
@@ -66,7 +67,7 @@ impl Inner {
 
     fn finish_web(
         &self,
-        (mut held, told): (Held, Option<Told>),
+        (mut held, mut told): (Held, Told),
         subject: &Subject,
         course: &Course,
         ended: Result<Fed, Broken>,
@@ -74,15 +75,14 @@ impl Inner {
         let ran = course.elapsed();
         held.instance.catch_up();
         if let Err(broken) = &ended {
+            told.failed();
             held.instance.end(broken);
             let line = explain(broken, &subject.id, &subject.version, self.clock.now()).1;
             held.instance.log.say(line);
         }
         let report = course.report(ran, held.instance.memory_peak());
         say_end(&held.instance.log, subject, &report);
-        if let Some(told) = told {
-            let _ = told.send((held.instance.log.tail(), report));
-        }
+        told.end(|| held.instance.log.tail(), report);
         if matches!(ended, Ok(Fed::Whole)) {
             self.pool.put(held);
         }

@@ -132,13 +132,13 @@ http.server.ThreadingHTTPServer(('127.0.0.1', int(os.environ['PORT'])), Slow).se
     };
     let (host, dropped) = (world.host.clone(), version.clone());
     let request = post("1");
-    let waiting = tokio::spawn(async move { host.fetch(dropped, request, "dropped".into()).await });
+    let waiting = tokio::spawn(async move { host.fetch(dropped, request, ("dropped".into(), "")).await });
     let has = |what: &str| world.lines.lock().unwrap().iter().any(|line| line.starts_with(what));
     until(|| has("took it")).await;
     waiting.abort();
     until(|| has("REPORT RequestId: dropped")).await;
     assert!(has("END RequestId: dropped"));
-    let answer = world.host.fetch(version.clone(), post("0"), "next".into()).await.unwrap();
+    let answer = world.host.fetch(version.clone(), post("0"), ("next".into(), "")).await.unwrap();
     assert_eq!(answer.status(), 200);
 }
 
@@ -273,7 +273,8 @@ http.server.HTTPServer(('127.0.0.1', int(os.environ['PORT'])), Handler).serve_fo
     let version = Arc::new(version);
     for call in 1..=2 {
         let request = http::Request::get("/a/path?q=1").body(mayfly_runtime::body::empty()).unwrap();
-        let response = world.host.fetch(version.clone(), request, format!("request-{call}")).await.unwrap();
+        let response =
+            world.host.fetch(version.clone(), request, (format!("request-{call}"), "")).await.unwrap();
         assert_eq!(response.status(), 200);
         let body = http_body_util::BodyExt::collect(response.into_body()).await.unwrap().to_bytes();
         assert_eq!(body, format!("/a/path?q=1 {call}"));

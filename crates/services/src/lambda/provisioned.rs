@@ -13,8 +13,8 @@ use super::names::{self, Function, Qualifier};
 use super::{account, check, faults, lookup, paging};
 use crate::Cx;
 use crate::cx::Signal;
-use mayfly_kernel::Fault;
 use mayfly_kernel::function::Version;
+use mayfly_kernel::{Arn, Fault};
 use mayfly_store::Scan;
 use serde::{Deserialize, Serialize};
 
@@ -91,6 +91,30 @@ pub(super) fn set(cx: &mut Cx<'_>, function: &Function, wanted: u32) -> Result<C
     cx.signal(Signal::Provision);
     let standing = STANDING.get(cx.tx, &key)?.unwrap_or_default();
     Ok(Config::new(&row, standing))
+}
+
+/// How many instances are asked for under an alias or version of the caller's; none if there is no such function.
+pub(crate) fn provisioned_concurrency(cx: &Cx<'_>, (name, qualifier): (&str, &str)) -> Result<u32, Fault> {
+    let Ok(function) = names::parse(name, Some(qualifier), &cx.caller.account, &cx.caller.region) else {
+        return Ok(0);
+    };
+    Ok(PROVISIONED.get(cx.tx, &function.qualified_key(qualifier))?.map_or(0, |row| row.requested))
+}
+
+/// Asks for another number of instances; for none, the configuration goes.
+pub(crate) fn set_provisioned_concurrency(
+    cx: &mut Cx<'_>,
+    (name, qualifier): (&str, &str),
+    wanted: u32,
+) -> Result<(), Fault> {
+    let function = names::function(cx, name, Some(qualifier))?;
+    match wanted {
+        0 => {
+            forget(cx, &function, qualifier);
+            Ok(())
+        }
+        wanted => set(cx, &function, wanted).map(drop),
+    }
 }
 
 /// A version is provisioned by itself or through an alias, never by both.
@@ -263,6 +287,14 @@ pub struct Wanted {
     key: QualifiedKey,
     /// The versions behind it, each with its share.
     pub shares: Vec<(Version, u32)>,
+}
+
+impl Wanted {
+    /// The function, unqualified, and the alias or version.
+    pub fn name(&self) -> (Arn, &str) {
+        let (account, region, function, qualifier) = &self.key;
+        (Arn::new("lambda", region, account, format!("function:{function}")), qualifier)
+    }
 }
 
 /// How the instances of one configuration stand.

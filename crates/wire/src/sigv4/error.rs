@@ -108,7 +108,7 @@ impl AuthError {
                 let (_, code, message) = self.general();
                 Fault::new(400, code, message)
             }
-            Protocol::RestJson => {
+            Protocol::RestJson | Protocol::Cbor => {
                 let (_, code, message) = self.general();
                 Fault::new(403, code, message)
             }

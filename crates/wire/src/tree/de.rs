@@ -114,6 +114,7 @@ impl Node {
             Node::Unsigned(value) => Unexpected::Unsigned(*value),
             Node::Signed(value) => Unexpected::Signed(*value),
             Node::Float(value) => Unexpected::Float(*value),
+            Node::Time(time) => Unexpected::Float(time.epoch_seconds()),
             Node::Text { text, .. } => Unexpected::Str(text),
             Node::List(_) => Unexpected::Seq,
             Node::Struct(_) | Node::Map(_) => Unexpected::Map,
@@ -302,6 +303,7 @@ impl Node {
             Node::Unsigned(value) => visitor.visit_u64(value),
             Node::Signed(value) => visitor.visit_i64(value),
             Node::Float(value) => visitor.visit_f64(value),
+            Node::Time(time) => visitor.visit_f64(time.epoch_seconds()),
             Node::Text { text, .. } => visitor.visit_string(text),
             other => Err(other.mistyped(&visitor)),
         }

@@ -83,6 +83,7 @@ impl Serialize for Node {
             Node::Unsigned(value) => serializer.serialize_u64(*value),
             Node::Signed(value) => serializer.serialize_i64(*value),
             Node::Float(value) => serializer.serialize_f64(*value),
+            Node::Time(time) => crate::with::epoch_seconds::serialize(time, serializer),
             Node::Text { text, .. } => serializer.serialize_str(text),
             Node::List(items) => serializer.collect_seq(items),
             Node::Map(entries) => serializer.collect_map(entries.iter().map(|(name, value)| (name, value))),

@@ -1,5 +1,6 @@
 //! The one shape between the wire and a handler's structs.
 
+pub mod cbor;
 mod de;
 mod json;
 mod ser;
@@ -9,6 +10,8 @@ pub use de::{Error, Reason, from_head, from_node};
 pub use json::{parse as parse_json, print as print_json};
 pub use ser::to_node;
 pub use unread::Unread;
+
+use mayfly_kernel::Time;
 
 /// A value of any protocol.
 ///
@@ -21,6 +24,8 @@ pub enum Node {
     Unsigned(u64),
     Signed(i64),
     Float(f64),
+    /// A moment, which each protocol writes in its own form; it is read as a number or a text.
+    Time(Time),
     Text {
         text: String,
         /// Whether numbers and booleans may be read from it.

@@ -1,6 +1,7 @@
 //! From a handler's output to the tree.
 
 use super::Node;
+use mayfly_kernel::Time;
 use serde::ser::{
     Error as _, Impossible, Serialize, SerializeMap, SerializeSeq, SerializeStruct, SerializeStructVariant,
     SerializeTuple, SerializeTupleStruct, Serializer,
@@ -121,10 +122,13 @@ impl Serializer for Build {
 
     fn serialize_newtype_struct<T: Serialize + ?Sized>(
         self,
-        _: &'static str,
+        name: &'static str,
         value: &T,
     ) -> Result<Node, Error> {
-        value.serialize(self)
+        match (name, value.serialize(self)?) {
+            (crate::with::MOMENT, Node::Unsigned(ms)) => Ok(Node::Time(Time::from_ms(ms))),
+            (_, node) => Ok(node),
+        }
     }
 
     fn serialize_newtype_variant<T: Serialize + ?Sized>(

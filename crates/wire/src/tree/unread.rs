@@ -33,7 +33,7 @@ fn of_others(name: &str) -> bool {
 fn asks(value: &Node) -> bool {
     match value {
         Node::Null | Node::Bool(false) => false,
-        Node::Bool(true) | Node::Unsigned(_) | Node::Signed(_) | Node::Float(_) => true,
+        Node::Bool(true) | Node::Unsigned(_) | Node::Signed(_) | Node::Float(_) | Node::Time(_) => true,
         Node::Text { text, untyped } => !(text.is_empty() || *untyped && text == "false"),
         Node::List(items) => items.iter().any(asks),
         Node::Struct(members) | Node::Map(members) => members.iter().any(|(_, value)| asks(value)),

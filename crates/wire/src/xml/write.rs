@@ -59,6 +59,7 @@ impl Writer<'_> {
             Node::Unsigned(value) => self.plain(value),
             Node::Signed(value) => self.plain(value),
             Node::Float(value) => self.plain(value),
+            Node::Time(time) => self.plain(&crate::time::iso8601(*time)),
             Node::Text { text, .. } => escape(self.text, text),
             Node::List(items) => items.iter().for_each(|item| self.element("member", None, item)),
             Node::Struct(members) => members.iter().for_each(|(name, value)| self.member(name, value)),

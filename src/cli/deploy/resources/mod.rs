@@ -4,10 +4,12 @@
 //! reference filled in. Removing what is already gone is a success: a deployment that was cut off is taken up
 //! again.
 
+mod alarm;
 mod bus;
 mod endpoint;
 mod function;
 mod gateway;
+mod gradual;
 mod identity;
 mod layer;
 mod log_group;
@@ -17,6 +19,7 @@ mod pipe;
 mod properties;
 mod queue;
 mod s3;
+mod scaling;
 mod tags;
 mod topic;
 mod url;
@@ -45,6 +48,8 @@ pub(super) struct Context<'a> {
     pub(super) packages: &'a std::cell::RefCell<BTreeMap<String, Package>>,
     pub(super) archives: Archives,
     pub(super) force: bool,
+    /// Aliases move at once, even those that are to move by steps.
+    pub(super) at_once: std::cell::Cell<bool>,
 }
 
 /// A resource as it is to be.
@@ -143,6 +148,12 @@ pub(super) async fn create(cx: &Context<'_>, wanted: &Wanted<'_>) -> anyhow::Res
         Kind::Connection => endpoint::create_connection(cx, wanted).await,
         Kind::ApiDestination => endpoint::create_destination(cx, wanted).await,
         Kind::Pipe => pipe::create(cx, wanted).await,
+        Kind::Alarm => alarm::create(cx, wanted).await,
+        Kind::DeployApplication => gradual::create_application(cx, wanted).await,
+        Kind::DeployConfig => gradual::create_config(cx, wanted).await,
+        Kind::DeployGroup => gradual::create_group(cx, wanted).await,
+        Kind::ScalableTarget => scaling::put_target(cx, None, wanted).await,
+        Kind::ScalingPolicy => scaling::put_policy(cx, wanted).await,
         Kind::Identity => Ok(identity::name(cx, wanted)),
     }
 }
@@ -174,8 +185,14 @@ pub(super) async fn update(cx: &Context<'_>, was: &Deployed, wanted: &Wanted<'_>
         Kind::Connection => endpoint::update_connection(cx, was, wanted).await,
         Kind::ApiDestination => endpoint::update_destination(cx, was, wanted).await,
         Kind::Pipe => pipe::update(cx, was, wanted).await,
+        Kind::Alarm => alarm::update(cx, was, wanted).await,
+        Kind::DeployGroup => gradual::update_group(cx, was, wanted).await,
+        Kind::ScalableTarget => scaling::put_target(cx, Some(was), wanted).await,
+        Kind::ScalingPolicy => scaling::put_policy(cx, wanted).await,
         Kind::Identity => Ok(identity::name(cx, wanted)),
-        Kind::Version | Kind::Permission | Kind::Layer => bail!("{} cannot be changed in place", wanted.kind),
+        Kind::Version | Kind::Permission | Kind::Layer | Kind::DeployApplication | Kind::DeployConfig => {
+            bail!("{} cannot be changed in place", wanted.kind)
+        }
     }
 }
 
@@ -208,6 +225,12 @@ pub(super) async fn delete(cx: &Context<'_>, gone: &Deployed) -> anyhow::Result<
         Kind::Connection => endpoint::delete_connection(cx, gone).await,
         Kind::ApiDestination => endpoint::delete_destination(cx, gone).await,
         Kind::Pipe => pipe::delete(cx, gone).await,
+        Kind::Alarm => alarm::delete(cx, gone).await,
+        Kind::DeployApplication => gradual::delete_application(cx, gone).await,
+        Kind::DeployConfig => gradual::delete_config(cx, gone).await,
+        Kind::DeployGroup => gradual::delete_group(cx, gone).await,
+        Kind::ScalableTarget => scaling::delete_target(cx, gone).await,
+        Kind::ScalingPolicy => scaling::delete_policy(cx, gone).await,
         Kind::Identity => Ok(()),
     };
     match done {

@@ -1,10 +1,12 @@
 //! `AWS::Lambda::Version` and `AWS::Lambda::Alias`.
 
 use super::function::path;
-use super::properties::{Properties, document, text};
+use super::gradual::{self, Move};
+use super::properties::{Properties, document, integer, text};
 use super::{Context, Made, Wanted};
 use crate::cli::client::encode;
 use crate::cli::deploy::stack::Deployed;
+use crate::cli::deploy::template::catalog::DEPLOYMENT;
 use anyhow::Context as _;
 use http::Method;
 use serde_json::{Value as Json, json};
@@ -55,7 +57,9 @@ pub(super) async fn create_alias(cx: &Context<'_>, wanted: &Wanted<'_>) -> anyho
     let mut request = alias(from)?;
     request["Name"] = json!(from.required("Name")?);
     cx.client.rest("lambda", Method::POST, format!("{}/aliases", path(&function)), Some(request)).await?;
-    Ok(alias_made(cx, &from))
+    let made = alias_made(cx, &from);
+    provision(cx, &made.physical, None, from).await?;
+    Ok(made)
 }
 
 pub(super) async fn update_alias(
@@ -64,6 +68,9 @@ pub(super) async fn update_alias(
     wanted: &Wanted<'_>,
 ) -> anyhow::Result<Made> {
     let from = wanted.properties();
+    if let Some(moved) = gradual_move(cx, was, wanted) {
+        gradual::deploy(cx, &moved).await?;
+    }
     let mut request = alias(from)?;
     for (member, none) in [("Description", json!("")), ("RoutingConfig", json!({}))] {
         if request.get(member).is_none() {
@@ -71,7 +78,43 @@ pub(super) async fn update_alias(
         }
     }
     cx.client.rest("lambda", Method::PUT, alias_path(&was.physical), Some(request)).await?;
+    provision(cx, &was.physical, provisioned(Properties(&was.properties)), from).await?;
     Ok(alias_made(cx, &from))
+}
+
+fn provisioned(properties: Properties<'_>) -> Option<i64> {
+    integer(properties.get("ProvisionedConcurrencyConfig")?.get("ProvisionedConcurrentExecutions")?)
+}
+
+/// Provisions what the template says of an alias. What it says no differently than before is left as it is: whoever
+/// scales the alias may have changed it.
+async fn provision(
+    cx: &Context<'_>,
+    alias: &str,
+    before: Option<i64>,
+    from: Properties<'_>,
+) -> anyhow::Result<()> {
+    let wanted = provisioned(from);
+    if wanted == before {
+        return Ok(());
+    }
+    let (function, name) = split(alias);
+    let name = encode(&name.unwrap_or_default());
+    let place =
+        format!("/2019-09-30/functions/{}/provisioned-concurrency?Qualifier={name}", encode(&function));
+    let (method, request) = match wanted {
+        Some(count) => (Method::PUT, Some(json!({ "ProvisionedConcurrentExecutions": count }))),
+        None => (Method::DELETE, None),
+    };
+    cx.client.rest("lambda", method, place, request).await.map(drop)
+}
+
+/// The move of an alias that goes by steps, if there is one to make.
+fn gradual_move<'a>(cx: &Context<'_>, was: &'a Deployed, wanted: &'a Wanted<'_>) -> Option<Move<'a>> {
+    let by = wanted.properties().get(DEPLOYMENT).filter(|_| !cx.at_once.get())?;
+    let version = |properties: &'a Json| properties.get("FunctionVersion").and_then(Json::as_str);
+    let (from, to) = (version(&was.properties)?, version(wanted.properties)?);
+    (from != to).then_some(Move { id: wanted.id, alias: &was.physical, from, to, by })
 }
 
 pub(super) async fn delete_alias(cx: &Context<'_>, gone: &Deployed) -> anyhow::Result<()> {

@@ -37,6 +37,12 @@ pub(crate) enum Kind {
     Connection,
     ApiDestination,
     Pipe,
+    Alarm,
+    DeployApplication,
+    DeployConfig,
+    DeployGroup,
+    ScalableTarget,
+    ScalingPolicy,
     /// Roles and policies: named so that they can be referred to, and not enforced yet.
     Identity,
 }
@@ -52,6 +58,10 @@ pub(crate) struct Type {
 /// function and the permission, so that a function may name the bucket that calls it without the three
 /// waiting for each other.
 pub(crate) const NOTIFICATIONS: &str = "Mayfly::S3::Notifications";
+
+/// The property of an alias that moves by steps: application, group and hooks. It is what a template says as the
+/// alias's `UpdatePolicy`.
+pub(crate) const DEPLOYMENT: &str = "Mayfly::Deployment";
 
 /// The attribute that changes with every update of a function; what versions are published by.
 pub(crate) const REVISION: &str = "Mayfly::Revision";
@@ -132,8 +142,10 @@ static TYPES: &[Type] = &[
             ("Name", Text),
             ("Description", Text),
             ("RoutingConfig", Map),
+            ("ProvisionedConcurrencyConfig", Map),
+            (DEPLOYMENT, Map),
         ],
-        &["ProvisionedConcurrencyConfig"],
+        &[],
         &["AliasArn"],
     ),
     of(
@@ -486,6 +498,101 @@ static TYPES: &[Type] = &[
         ],
         &["KmsKeyIdentifier", "LogConfiguration"],
         &["Arn"],
+    ),
+    of(
+        Kind::Alarm,
+        "AWS::CloudWatch::Alarm",
+        &["ComparisonOperator", "EvaluationPeriods", "Threshold"],
+        &[
+            ("AlarmName", Text),
+            ("AlarmDescription", Text),
+            ("ActionsEnabled", Flag),
+            ("AlarmActions", List),
+            ("OKActions", List),
+            ("InsufficientDataActions", List),
+            ("ComparisonOperator", Text),
+            ("DatapointsToAlarm", Integer),
+            ("Dimensions", List),
+            ("EvaluationPeriods", Integer),
+            ("MetricName", Text),
+            ("Metrics", List),
+            ("Namespace", Text),
+            ("Period", Integer),
+            ("Statistic", Text),
+            ("Tags", List),
+            ("Threshold", Any),
+            ("TreatMissingData", Text),
+            ("Unit", Text),
+        ],
+        &[],
+        &["Arn"],
+    ),
+    of(
+        Kind::DeployApplication,
+        "AWS::CodeDeploy::Application",
+        &[],
+        &[("ApplicationName", Text), ("ComputePlatform", Text), ("Tags", List)],
+        &[],
+        &[],
+    ),
+    of(
+        Kind::DeployConfig,
+        "AWS::CodeDeploy::DeploymentConfig",
+        &[],
+        &[("DeploymentConfigName", Text), ("ComputePlatform", Text), ("TrafficRoutingConfig", Map)],
+        &[],
+        &[],
+    ),
+    of(
+        Kind::DeployGroup,
+        "AWS::CodeDeploy::DeploymentGroup",
+        &["ApplicationName", "ServiceRoleArn"],
+        &[
+            ("ApplicationName", Text),
+            ("DeploymentGroupName", Text),
+            ("DeploymentConfigName", Text),
+            ("ServiceRoleArn", Text),
+            ("AlarmConfiguration", Map),
+            ("AutoRollbackConfiguration", Map),
+            ("DeploymentStyle", Map),
+            ("TriggerConfigurations", List),
+            ("Tags", List),
+        ],
+        &[],
+        &[],
+    ),
+    of(
+        Kind::ScalableTarget,
+        "AWS::ApplicationAutoScaling::ScalableTarget",
+        &["MaxCapacity", "MinCapacity", "ResourceId", "ScalableDimension", "ServiceNamespace"],
+        &[
+            ("MaxCapacity", Integer),
+            ("MinCapacity", Integer),
+            ("ResourceId", Text),
+            ("RoleARN", Text),
+            ("ScalableDimension", Text),
+            ("ScheduledActions", List),
+            ("ServiceNamespace", Text),
+            ("SuspendedState", Map),
+        ],
+        &[],
+        &["Id"],
+    ),
+    of(
+        Kind::ScalingPolicy,
+        "AWS::ApplicationAutoScaling::ScalingPolicy",
+        &["PolicyName", "PolicyType"],
+        &[
+            ("PolicyName", Text),
+            ("PolicyType", Text),
+            ("ResourceId", Text),
+            ("ScalableDimension", Text),
+            ("ScalingTargetId", Text),
+            ("ServiceNamespace", Text),
+            ("TargetTrackingScalingPolicyConfiguration", Map),
+        ],
+        &[],
+        &["Arn", "PolicyName"],
     ),
     of(
         Kind::Identity,

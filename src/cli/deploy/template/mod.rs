@@ -42,6 +42,9 @@ const SECTIONS: [&str; 11] = [
     "Rules",
 ];
 
+/// The part of an alias's `UpdatePolicy` that says how it moves.
+const GRADUAL: &str = "CodeDeployLambdaAliasUpdate";
+
 const TRANSFORM: &str = "AWS::Serverless-2016-10-31";
 
 /// What a template comes to for one stack.
@@ -205,14 +208,22 @@ fn resource(
     supported(kind, node.line_of(&["Type"]))?;
     let known =
         ["Type", "Properties", "Condition", "DependsOn", "DeletionPolicy", "UpdateReplacePolicy", "Metadata"];
-    for other in node.entries().iter().filter(|entry| !known.contains(&entry.key.as_str())) {
+    let gradual = match kind {
+        "AWS::Lambda::Alias" => node.get("UpdatePolicy").and_then(|policy| policy.get(GRADUAL)),
+        _ => None,
+    };
+    let applied = |key: &str| known.contains(&key) || (key == "UpdatePolicy" && gradual.is_some());
+    for other in node.entries().iter().filter(|entry| !applied(&entry.key)) {
         warnings.push(Problem::new(other.line, format!("{} is not applied", other.key)).of(id));
     }
     let empty = Node::new(line, Value::Map(Vec::new()));
     let properties = node.get("Properties").unwrap_or(&empty);
-    let properties = scope.reduce(properties)?.unwrap_or(empty);
+    let mut properties = scope.reduce(properties)?.unwrap_or(empty);
     if !matches!(properties.value, Value::Map(_)) {
         return Err(Problem::new(properties.line, format!("Properties is a map, not {}", properties.kind())));
+    }
+    if let Some(gradual) = gradual.map(|policy| scope.reduce(policy)).transpose()?.flatten() {
+        properties.set(catalog::DEPLOYMENT, gradual);
     }
     let depends_on = match node.get("DependsOn") {
         Some(node) if node.items().is_empty() => node.scalar().into_iter().collect(),
@@ -276,7 +287,7 @@ fn rename(resources: &mut [Resource], outputs: &mut [Output], renames: &BTreeMap
 }
 
 fn rename_in(node: &mut Node, renames: &BTreeMap<String, String>) {
-    let name = match node.intrinsic() {
+    let name: Option<String> = match node.intrinsic() {
         Some(("Ref", name)) => name.as_text().map(str::to_owned),
         // `${Thumb.Alias}` in a Fn::Sub reads as an attribute.
         Some(("Fn::GetAtt", path)) => {
@@ -284,8 +295,15 @@ fn rename_in(node: &mut Node, renames: &BTreeMap<String, String>) {
         }
         _ => None,
     };
-    if let Some(id) = name.and_then(|name| renames.get(&name)) {
+    if let Some(id) = name.as_ref().and_then(|name| renames.get(name)) {
         *node = Node::reference(node.line, id);
+        return;
+    }
+    // `Thumb.Version.Version`: an attribute of what SAM has made.
+    if let Some((owner, attribute)) = name.as_deref().and_then(|name| name.rsplit_once('.'))
+        && let Some(id) = renames.get(owner)
+    {
+        *node = Node::attribute(node.line, id, attribute);
         return;
     }
     match &mut node.value {

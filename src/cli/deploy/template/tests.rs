@@ -415,3 +415,68 @@ Resources:
     assert_eq!(morning["FlexibleTimeWindow"], json!({"Mode": "OFF"}));
     assert_eq!((&morning["Name"], &morning["Target"]["Arn"]), (&json!("WorkMorning"), &arn));
 }
+
+#[test]
+fn a_deployment_preference_is_a_group_that_moves_the_alias() {
+    let template = loaded(
+        "
+Transform: AWS::Serverless-2016-10-31
+Globals:
+  Function:
+    AutoPublishAlias: live
+    DeploymentPreference: {Type: Canary10Percent5Minutes}
+Resources:
+  Check:
+    Type: AWS::Serverless::Function
+    Properties: {CodeUri: ., Handler: a.b, Runtime: python3.12, DeploymentPreference: {Enabled: false}}
+  Pay:
+    Type: AWS::Serverless::Function
+    Properties:
+      CodeUri: .
+      Handler: a.b
+      Runtime: python3.12
+      ProvisionedConcurrencyConfig: {ProvisionedConcurrentExecutions: 3}
+      DeploymentPreference:
+        Alarms: [!Ref Errors]
+        Hooks: {PreTraffic: !Ref Check}
+  Errors:
+    Type: AWS::CloudWatch::Alarm
+    Properties:
+      Namespace: AWS/Lambda
+      MetricName: Errors
+      Statistic: Sum
+      Period: 60
+      EvaluationPeriods: 1
+      Threshold: 0
+      ComparisonOperator: GreaterThanThreshold
+      Dimensions: [{Name: ExecutedVersion, Value: !GetAtt Pay.Version.Version}]
+",
+    );
+    let position = |id| template.resources.iter().position(|resource| resource.id == id).unwrap();
+    let order = ["PayVersion", "Errors", "PayDeploymentGroup", "PayAliaslive"];
+    assert!(order.windows(2).all(|pair| position(pair[0]) < position(pair[1])));
+    let alias = properties(&template, "PayAliaslive");
+    assert_eq!(
+        alias[catalog::DEPLOYMENT],
+        json!({"ApplicationName": {"Ref": "ServerlessDeploymentApplication"},
+            "DeploymentGroupName": {"Ref": "PayDeploymentGroup"}, "BeforeAllowTrafficHook": {"Ref": "Check"}})
+    );
+    assert_eq!(alias["ProvisionedConcurrencyConfig"]["ProvisionedConcurrentExecutions"], 3);
+    assert!(properties(&template, "CheckAliaslive").get(catalog::DEPLOYMENT).is_none());
+    let group = properties(&template, "PayDeploymentGroup");
+    assert_eq!(group["DeploymentConfigName"], "CodeDeployDefault.LambdaCanary10Percent5Minutes");
+    assert_eq!(group["AlarmConfiguration"]["Alarms"], json!([{"Name": {"Ref": "Errors"}}]));
+    let version = &properties(&template, "Errors")["Dimensions"][0]["Value"];
+    assert_eq!(*version, json!({"Fn::GetAtt": ["PayVersion", "Version"]}));
+}
+
+#[test]
+fn the_example_of_a_gradual_deploy_is_one() {
+    let template = loaded(include_str!("../../../../examples/gradual/template.yaml"));
+    let metrics = &properties(&template, "ErrorRate")["Metrics"];
+    let version = json!({"Fn::GetAtt": ["PayVersion", "Version"]});
+    for metric in [&metrics[0], &metrics[1]] {
+        assert_eq!(metric["MetricStat"]["Metric"]["Dimensions"][2]["Value"], version);
+    }
+    assert!(template.warnings.is_empty(), "{:?}", template.warnings);
+}

@@ -7,7 +7,7 @@ use super::super::schema::{
     Schema,
     Shape::{Any, Flag, Integer, List, Map, Text},
 };
-use super::{Expansion, code_location, copied, events};
+use super::{Expansion, code_location, copied, events, gradual};
 
 pub(crate) const TYPE: &str = "AWS::Serverless::Function";
 
@@ -43,17 +43,17 @@ static SCHEMA: Schema = Schema {
         ("ImageConfig", Map),
         ("TenancyConfig", Map),
         ("AutoPublishAliasAllProperties", Flag),
+        ("DeploymentPreference", Map),
+        ("ProvisionedConcurrencyConfig", Map),
     ],
     ignored: &[
         "AssumeRolePolicyDocument",
         "AutoPublishCodeSha256",
         "CodeSigningConfigArn",
-        "DeploymentPreference",
         "FileSystemConfigs",
         "KmsKeyArn",
         "PermissionsBoundary",
         "PropagateTags",
-        "ProvisionedConcurrencyConfig",
         "RecursiveLoop",
         "RolePath",
         "RuntimeManagementConfig",
@@ -88,7 +88,16 @@ pub(super) fn expand(to: &mut Expansion<'_>, function: &Resource) -> Result<(), 
     let (name, arn) = match &alias {
         Some(alias) => {
             let published = publish(to, function, alias);
+            gradual::expand(to, function, &published)?;
             (Node::reference(line, &published), Node::reference(line, &published))
+        }
+        None if from.get("ProvisionedConcurrencyConfig").is_some() => {
+            let what = "a ProvisionedConcurrencyConfig needs AutoPublishAlias: $LATEST cannot be provisioned";
+            return Err(Problem::new(from.line_of(&["ProvisionedConcurrencyConfig"]), what));
+        }
+        None if from.get("DeploymentPreference").is_some() => {
+            let what = "a DeploymentPreference needs AutoPublishAlias: the alias is what moves";
+            return Err(Problem::new(from.line_of(&["DeploymentPreference"]), what));
         }
         None => (Node::reference(line, id), Node::attribute(line, id, "Arn")),
     };
@@ -198,7 +207,7 @@ fn publish(to: &mut Expansion<'_>, function: &Resource, alias: &str) -> String {
     to.resources.push(made);
 
     let name = format!("{id}Alias{}", alias.replace(|c: char| !c.is_ascii_alphanumeric(), ""));
-    let properties = Node::map(
+    let mut properties = Node::map(
         line,
         [
             ("FunctionName", Node::reference(line, id)),
@@ -206,6 +215,9 @@ fn publish(to: &mut Expansion<'_>, function: &Resource, alias: &str) -> String {
             ("Name", Node::text(line, alias)),
         ],
     );
+    if let Some(config) = function.properties.get("ProvisionedConcurrencyConfig") {
+        properties.set("ProvisionedConcurrencyConfig", config.clone());
+    }
     to.resources.push(function.with(&name, "AWS::Lambda::Alias", line, properties));
     to.renames.insert(format!("{id}.Version"), version);
     to.renames.insert(format!("{id}.Alias"), name.clone());

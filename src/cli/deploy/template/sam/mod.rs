@@ -10,6 +10,7 @@ mod buses;
 mod events;
 mod function;
 mod globals;
+mod gradual;
 
 use super::Resource;
 use super::catalog::NOTIFICATIONS;
