@@ -288,7 +288,7 @@ def test_functions_that_speak_http_stream(cloud, functions, logs, kind):
     events = iter(functions.invoke_with_response_stream(FunctionName=name, Payload=b'"hang"')["EventStream"])
     assert next(events) == {"PayloadChunk": {"Payload": b"first"}}, "before the function is done"
     complete = next(events)["InvokeComplete"]
-    assert complete["ErrorCode"] == "Function.ResponseInvalid", complete
+    assert complete["ErrorCode"] == "Sandbox.Timedout", complete
     assert next(events, None) is None
     path = stream_url(functions, name)
     answer = ask(cloud, path)

@@ -9,6 +9,15 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 /// A body that is read once, frame by frame.
 pub type Body = UnsyncBoxBody<Bytes, BoxError>;
 
+/// Why an answer that had begun is not whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Cut {
+    #[error("the function timed out before its answer was whole")]
+    Timeout,
+    #[error("the function failed before its answer was whole")]
+    Failed,
+}
+
 pub fn empty() -> Body {
     Empty::new().map_err(|never| match never {}).boxed_unsync()
 }

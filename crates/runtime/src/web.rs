@@ -1,6 +1,6 @@
 //! Functions that serve HTTP on `$PORT`: a request passes into the sandbox, its answer streams out.
 
-use crate::body::{Body, BoxError};
+use crate::body::{Body, BoxError, Cut};
 use crate::instance::{Broken, Instance, WEB_PORT};
 use bytes::Bytes;
 use http::{Request, Response};
@@ -101,11 +101,11 @@ impl Feed {
     }
 
     /// Gives the client the end of its body, or the news that there is none.
-    pub(crate) async fn end(self, whole: bool) {
+    pub(crate) async fn end(self, whole: Result<(), Cut>) {
         let last = match (whole, self.last) {
-            (true, None) => return,
-            (true, Some(frame)) => Ok(frame),
-            (false, _) => Err("the function failed before its answer was whole".into()),
+            (Ok(()), None) => return,
+            (Ok(()), Some(frame)) => Ok(frame),
+            (Err(cut), _) => Err(cut.into()),
         };
         // A client that is gone needs nothing more.
         let _ = self.frames.send(last).await;

@@ -3,7 +3,7 @@
 
 use super::report::{self, Course, Subject, Told, micros, say_end, say_start};
 use super::{Asked, FetchError, Held, Host, Inner, Permit};
-use crate::body::{self, Body};
+use crate::body::{self, Body, Cut};
 use crate::instance::{Broken, Handled, error, explain, too_large, untaken};
 use crate::pool::Denied;
 use crate::runtime_api::Work;
@@ -252,7 +252,10 @@ impl Host {
         };
         let (mut bytes, mut length) = (Vec::new(), 0);
         while let Some(frame) = body.frame().await {
-            let frame = frame.map_err(|cause| error("Function.ResponseInvalid", &cause.to_string()))?;
+            let frame = frame.map_err(|cause| match cause.downcast_ref::<Cut>() {
+                Some(Cut::Timeout) => error("Sandbox.Timedout", &cause.to_string()),
+                Some(Cut::Failed) | None => error("Function.ResponseInvalid", &cause.to_string()),
+            })?;
             let Ok(data) = frame.into_data() else { continue };
             length += data.len() as u64;
             if length > limit {

@@ -2,7 +2,7 @@
 
 use super::report::{Course, Subject, Told, say_end, say_start};
 use super::{Asked, FetchError, Held, Inner, Permit};
-use crate::body::Body;
+use crate::body::{Body, Cut};
 use crate::instance::{Broken, error, explain};
 use crate::pool::Denied;
 use crate::web::{self, Fed, NoAnswer};
@@ -44,7 +44,11 @@ impl Inner {
                 // The instance is free again when the whole body has been passed on.
                 tokio::spawn(async move {
                     let fed = feed.run(&mut held.instance, left).await;
-                    let whole = fed.is_ok();
+                    let whole = match &fed {
+                        Ok(_) => Ok(()),
+                        Err(Broken::Timeout) => Err(Cut::Timeout),
+                        Err(_) => Err(Cut::Failed),
+                    };
                     self.finish_web((held, told), &subject, &course, fed);
                     drop(permit);
                     feed.end(whole).await;

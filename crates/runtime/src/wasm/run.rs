@@ -11,7 +11,7 @@ use super::pipe::{self, Output, Stdin};
 use super::preview1::{Environment, Process};
 use super::program::Program;
 use super::{Call, Error, Finished, Reply, World, cgi};
-use crate::body::{Body, BoxError};
+use crate::body::{Body, BoxError, Cut};
 use bytes::Bytes;
 use http::header::{HOST, HeaderValue};
 use http::{Request, Response};
@@ -237,7 +237,10 @@ impl http_body::Body for Answer {
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
             Some(frame) => Poll::Ready(Some(frame)),
-            None => Poll::Ready(self.fate.get().map(|failure| Err(failure.clone().into()))),
+            None => Poll::Ready(self.fate.get().map(|failure| match failure {
+                Error::Timeout => Err(Cut::Timeout.into()),
+                failure => Err(failure.clone().into()),
+            })),
         }
     }
 

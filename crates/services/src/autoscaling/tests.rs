@@ -39,6 +39,9 @@ impl Cloud {
             "ServiceNamespace": "lambda", "ResourceId": RESOURCE,
             "ScalableDimension": "lambda:function:ProvisionedConcurrency",
         });
+        if operation == "DescribeScalableTargets" {
+            input = json!({ "ServiceNamespace": "lambda", "ResourceIds": [RESOURCE] });
+        }
         input.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         self.0.call("application-autoscaling", operation, &input).map(|answer| answer.json())
     }
