@@ -174,14 +174,14 @@ def test_fifo_groups_keep_their_order_and_never_run_twice_at_once(functions, sqs
 
 
 def test_a_window_gathers_and_a_pause_holds_back(functions, sqs, logs):
-    url, arn = queue(sqs, "windowed")
-    mayfly.create(functions, "windowed", {"app.py": KEEPS})
-    uuid = mapped(functions, "windowed", arn, BatchSize=50, MaximumBatchingWindowInSeconds=5,
+    url, arn = queue(sqs, "gathered")
+    mayfly.create(functions, "gathered", {"app.py": KEEPS})
+    uuid = mapped(functions, "gathered", arn, BatchSize=50, MaximumBatchingWindowInSeconds=5,
                   ScalingConfig={"MaximumConcurrency": 2})
     for number in range(30):
         sqs.send_message(QueueUrl=url, MessageBody=str(number))
-    mayfly.until(lambda: len(bodies(logs, "windowed")) == 30)
-    assert len(batches(logs, "windowed")) <= 2, "gathered"
+    mayfly.until(lambda: len(bodies(logs, "gathered")) == 30)
+    assert len(batches(logs, "gathered")) <= 2, "gathered"
     changed = functions.update_event_source_mapping(UUID=uuid, Enabled=False)
     assert changed["State"] == "Disabling" and changed["ScalingConfig"] == {"MaximumConcurrency": 2}
     enabled(functions, uuid, "Disabled")
@@ -189,7 +189,7 @@ def test_a_window_gathers_and_a_pause_holds_back(functions, sqs, logs):
     assert left(sqs, url) == 1
     assert sqs.receive_message(QueueUrl=url, VisibilityTimeout=0)["Messages"][0]["Body"] == "later", "nobody took it"
     assert functions.update_event_source_mapping(UUID=uuid, Enabled=True, MaximumBatchingWindowInSeconds=0, BatchSize=1)["State"] == "Enabling"
-    mayfly.until(lambda: "later" in bodies(logs, "windowed"))
+    mayfly.until(lambda: "later" in bodies(logs, "gathered"))
     enabled(functions, uuid)
     functions.delete_event_source_mapping(UUID=uuid)
 

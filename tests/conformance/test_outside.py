@@ -134,12 +134,12 @@ def test_messages_are_signed_by_a_key_that_anyone_can_check(sns, mail, functions
         assert verified(json.loads(body), version)["Message"] == "for the web"
         made[version] = topic, of_web
     topic, document = made["2"]
-    function = mayfly.create(functions, "signed", {"app.py": KEEPS})["FunctionArn"]
-    functions.add_permission(FunctionName="signed", StatementId="sns", Action="lambda:InvokeFunction",
+    function = mayfly.create(functions, "signs", {"app.py": KEEPS})["FunctionArn"]
+    functions.add_permission(FunctionName="signs", StatementId="sns", Action="lambda:InvokeFunction",
                              Principal="sns.amazonaws.com", SourceArn=topic)
     subscribed(sns, topic, function, "lambda")
     sns.publish(TopicArn=topic, Message="for a function")
-    [event] = mayfly.until(lambda: batches(logs, "signed"))
+    [event] = mayfly.until(lambda: batches(logs, "signs"))
     told = event["Records"][0]["Sns"]
     verified({**{k: v for k, v in told.items() if v is not None}, "SigningCertURL": told["SigningCertUrl"]}, "2")
     with urllib.request.urlopen(document["UnsubscribeURL"]):

@@ -25,13 +25,17 @@ fn key(cx: &Cx<'_>, name: &str) -> Key {
 }
 
 fn check_name(name: &str) -> Result<(), Fault> {
+    check_name_as("name", name)
+}
+
+fn check_name_as(member: &str, name: &str) -> Result<(), Fault> {
     let fits = |c: char| c.is_ascii_alphanumeric() || ".-_".contains(c);
     match (1..=64).contains(&name.len()) && name.chars().all(fits) {
         true => Ok(()),
         false => {
             let rule =
                 "Member must satisfy regular expression pattern: [\\.\\-_A-Za-z0-9]+ (1 to 64 characters)";
-            Err(faults::constraint("name", name, rule))
+            Err(faults::constraint(member, name, rule))
         }
     }
 }
@@ -311,10 +315,54 @@ pub(super) struct Listed {
     next_token: Option<String>,
 }
 
+const STATES: [&str; 15] = [
+    "RUNNING",
+    "STOPPED",
+    "CREATING",
+    "UPDATING",
+    "DELETING",
+    "STARTING",
+    "STOPPING",
+    "CREATE_FAILED",
+    "UPDATE_FAILED",
+    "START_FAILED",
+    "STOP_FAILED",
+    "DELETE_FAILED",
+    "CREATE_ROLLBACK_FAILED",
+    "DELETE_ROLLBACK_FAILED",
+    "UPDATE_ROLLBACK_FAILED",
+];
+
+impl List {
+    fn check(&self) -> Result<(), Fault> {
+        if let Some(prefix) = &self.name_prefix {
+            check_name_as("namePrefix", prefix)?;
+        }
+        if let Some(state) = self.current_state.as_deref().filter(|state| !STATES.contains(state)) {
+            let rule = format!("Member must satisfy enum value set: [{}]", STATES.join(", "));
+            return Err(faults::constraint("currentState", state, &rule));
+        }
+        let texts = [
+            ("sourcePrefix", &self.source_prefix, 1600),
+            ("targetPrefix", &self.target_prefix, 1600),
+            ("nextToken", &self.next_token, 2048),
+        ];
+        for (member, text, most) in texts {
+            let length = text.as_ref().map_or(1, |text| text.chars().count());
+            if !(1..=most).contains(&length) {
+                let rule = format!("Member must have length between 1 and {most}");
+                return Err(faults::constraint(member, "...", &rule));
+            }
+        }
+        Ok(())
+    }
+}
+
 /// A token is the name of the last pipe looked at.
 pub(super) fn list(cx: &mut Cx<'_>, input: List) -> Result<Listed, Fault> {
     let everything = cx.arn("pipes", "pipe/*");
     cx.allow(&everything)?;
+    input.check()?;
     let limit = match input.limit.unwrap_or(PAGE) {
         limit @ 1..=PAGE => limit,
         limit => {
