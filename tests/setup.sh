@@ -15,7 +15,6 @@ want go golang-go
 want skopeo skopeo
 want openssl openssl
 want docker-registry docker-registry
-want openssl openssl
 python3 -c "import ensurepip, venv" >/dev/null 2>&1 || missing="$missing python3-venv"
 [ -n "$missing" ] || exit 0
 if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null 2>&1; then
