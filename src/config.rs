@@ -37,7 +37,7 @@ pub(crate) struct Config {
     /// Other registries of container images, by host and perhaps port.
     pub(crate) registries: BTreeMap<String, RegistryConfig>,
     /// A file with credentials of registries as `docker login` writes it, such as
-    /// `/root/.docker/config.json`.
+    /// `/etc/mayfly/docker.json`.
     pub(crate) docker_config: Option<PathBuf>,
     /// Isolation layers without which the server refuses to start, by the names that `mayfly doctor` prints.
     pub(crate) require: Vec<String>,

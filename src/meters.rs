@@ -1,10 +1,8 @@
 //! From invocations to rows of CloudWatch's figures.
 //!
 //! An invocation must not wait for the disk, so what happens is added up in memory, by function, name and
-//! version, and
-//! written about once a second by relaxed transactions: a power cut may take the last second of it. What
-//! is written
-//! grows with how many versions are in use and not with how often.
+//! version, and written about once a second by relaxed transactions: a power cut may take the last second of
+//! it. What is written grows with how many versions are in use and not with how often.
 
 use crate::cloud::Cloud;
 use mayfly_kernel::function::Version;

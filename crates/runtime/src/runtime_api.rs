@@ -1,9 +1,8 @@
 //! The server side of the Lambda Runtime API, version 2018-06-01, for one instance.
 //!
 //! The contract is AWS's page "Using the Lambda runtime API". The instance's driver sees it as a stream of
-//! [`Call`]s; who may speak, and when, is the driver's to say.
-//! A response that the runtime streams goes on as it comes if the invocation's caller takes it so, and is
-//! gathered like any other if not.
+//! [`Call`]s; who may speak, and when, is the driver's to say. A response that the runtime streams goes on as
+//! it comes if the invocation's caller takes it so, and is gathered like any other if not.
 //!
 //! An addition of our own: a result that comes with the header `mayfly-next: wait` is answered with the
 //! next event, as if it had been asked for. That is one exchange for an invocation where the API has two.

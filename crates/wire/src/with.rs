@@ -125,8 +125,7 @@ pub mod epoch_seconds {
 pub(crate) const MOMENT: &str = "mayfly::Moment";
 
 /// A time of a service that speaks several protocols: seconds in JSON and CBOR, ISO 8601 in the query
-/// protocol. Only
-/// for what goes through the tree.
+/// protocol. Only for what goes through the tree.
 pub mod moment {
     use super::{MOMENT, epoch_seconds};
     use mayfly_kernel::Time;

@@ -1,18 +1,13 @@
 //! Application Auto Scaling, for the provisioned concurrency of functions.
 //!
-//! A scalable target is an alias or a version between a least and a most. A policy of target tracking
-//! looks each
-//! minute at how much of what is provisioned was in use, and provisions more or less; a scheduled action
-//! sets the
-//! least and the most by the clocks of a place. What waits (the next look, the next time of an action) is
-//! a delivery of
-//! the fabric, and each change is one commit: the target, what Lambda is asked to keep ready, and the
-//! activity that
-//! tells of it.
+//! A scalable target is an alias or a version between a least and a most. A policy of target tracking looks
+//! each minute at how much of what is provisioned was in use, and provisions more or less; a scheduled action
+//! sets the least and the most by the clocks of a place. What waits (the next look, the next time of an
+//! action) is a delivery of the fabric, and each change is one commit: the target, what Lambda is asked to
+//! keep ready, and the activity that tells of it.
 //!
-//! A target scales out after one minute over its value and scales in after fifteen under nine tenths of
-//! it, where AWS
-//! waits three minutes to scale out.
+//! A target scales out after one minute over its value and scales in after fifteen under nine tenths of it,
+//! where AWS waits three minutes to scale out.
 //!
 //! Deliberately absent: other services' resources, step scaling, predictive scaling, metrics of one's own.
 //!

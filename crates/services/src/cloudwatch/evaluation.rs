@@ -112,9 +112,8 @@ fn reason(alarm: &Alarm, rule: &Rule, state: State, points: &[(u64, f64)]) -> St
     )
 }
 
-/// Gives an alarm a state. If that is another one, the bus, its actions and the deployments that watch it
-/// are told in
-/// this transaction.
+/// Gives an alarm a state. If that is another one, the bus, its actions and the deployments that watch it are
+/// told in this transaction.
 pub(super) fn set(
     cx: &mut Cx<'_>,
     key: &AlarmKey,

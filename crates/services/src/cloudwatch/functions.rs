@@ -126,8 +126,7 @@ impl Figures {
 }
 
 /// Adds samples to the figures. Each counts for all functions together, for its function, for the name by
-/// which that
-/// was called and, where the name is an alias, for the version that ran.
+/// which that was called and, where the name is an alias, for the version that ran.
 pub fn record(cx: &mut Cx<'_>, samples: &[Sample]) -> Result<(), Fault> {
     cx.allowed_by_policy();
     for sample in samples {

@@ -1,8 +1,8 @@
 //! Expressions over metrics: "Using math expressions with CloudWatch metrics". Pure.
 //!
 //! Numbers, ids, `+ - * / ^`, parentheses, and `FILL(id, number)`, with the standard's order. A span has a
-//! value only
-//! where all that it needs have one; what divides by zero has none. Other functions are refused by name.
+//! value only where all that it needs have one; what divides by zero has none. Other functions are refused by
+//! name.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,12 +1,10 @@
 //! CloudWatch: figures of functions and of applications, and alarms that watch them.
 //!
 //! A figure is kept as what many of its values come to (count, sum, least, most) for each minute, and for
-//! each ten
-//! seconds where somebody may want to know soon: those of functions, and custom ones of high resolution.
-//! So a query
-//! costs what its range has of such spans, and not what happened in them. What functions do is gathered in
-//! memory by
-//! the binary and written in batches ([`record`]); an alarm is a timer that looks again and again ([`fire`]).
+//! each ten seconds where somebody may want to know soon: those of functions, and custom ones of high
+//! resolution. So a query costs what its range has of such spans, and not what happened in them. What
+//! functions do is gathered in memory by the binary and written in batches ([`record`]); an alarm is a timer
+//! that looks again and again ([`fire`]).
 //!
 //! Deliberately absent: percentiles, composite alarms, anomaly detection, dashboards, streams, insight rules,
 //! which answer `NotImplemented`; and spans under ten seconds, which no period may ask for.

@@ -6,9 +6,8 @@
 //!                └─────────────┴──────── Failed or Stopped ◀────────────┘   and the alias goes back, if it is to
 //! ```
 //!
-//! A deployment moves the alias only while it leads where the last step left it. If somebody else has
-//! moved it, the
-//! deployment fails and leaves it alone.
+//! A deployment moves the alias only while it leads where the last step left it. If somebody else has moved
+//! it, the deployment fails and leaves it alone.
 
 use super::deployments::{self, Revision};
 use super::keys::{DEPLOYMENTS, GROUPS, GroupKey, NamedKey, RUNNING, deployment_arn, deployment_of};

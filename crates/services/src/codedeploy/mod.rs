@@ -1,14 +1,10 @@
 //! CodeDeploy, for functions: an alias is brought from one version to another step by step, and back.
 //!
-//! A deployment is one row and a state machine. What it waits for next (the time of a step, or the answer
-//! of a
-//! hook) is a delivery of the fabric, and each step is one commit: the alias's weights, the deployment's
-//! row, and
-//! the next wait. So a kill at any moment leaves the alias where the row says it is, and the deployment
-//! goes on
-//! from there. An alarm that fires stops the deployments that watch it in the commit of its own change of
-//! state
-//! ([`alarmed`]), and the alias is back on its old version in that same commit.
+//! A deployment is one row and a state machine. What it waits for next (the time of a step, or the answer of
+//! a hook) is a delivery of the fabric, and each step is one commit: the alias's weights, the deployment's
+//! row, and the next wait. So a kill at any moment leaves the alias where the row says it is, and the
+//! deployment goes on from there. An alarm that fires stops the deployments that watch it in the commit of
+//! its own change of state ([`alarmed`]), and the alias is back on its old version in that same commit.
 //!
 //! Deliberately absent: servers and ECS, revisions on GitHub, deployments that wait for a person.
 //!

@@ -16,8 +16,8 @@ use mayfly_wire::tree::Unread;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// Functions on one page of a list, at most, whatever the caller asks for.
-/// Rows that are deleted between two reads.
+/// Functions on one page of a list, at most, whatever the caller asks for. Rows that are deleted between two
+/// reads.
 const SWEEP: usize = 1000;
 
 #[derive(Deserialize)]

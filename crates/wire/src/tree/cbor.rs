@@ -1,8 +1,7 @@
 //! CBOR (RFC 8949) to and from the tree, as Smithy's RPC v2 protocol uses it.
 //!
 //! A tag is read over: the only one that the protocol has marks a time, which is a number here as in JSON.
-//! Blobs come
-//! as the base64 that they are in JSON, so that a handler reads either.
+//! Blobs come as the base64 that they are in JSON, so that a handler reads either.
 
 use super::Node;
 use crate::checksum::to_base64;
