@@ -4,6 +4,7 @@ PROFILE_DIR := target/debug
 VENV := .cache/venv
 NODE := .cache/node
 NUMPY := .cache/numpy
+KAFKA := .cache/kafka
 
 .PHONY: build test tools deny demo bench lint rust-test conformance runtimes-test clean-cache
 
@@ -39,7 +40,14 @@ $(NUMPY)/.ready: $(VENV)/.ready
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check --target $(NUMPY) numpy==2.4.1
 	touch $@
 
-conformance: build $(VENV)/.ready $(NODE)/.ready
+## A broker of Kafka from Maven Central, for tests. Without mvn they are skipped.
+$(KAFKA)/.ready: tests/conformance/kafka-pom.xml
+	mkdir -p $(KAFKA)
+	-command -v mvn >/dev/null && mvn -q -B -f tests/conformance/kafka-pom.xml dependency:copy-dependencies \
+		-DoutputDirectory=$(abspath $(KAFKA))/lib -DincludeScope=runtime
+	touch $@
+
+conformance: build $(VENV)/.ready $(NODE)/.ready $(KAFKA)/.ready
 	$(VENV)/bin/python -m pytest -q -p no:cacheprovider tests/conformance
 
 lint:

@@ -10,6 +10,7 @@ use crate::meters::Meters;
 use crate::outgoing::Trust;
 use crate::outlets::Outlets;
 use crate::platform::Services;
+use crate::secrets::Secrets;
 use crate::signing::MessageKeys;
 use crate::{collector, gateway, provision};
 use anyhow::Context as _;
@@ -81,7 +82,7 @@ pub(crate) async fn start(config: Config) -> anyhow::Result<Running> {
     let host_config = host_config(&config, &trust)?;
     let registries = Registries::new(config.registries.clone(), config.docker_config.clone())?;
     let proxies = config.trusted_proxies.clone();
-    let outside = (trust, registries, outlets);
+    let outside = (trust, registries, outlets, Secrets::new(config.secrets.clone()));
     let cloud = Arc::new(Cloud::new(runner, keyring, blobs, (lanes, mappings), outside, proxies));
     let (stop, stopped) = watch::channel(false);
     let logs = LogSink::default();

@@ -10,6 +10,7 @@ use crate::images::Registries;
 use crate::mappings::Mappings;
 use crate::outgoing::Trust;
 use crate::outlets::Outlets;
+use crate::secrets::Secrets;
 use crate::turns::Turns;
 use mayfly_kernel::{Caller, Fault, Network};
 use mayfly_runtime::Host;
@@ -32,6 +33,7 @@ pub(crate) struct Cloud {
     pub(crate) registries: Registries,
     pub(crate) outlets: Outlets,
     pub(crate) destinations: Destinations,
+    pub(crate) secrets: Secrets,
     pub(crate) garbage: Notify,
     pub(crate) directory: Directory,
     /// Whose X-Forwarded-For is believed.
@@ -52,7 +54,7 @@ impl Cloud {
         keyring: Keyring,
         blobs: Blobs,
         (lanes, mappings): (Lanes, Mappings),
-        (trust, registries, outlets): (Trust, Registries, Outlets),
+        (trust, registries, outlets, secrets): (Trust, Registries, Outlets, Secrets),
         trusted_proxies: Vec<Network>,
     ) -> Cloud {
         let catalogue = mayfly_services::catalogue();
@@ -69,6 +71,7 @@ impl Cloud {
             destinations: Destinations::new(&trust),
             trust,
             registries,
+            secrets,
             garbage: Notify::new(),
             provision: Notify::new(),
             packages: RwLock::new(()),

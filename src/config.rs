@@ -49,6 +49,8 @@ pub(crate) struct Config {
     pub(crate) push: Option<GatewayConfig>,
     pub(crate) limits: Limits,
     pub(crate) store: StoreConfig,
+    /// Files with what event source mappings log in to brokers with, by the names of the secrets.
+    pub(crate) secrets: BTreeMap<String, PathBuf>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -86,6 +88,7 @@ impl Default for Config {
             push: None,
             limits: Limits::default(),
             store: StoreConfig::default(),
+            secrets: BTreeMap::new(),
         }
     }
 }

@@ -16,6 +16,7 @@ mod outgoing;
 mod outlets;
 mod platform;
 mod provision;
+mod secrets;
 mod signing;
 mod turns;
 

@@ -5,7 +5,7 @@
 //! its lease ends.
 
 use crate::cloud::Cloud;
-use mayfly_kernel::function::{Invocation, Outcome, Refusal};
+use mayfly_kernel::function::{Invocation, Outcome, Refusal, Version};
 use mayfly_kernel::{Arn, Caller, Fault, Time};
 use mayfly_services::Cx;
 use mayfly_services::lambda::NotRun;
@@ -14,8 +14,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use tracing::warn;
 
-const PAUSE_MIN: Duration = Duration::from_millis(200);
-const PAUSE_MAX: Duration = Duration::from_secs(10);
+pub(super) const PAUSE_MIN: Duration = Duration::from_millis(200);
+pub(super) const PAUSE_MAX: Duration = Duration::from_secs(10);
 
 /// How a flight ended.
 pub(super) enum Flown {
@@ -57,6 +57,48 @@ pub(super) async fn fly(cloud: &Arc<Cloud>, caller: &Caller, mut batch: Batch) -
     }
 }
 
+fn version(cloud: &Cloud, caller: &Caller, function: &Arn, request_id: &str) -> Result<Version, NotRun> {
+    let found = cloud.runner.view(caller, request_id, |cx| readers::version(cx, function));
+    found.unwrap_or_else(|fault| Err(NotRun::Later(fault.to_string())))
+}
+
+/// How one try to call a function went.
+pub(super) enum Attempt {
+    Ran(Outcome),
+    /// Its instance could not be made ready, by its own fault.
+    Failed,
+    /// It has not begun, and why.
+    Later(String),
+    /// The node is going down.
+    Draining,
+}
+
+/// Calls a function once.
+pub(super) async fn attempt(
+    cloud: &Arc<Cloud>,
+    caller: &Caller,
+    function: &Arn,
+    invocation: Invocation,
+) -> Attempt {
+    let version = match version(cloud, caller, function, &invocation.request_id) {
+        Ok(version) => version,
+        Err(NotRun::Gone) => return Attempt::Later(format!("Function not found: {function}")),
+        Err(NotRun::Later(why) | NotRun::Unrunnable(why) | NotRun::Tenancy(why)) => {
+            return Attempt::Later(why);
+        }
+        Err(NotRun::Recursive) => return Attempt::Later("Recursive loop".into()),
+    };
+    match cloud.host().invoke(Arc::new(version), invocation).await {
+        Ok(outcome) => Attempt::Ran(outcome),
+        Err(Refusal::RestoreFailed | Refusal::RestoreTimeout) => Attempt::Failed,
+        Err(Refusal::Draining) => Attempt::Draining,
+        Err(Refusal::Unrunnable(why)) => Attempt::Later(why),
+        Err(Refusal::ReservedConcurrency | Refusal::AccountConcurrency | Refusal::NodeFull) => {
+            Attempt::Later("Function call throttled".into())
+        }
+    }
+}
+
 async fn rest(pause: &mut Duration) {
     tokio::time::sleep(*pause).await;
     *pause = (*pause * 2).min(PAUSE_MAX);
@@ -78,15 +120,14 @@ impl Invoked {
             if cloud.runner.clock().now() >= batch.lease.until {
                 return Err(Flown::Throttled);
             }
-            let version =
-                match cloud.runner.view(caller, &request_id, |cx| readers::version(cx, &self.function)) {
-                    Ok(Ok(version)) => version,
-                    Ok(Err(NotRun::Gone | NotRun::Tenancy(_))) => return Err(Flown::Failed),
-                    Ok(Err(_)) | Err(_) => {
-                        rest(&mut pause).await;
-                        continue;
-                    }
-                };
+            let version = match version(cloud, caller, &self.function, &request_id) {
+                Ok(version) => version,
+                Err(NotRun::Gone | NotRun::Tenancy(_)) => return Err(Flown::Failed),
+                Err(_) => {
+                    rest(&mut pause).await;
+                    continue;
+                }
+            };
             let invocation = Invocation {
                 request_id: request_id.clone(),
                 event: self.event.clone(),
@@ -169,7 +210,11 @@ async fn settle(cloud: &Arc<Cloud>, caller: &Caller, batch: &Batch) -> Flown {
 }
 
 /// Writes an end down, however long the disk refuses.
-async fn persist(cloud: &Cloud, caller: &Caller, mut f: impl FnMut(&mut Cx<'_>) -> Result<(), Fault>) {
+pub(super) async fn persist(
+    cloud: &Cloud,
+    caller: &Caller,
+    mut f: impl FnMut(&mut Cx<'_>) -> Result<(), Fault>,
+) {
     let mut pause = Duration::from_millis(100);
     loop {
         match cloud.transact(caller, "", &mut f).await {

@@ -1,13 +1,17 @@
 //! Runs event source mappings and pipes: one task for each that is enabled or on its way to a state.
 //!
+//! Queues are read by `poller.rs`, sources outside of Mayfly by `external/`.
+//!
 //! All truth is in the store. A commit that changes one sends its name here; at start every one is read once.
-//! The task of an idle one waits for its queue to change, so it costs nothing but its memory.
+//! The task of an idle one waits for its source to change, so it costs nothing but its memory.
 
+mod external;
 mod flight;
 mod poller;
 
 use crate::cloud::Cloud;
 use mayfly_kernel::Fault;
+use mayfly_services::lambda::mappings;
 use mayfly_services::readers::Reader;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,7 +20,7 @@ use tokio::task::JoinSet;
 use tracing::error;
 
 /// What all batches of this node may hold in memory together.
-const MEMORY_KIB: usize = 256 * 1024;
+const MEMORY_KIB_MAX: u32 = 256 * 1024;
 
 /// The driver's mailbox.
 #[derive(Clone)]
@@ -52,7 +56,7 @@ struct Driver {
 
 pub(crate) async fn drive(cloud: Arc<Cloud>, mut mailbox: Mailbox) -> Result<(), Fault> {
     let unfinished = Reader::unfinished(cloud.runner.store())?;
-    let memory = Arc::new(Semaphore::new(MEMORY_KIB));
+    let memory = Arc::new(Semaphore::new(MEMORY_KIB_MAX as usize));
     let mut driver = Driver { cloud, memory, tasks: HashMap::new(), running: JoinSet::new() };
     for reader in unfinished {
         driver.changed(reader);
@@ -79,7 +83,7 @@ impl Driver {
             return;
         }
         let news = Arc::new(Notify::new());
-        let task = poller::run(self.cloud.clone(), reader.clone(), news.clone(), self.memory.clone());
+        let task = run(self.cloud.clone(), reader.clone(), news.clone(), self.memory.clone());
         self.tasks.insert(reader, Task { news, told: false });
         self.running.spawn(task);
     }
@@ -87,6 +91,22 @@ impl Driver {
     fn ended(&mut self, reader: Reader) {
         if self.tasks.remove(&reader).is_some_and(|task| task.told) {
             self.changed(reader);
+        }
+    }
+}
+
+async fn run(cloud: Arc<Cloud>, reader: Reader, news: Arc<Notify>, memory: Arc<Semaphore>) -> Reader {
+    let caller = reader.caller();
+    let is_external = match &reader {
+        Reader::Mapping(key) => cloud.runner.view(&caller, "", |cx| mappings::is_external(cx, key)),
+        Reader::Pipe(_) => Ok(false),
+    };
+    match is_external {
+        Ok(true) => external::run(cloud, reader, news, memory).await,
+        Ok(false) => poller::run(cloud, reader, news, memory).await,
+        Err(fault) => {
+            error!(%fault, ?reader, "a mapping cannot be read, and rests until the next start");
+            reader
         }
     }
 }

@@ -17,6 +17,7 @@ use crate::{Cx, lambda, pipes, targets};
 use mayfly_kernel::function::Version;
 use mayfly_kernel::{Arn, Caller, Fault, Limits};
 use mayfly_store::Store;
+use serde_json::Value;
 use std::time::Duration;
 
 /// Account, region, and the id or name.
@@ -39,6 +40,8 @@ pub struct Plan {
     pub max_concurrency: Option<usize>,
     /// Names this plan in [`Reader::adopted`]; `None` if that was said.
     pub unsettled: Option<u64>,
+    /// It is about to go, and what it has left at its source with it.
+    pub ends: bool,
 }
 
 /// What was found for a reader.
@@ -217,6 +220,7 @@ pub fn version(cx: &mut Cx<'_>, function: &Arn) -> Result<Result<Version, NotRun
 }
 
 /// Patterns of which a message must match one; none wants everything.
+#[derive(Debug)]
 pub(crate) struct Filters(Vec<Pattern>);
 
 impl Filters {
@@ -234,7 +238,16 @@ impl Filters {
         if let Some(body) = record["body"].as_str().and_then(|body| serde_json::from_str(body).ok()) {
             record["body"] = body;
         }
-        Ok(self.0.iter().any(|pattern| pattern.matches(&record)))
+        Ok(self.admit(|| record))
+    }
+
+    /// Whether a record is wanted that is read only if there is a filter.
+    pub(crate) fn admit(&self, record: impl FnOnce() -> Value) -> bool {
+        if self.0.is_empty() {
+            return true;
+        }
+        let record = record();
+        self.0.iter().any(|pattern| pattern.matches(&record))
     }
 }
 

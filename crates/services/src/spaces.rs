@@ -28,6 +28,8 @@ pub(crate) const LAMBDA_STANDING: Space = Space(33);
 pub(crate) const LAMBDA_MAPPINGS: Space = Space(34);
 pub(crate) const LAMBDA_MAPPINGS_OF_FUNCTION: Space = Space(35);
 pub(crate) const LAMBDA_MAPPINGS_OF_SOURCE: Space = Space(36);
+pub(crate) const LAMBDA_MAPPING_CURSORS: Space = Space(37);
+pub(crate) const LAMBDA_MAPPING_RESULTS: Space = Space(38);
 pub(crate) const LAMBDA_COUNTS: Space = Space(39);
 
 pub(crate) const S3_BUCKETS: Space = Space(40);

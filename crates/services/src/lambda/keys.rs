@@ -1,7 +1,7 @@
 //! Lambda's maps. Every key begins with account and region; a qualifier is empty where the whole function is
 //! meant.
 
-use super::mappings::model::{MappingRow, Mark};
+use super::mappings::model::{CursorRow, MappingRow, Mark, ResultRow};
 use super::model::{
     AliasRow, AsyncRow, FunctionRow, LayerHeadRow, LayerRow, PolicyRow, ProvisionedRow, StandingRow, TagsRow,
     UrlIdRow, UrlRow, UsageRow, VersionRow,
@@ -38,3 +38,7 @@ pub(super) const MAPPINGS_OF_FUNCTION: Map<QualifiedKey, Mark> =
     Map::new(spaces::LAMBDA_MAPPINGS_OF_FUNCTION);
 /// Account, region, source's ARN, mapping.
 pub(super) const MAPPINGS_OF_SOURCE: Map<QualifiedKey, Mark> = Map::new(spaces::LAMBDA_MAPPINGS_OF_SOURCE);
+/// Account, region, mapping, and a line of its source.
+pub(super) const MAPPING_CURSORS: Map<QualifiedKey, CursorRow> = Map::new(spaces::LAMBDA_MAPPING_CURSORS);
+pub(super) const MAPPING_RESULTS: Map<(String, String, String), ResultRow> =
+    Map::new(spaces::LAMBDA_MAPPING_RESULTS);

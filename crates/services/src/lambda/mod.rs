@@ -6,8 +6,8 @@
 //! from the fabric is settled here ([`settled`]). Making a version ready ahead of its first invocation is a
 //! delivery too, and [`prepared`] is its end.
 //!
-//! Deliberately absent: VPCs and file systems, code signing, SnapStart of other runtimes than Python, event
-//! source mappings of other sources than queues, runtimes that stay as they were.
+//! Deliberately absent: VPCs and file systems, code signing, SnapStart of other runtimes than Python, runtimes
+//! that stay as they were.
 //!
 //! | space | key | record |
 //! |---|---|---|
@@ -28,7 +28,9 @@
 //! | `LAMBDA_COUNTS` | account, region, kind | counters: functions, bytes of code |
 //! | `LAMBDA_MAPPINGS` | account, region, id | an event source mapping |
 //! | `LAMBDA_MAPPINGS_OF_FUNCTION` | … function, id | which mappings a function has |
-//! | `LAMBDA_MAPPINGS_OF_SOURCE` | … ARN, id | which mappings a source has |
+//! | `LAMBDA_MAPPINGS_OF_SOURCE` | … ARN or name, id | which mappings a source has |
+//! | `LAMBDA_MAPPING_CURSORS` | … id, line | how far an external source has been read |
+//! | `LAMBDA_MAPPING_RESULTS` | … id | how the last batch of an external source went |
 
 mod account;
 mod aliases;
@@ -45,7 +47,7 @@ mod layers;
 mod leads;
 mod lifecycle;
 mod lookup;
-pub(crate) mod mappings;
+pub mod mappings;
 mod model;
 mod names;
 mod paging;

@@ -22,6 +22,7 @@ pub(crate) fn plan(cx: &Cx<'_>, key: &Key) -> Result<Option<Plan>, Fault> {
         window: Duration::from_secs(parameters.window_s().into()),
         max_concurrency: None,
         unsettled: (pipe.phase() != Phase::Settled).then_some(pipe.generation),
+        ends: pipe.phase() == Phase::Deleting,
     }))
 }
 

@@ -20,21 +20,57 @@ fn path(id: &str) -> String {
     format!("{PATH}/{id}")
 }
 
-/// What may change. Everything is said, so that what a template stops naming goes back to what it is by itself.
+/// What says where an external source is and where reading begins; a change of it makes another mapping.
+const FIXED: [&str; 6] = [
+    "Queues",
+    "SelfManagedEventSource",
+    "SelfManagedKafkaEventSourceConfig",
+    "StartingPosition",
+    "StartingPositionTimestamp",
+    "Topics",
+];
+
+/// What may change of a mapping of an external source, beside what may of any.
+fn external(from: Properties<'_>) -> Json {
+    let number = |name: &str| from.integer(name).map(Into::into);
+    document([
+        (
+            "BisectBatchOnFunctionError",
+            Some(json!(from.get("BisectBatchOnFunctionError").and_then(flag) == Some(true))),
+        ),
+        ("DestinationConfig", from.get("DestinationConfig").cloned().or(Some(json!({})))),
+        ("MaximumRecordAgeInSeconds", number("MaximumRecordAgeInSeconds").or(Some(json!(-1)))),
+        ("MaximumRetryAttempts", number("MaximumRetryAttempts").or(Some(json!(-1)))),
+        ("SourceAccessConfigurations", from.get("SourceAccessConfigurations").cloned().or(Some(json!([])))),
+    ])
+}
+
+fn is_external(from: Properties<'_>) -> bool {
+    from.get("SelfManagedEventSource").is_some()
+}
+
+/// What may change. Everything is said, so that what a template stops naming goes back to what it is by
+/// itself.
 fn settings(from: Properties<'_>) -> Json {
     let number = |name: &str| from.integer(name).map(Into::into);
     let scaling = from.get("ScalingConfig").map(|scaling| {
         document([("MaximumConcurrency", Properties(scaling).integer("MaximumConcurrency").map(Into::into))])
     });
-    document([
+    let batch_size = if is_external(from) { 100 } else { 10 };
+    let mut settings = document([
         ("FunctionName", from.text("FunctionName").map(Into::into)),
-        ("BatchSize", number("BatchSize").or(Some(json!(10)))),
+        ("BatchSize", number("BatchSize").or(Some(json!(batch_size)))),
         ("MaximumBatchingWindowInSeconds", number("MaximumBatchingWindowInSeconds").or(Some(json!(0)))),
         ("Enabled", Some(json!(from.get("Enabled").and_then(flag).unwrap_or(true)))),
         ("FunctionResponseTypes", from.get("FunctionResponseTypes").cloned().or(Some(json!([])))),
         ("ScalingConfig", scaling.or(Some(json!({})))),
         ("FilterCriteria", from.get("FilterCriteria").cloned().or(Some(json!({})))),
-    ])
+    ]);
+    if let (true, Json::Object(all), Json::Object(more)) = (is_external(from), &mut settings, external(from))
+    {
+        all.extend(more);
+    }
+    settings
 }
 
 fn made(mapping: &Json) -> Made {
@@ -45,7 +81,15 @@ fn made(mapping: &Json) -> Made {
 
 pub(super) async fn create(cx: &Context<'_>, wanted: &Wanted<'_>) -> anyhow::Result<Made> {
     let mut request = settings(wanted.properties());
-    request["EventSourceArn"] = json!(wanted.properties().required("EventSourceArn")?);
+    if is_external(wanted.properties()) {
+        for name in FIXED {
+            if let Some(value) = wanted.properties().get(name) {
+                request[name] = value.clone();
+            }
+        }
+    } else {
+        request["EventSourceArn"] = json!(wanted.properties().required("EventSourceArn")?);
+    }
     if let Some(tags) = wanted.properties().tags() {
         request["Tags"] = tags;
     }

@@ -304,7 +304,7 @@ fn every_problem_names_its_resource_and_its_line() {
         (
             "      Events: {Q: {Type: Kinesis}}",
             "9: resource Thumb: events of type Kinesis are not supported yet; supported are HttpApi, \
-             Api, S3, SQS, SNS, EventBridgeRule, CloudWatchEvent, Schedule and ScheduleV2",
+             Api, S3, SQS, SNS, EventBridgeRule, CloudWatchEvent, Schedule, ScheduleV2, SelfManagedKafka and MQ",
         ),
         (
             "      Events: {Q: {Type: S3, Properties: {Bucket: b, Events: x}}}",

@@ -17,6 +17,7 @@ pub(crate) fn plan(cx: &Cx<'_>, key: &Key) -> Result<Option<Plan>, Fault> {
         window: Duration::from_secs(row.window_s.into()),
         max_concurrency: (row.max_concurrency > 0).then_some(row.max_concurrency as usize),
         unsettled: (row.phase() != Phase::Settled).then_some(row.generation),
+        ends: row.phase() == Phase::Deleting,
     };
     Ok(MAPPINGS.get(cx.tx, key)?.map(plan))
 }

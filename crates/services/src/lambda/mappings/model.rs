@@ -1,5 +1,8 @@
 //! Stored records of event source mappings. Tags are for ever.
 
+use super::external::ExternalRow;
+#[cfg(test)]
+use super::external::{Broker, Login, Position};
 use mayfly_kernel::{Arn, Fault};
 use std::collections::BTreeMap;
 
@@ -36,6 +39,24 @@ pub(in crate::lambda) struct MappingRow {
     /// Patterns; a message is wanted by one of them, or by there being none.
     #[prost(string, repeated, tag = "12")]
     pub(super) filters: Vec<String>,
+    /// The source, if it is outside of Mayfly. It has no ARN then.
+    #[prost(message, optional, tag = "13")]
+    pub(super) external: Option<ExternalRow>,
+}
+
+/// How far a line of an external source has been read: the broker does not keep it for us.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub(in crate::lambda) struct CursorRow {
+    /// What comes next.
+    #[prost(int64, tag = "1")]
+    pub(super) next: i64,
+}
+
+/// How the last batch of a mapping went.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub(in crate::lambda) struct ResultRow {
+    #[prost(string, tag = "1")]
+    pub(super) text: String,
 }
 
 /// On the way to what was asked for, or there.
@@ -71,6 +92,21 @@ impl MappingRow {
             generation: 6,
             tags: BTreeMap::from([("k".to_owned(), "v".to_owned())]),
             filters: vec!["p".into()],
+            external: Some(ExternalRow {
+                broker: Broker::PostgreSql.into(),
+                endpoints: vec!["e".into()],
+                topic: "t".into(),
+                virtual_host: "v".into(),
+                login: Login::Scram512.into(),
+                secret: "s".into(),
+                group: "g".into(),
+                position: Position::AtTimestamp.into(),
+                position_ms: 1,
+                retries: Some(2),
+                max_age_s: Some(3),
+                bisects: true,
+                on_failure: "f".into(),
+            }),
         }
     }
 

@@ -1,8 +1,12 @@
 //! CreateEventSourceMapping, and what else one does with mappings.
 
+use super::asked::Asked;
+use super::external::ExternalRow;
 use super::model::{Key, MappingRow, Mark, Phase};
 use super::settings::{self, Filters, Scaling, Settings};
-use crate::lambda::keys::{MAPPINGS, MAPPINGS_OF_FUNCTION, MAPPINGS_OF_SOURCE, QualifiedKey};
+use crate::lambda::keys::{
+    MAPPING_CURSORS, MAPPING_RESULTS, MAPPINGS, MAPPINGS_OF_FUNCTION, MAPPINGS_OF_SOURCE, QualifiedKey,
+};
 use crate::lambda::names::{self, Function};
 use crate::lambda::{faults, paging, resolve, tags};
 use crate::readers::Reader;
@@ -15,6 +19,8 @@ use std::collections::BTreeMap;
 
 /// Mappings on one page of a list, at most.
 const PAGE: usize = 100;
+/// What is said of an external source that had nothing yet.
+const NOTHING_YET: &str = "No records processed";
 
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
@@ -22,6 +28,7 @@ pub(super) struct Shown {
     #[serde(rename = "UUID")]
     uuid: String,
     event_source_mapping_arn: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
     event_source_arn: String,
     function_arn: String,
     batch_size: u32,
@@ -35,6 +42,10 @@ pub(super) struct Shown {
     scaling_config: Option<Scaling>,
     #[serde(skip_serializing_if = "Option::is_none")]
     filter_criteria: Option<Filters>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_processing_result: Option<String>,
+    #[serde(flatten)]
+    external: Option<Asked>,
 }
 
 fn arn(key: &Key) -> Arn {
@@ -42,9 +53,11 @@ fn arn(key: &Key) -> Arn {
 }
 
 impl Shown {
-    fn new(key: &Key, row: MappingRow) -> Shown {
+    fn new(cx: &Cx<'_>, key: &Key, row: MappingRow) -> Result<Shown, Fault> {
         let most = i64::from(row.max_concurrency);
-        Shown {
+        let last = |_: &ExternalRow| MAPPING_RESULTS.get(cx.tx, key);
+        let last = row.external.as_ref().map(last).transpose()?;
+        Ok(Shown {
             uuid: key.2.clone(),
             event_source_mapping_arn: arn(key).to_string(),
             batch_size: row.batch_size,
@@ -55,9 +68,11 @@ impl Shown {
             function_response_types: settings::response_types(&row),
             scaling_config: (most > 0).then_some(Scaling { maximum_concurrency: Some(most) }),
             filter_criteria: Filters::of(&row),
+            last_processing_result: last.map(|last| last.map_or_else(|| NOTHING_YET.into(), |row| row.text)),
+            external: row.external.as_ref().map(|row| Asked::of(key, row)),
             event_source_arn: row.source_arn,
             function_arn: row.function_arn,
-        }
+        })
     }
 }
 
@@ -74,16 +89,21 @@ pub(super) struct Create {
 
 pub(super) fn create(cx: &mut Cx<'_>, input: Create) -> Result<Shown, Fault> {
     let function = names::function(cx, &input.function_name, None)?;
-    let source = settings::source(input.event_source_arn.as_deref())?;
-    cx.allow(&source)?;
     let mut row = MappingRow {
-        source_arn: source.to_string(),
         function_arn: function.named_arn().to_string(),
         enabled: true,
+        external: input.settings.external()?.source()?,
         ..MappingRow::default()
     };
+    if row.external.is_none() {
+        let source = settings::source(input.event_source_arn.as_deref())?;
+        cx.allow(&source)?;
+        row.source_arn = source.to_string();
+    } else if input.event_source_arn.is_some() {
+        return Err(faults::parameter("EventSourceArn and SelfManagedEventSource exclude each other."));
+    }
     input.settings.apply(cx, &mut row)?;
-    settings::check_function(cx, &function, &source)?;
+    settings::check_function(cx, &function, &row)?;
     refuse_twin(cx, &row, None)?;
     tags::check(cx, &input.tags)?;
     row.tags = input.tags;
@@ -94,7 +114,7 @@ pub(super) fn create(cx: &mut Cx<'_>, input: Create) -> Result<Shown, Fault> {
 }
 
 fn source_key((account, region, id): &Key, row: &MappingRow) -> QualifiedKey {
-    (account.clone(), region.clone(), row.source_arn.clone(), id.clone())
+    (account.clone(), region.clone(), row.source_name(), id.clone())
 }
 
 fn function_key((account, region, id): &Key, row: &MappingRow) -> Result<QualifiedKey, Fault> {
@@ -104,7 +124,8 @@ fn function_key((account, region, id): &Key, row: &MappingRow) -> Result<Qualifi
 /// A function reads a source once.
 fn refuse_twin(cx: &Cx<'_>, row: &MappingRow, own: Option<&Key>) -> Result<(), Fault> {
     let (account, region) = (&cx.caller.account, &cx.caller.region);
-    let prefix = (account.clone(), region.clone(), row.source_arn.clone());
+    let source = row.source_name();
+    let prefix = (account.clone(), region.clone(), source.clone());
     for ((_, _, _, id), _) in MAPPINGS_OF_SOURCE.scan(cx.tx, Scan::prefix(&prefix, usize::MAX))? {
         let key = (account.clone(), region.clone(), id);
         if own == Some(&key) {
@@ -112,10 +133,11 @@ fn refuse_twin(cx: &Cx<'_>, row: &MappingRow, own: Option<&Key>) -> Result<(), F
         }
         if MAPPINGS.get(cx.tx, &key)?.is_some_and(|other| other.function_arn == row.function_arn) {
             let name = resolve::of_arn(&row.function()?)?.name;
+            let kind = row.external.as_ref().map_or("SQS arn", |_| "source");
             return Err(faults::conflict(format!(
-                "An event source mapping with SQS arn (\" {} \") and function (\" {name} \") already exists. Please \
-                 update or delete the existing mapping with UUID {}",
-                row.source_arn, key.2
+                "An event source mapping with {kind} (\" {source} \") and function (\" {name} \") already exists. \
+                 Please update or delete the existing mapping with UUID {}",
+                key.2
             )));
         }
     }
@@ -129,7 +151,7 @@ fn write(cx: &mut Cx<'_>, key: &Key, mut row: MappingRow, phase: Phase) -> Resul
     row.modified_ms = cx.now.ms();
     MAPPINGS.put(cx.tx, key, &row);
     cx.signal(Signal::Reader(Reader::Mapping(key.clone())));
-    Ok(Shown::new(key, row))
+    Shown::new(cx, key, row)
 }
 
 fn find(cx: &mut Cx<'_>, id: &str) -> Result<(Key, MappingRow), Fault> {
@@ -147,7 +169,7 @@ pub(super) struct Named {
 
 pub(super) fn get(cx: &mut Cx<'_>, input: Named) -> Result<Shown, Fault> {
     let (key, row) = find(cx, &input.uuid)?;
-    Ok(Shown::new(&key, row))
+    Shown::new(cx, &key, row)
 }
 
 #[derive(Deserialize)]
@@ -167,10 +189,11 @@ pub(super) fn update(cx: &mut Cx<'_>, input: Update) -> Result<Shown, Fault> {
     if let Some(name) = &input.function_name {
         row.function_arn = names::function(cx, name, None)?.named_arn().to_string();
     }
+    input.settings.external()?.refuse_fixed()?;
     input.settings.apply(cx, &mut row)?;
     if row.function_arn != before.function_arn {
         let function: Function = resolve::of_arn(&row.function()?)?;
-        settings::check_function(cx, &function, &row.source()?)?;
+        settings::check_function(cx, &function, &row)?;
         refuse_twin(cx, &row, Some(&key))?;
         MAPPINGS_OF_FUNCTION.delete(cx.tx, &function_key(&key, &before)?);
         MAPPINGS_OF_FUNCTION.put(cx.tx, &function_key(&key, &row)?, &Mark {});
@@ -207,6 +230,10 @@ pub(super) fn delete(cx: &mut Cx<'_>, input: Named) -> Result<Shown, Fault> {
 /// Takes away what a mapping leaves.
 pub(super) fn remove(cx: &mut Cx<'_>, key: &Key, row: &MappingRow) -> Result<(), Fault> {
     MAPPINGS.delete(cx.tx, key);
+    MAPPING_RESULTS.delete(cx.tx, key);
+    for (line, _) in MAPPING_CURSORS.scan(cx.tx, Scan::prefix(key, usize::MAX))? {
+        MAPPING_CURSORS.delete(cx.tx, &line);
+    }
     MAPPINGS_OF_SOURCE.delete(cx.tx, &source_key(key, row));
     MAPPINGS_OF_FUNCTION.delete(cx.tx, &function_key(key, row)?);
     Ok(())
@@ -261,7 +288,7 @@ pub(super) fn list(cx: &mut Cx<'_>, input: List) -> Result<Listed, Fault> {
             Some(_) | None => true,
         };
         if of_function && input.event_source_arn.as_ref().is_none_or(|source| *source == row.source_arn) {
-            event_source_mappings.push(Shown::new(&key, row));
+            event_source_mappings.push(Shown::new(cx, &key, row)?);
         }
     }
     Ok(Listed { event_source_mappings, next_marker })

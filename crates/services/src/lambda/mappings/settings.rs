@@ -1,5 +1,6 @@
 //! What may be asked of a mapping, in creating and in updating it.
 
+use super::asked::{self, Asked};
 use super::model::MappingRow;
 use crate::lambda::names::{Function, Qualifier};
 use crate::lambda::{check, faults, lookup};
@@ -12,6 +13,7 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 
 const BATCH_SIZE: u32 = 10;
+const EXTERNAL_BATCH_SIZE: u32 = 100;
 const BATCH_SIZE_MAX: u32 = 10_000;
 /// Beyond this many messages a batch takes time to gather.
 const BATCH_SIZE_AT_ONCE: u32 = 10;
@@ -77,22 +79,11 @@ impl Filters {
     }
 }
 
-/// Members that mean something for other sources than queues.
-const FOREIGN: [&str; 15] = [
+/// Members that mean something for sources that Mayfly does not read.
+const FOREIGN: [&str; 4] = [
     "AmazonManagedKafkaEventSourceConfig",
-    "BisectBatchOnFunctionError",
-    "DestinationConfig",
     "DocumentDBEventSourceConfig",
-    "MaximumRecordAgeInSeconds",
-    "MaximumRetryAttempts",
     "ParallelizationFactor",
-    "Queues",
-    "SelfManagedEventSource",
-    "SelfManagedKafkaEventSourceConfig",
-    "SourceAccessConfigurations",
-    "StartingPosition",
-    "StartingPositionTimestamp",
-    "Topics",
     "TumblingWindowInSeconds",
 ];
 
@@ -108,11 +99,15 @@ fn asks(value: Option<&Value>) -> bool {
 }
 
 /// Refuses the members that nobody has read.
-fn check_others(others: &BTreeMap<String, Value>) -> Result<(), Fault> {
-    let mut asked = others.iter().filter(|(name, value)| asks(Some(value)) && !name.starts_with("x-amz"));
+fn check_others(others: &BTreeMap<String, Value>, external: bool) -> Result<(), Fault> {
+    let read = |name: &str| external && asked::MEMBERS.contains(&name);
+    let mut asked = others
+        .iter()
+        .filter(|(name, value)| asks(Some(value)) && !name.starts_with("x-amz") && !read(name.as_str()));
     match asked.next() {
-        Some((name, _)) if FOREIGN.contains(&name.as_str()) => {
-            Err(faults::parameter(format!("{name} is not valid for SQS event sources.")))
+        Some((name, _)) if FOREIGN.contains(&name.as_str()) || asked::MEMBERS.contains(&name.as_str()) => {
+            let sources = if external { "self-managed" } else { "SQS" };
+            Err(faults::parameter(format!("{name} is not valid for {sources} event sources.")))
         }
         Some((name, _)) => Err(Fault::not_implemented(&format!("the member {name}"))),
         None => Ok(()),
@@ -134,16 +129,21 @@ pub(super) fn source(text: Option<&str>) -> Result<Arn, Fault> {
 }
 
 impl Settings {
+    /// What is asked of an external source.
+    pub(super) fn external(&self) -> Result<Asked, Fault> {
+        Asked::read(&self.others)
+    }
+
     /// Sets what was asked for; what was not stays as it is.
     pub(super) fn apply(&self, cx: &Cx<'_>, row: &mut MappingRow) -> Result<(), Fault> {
-        check_others(&self.others)?;
+        check_others(&self.others, row.external.is_some())?;
         if let Some(criteria) = &self.filter_criteria {
             row.filters = criteria.read()?;
         }
         if let Some(size) = self.batch_size {
             row.batch_size = check::number(size, "batchSize", 1, BATCH_SIZE_MAX)?;
         } else if row.batch_size == 0 {
-            row.batch_size = BATCH_SIZE;
+            row.batch_size = if row.external.is_some() { EXTERNAL_BATCH_SIZE } else { BATCH_SIZE };
         }
         if let Some(window) = self.maximum_batching_window_in_seconds {
             row.window_s = check::number(window, "maximumBatchingWindowInSeconds", 0, 300)?;
@@ -163,7 +163,15 @@ impl Settings {
         if let Some(enabled) = self.enabled {
             row.enabled = enabled;
         }
-        check_queue(cx, row)
+        let concurrency = row.max_concurrency;
+        match &mut row.external {
+            None => check_queue(cx, row),
+            Some(external) if concurrency > 0 && !external.broker().is_shared() => {
+                let kind = external.broker().endpoint_type();
+                Err(faults::parameter(format!("ScalingConfig is not valid for {kind}: records go in order.")))
+            }
+            Some(external) => self.external()?.apply(external),
+        }
     }
 }
 
@@ -188,8 +196,8 @@ fn check_queue(cx: &Cx<'_>, row: &MappingRow) -> Result<(), Fault> {
     Ok(())
 }
 
-/// The function exists, and has no more time than its messages are hidden.
-pub(super) fn check_function(cx: &Cx<'_>, function: &Function, source: &Arn) -> Result<(), Fault> {
+/// The function exists, and has no more time than a queue's messages are hidden.
+pub(super) fn check_function(cx: &Cx<'_>, function: &Function, row: &MappingRow) -> Result<(), Fault> {
     let missing = |fault: Fault| match fault.status {
         404 => faults::parameter("Function does not exist"),
         _ => fault,
@@ -203,7 +211,10 @@ pub(super) fn check_function(cx: &Cx<'_>, function: &Function, source: &Arn) -> 
     if version.per_tenant {
         return Err(faults::not_per_tenant("An event source mapping"));
     }
-    let Some(Facts { visibility_s, .. }) = sqs::exists(cx, source)? else { return Ok(()) };
+    if row.external.is_some() {
+        return Ok(());
+    }
+    let Some(Facts { visibility_s, .. }) = sqs::exists(cx, &row.source()?)? else { return Ok(()) };
     if visibility_s < version.timeout_s {
         return Err(faults::parameter(format!(
             "Queue visibility timeout: {visibility_s} seconds is less than Function timeout: {} seconds",

@@ -1,5 +1,6 @@
 //! Scenarios through the operation table, on the memory engine, with a manual clock.
 
+mod external;
 mod fabric;
 mod functions;
 mod golden;

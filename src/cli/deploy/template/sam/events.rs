@@ -16,6 +16,8 @@ pub(super) fn expand(to: &mut Expansion<'_>, target: &Target<'_>) -> Result<(), 
             Some("Api") => route(to, target, event, properties, &api::REST_EVENT),
             Some("S3") => notification(to, target, event, properties),
             Some("SQS") => mapping(to, target, event, properties),
+            Some("SelfManagedKafka") => kafka(to, target, event, properties),
+            Some("MQ") => rabbit(to, target, event, properties),
             Some("SNS") => subscription(to, target, event, properties),
             Some("EventBridgeRule" | "CloudWatchEvent") => buses::rule(to, target, event, properties),
             Some("Schedule") => buses::schedule(to, target, event, properties),
@@ -24,7 +26,7 @@ pub(super) fn expand(to: &mut Expansion<'_>, target: &Target<'_>) -> Result<(), 
                 event.node.line_of(&["Type"]),
                 format!(
                     "events of type {other} are not supported yet; supported are HttpApi, Api, S3, SQS, SNS, \
-                     EventBridgeRule, CloudWatchEvent, Schedule and ScheduleV2"
+                     EventBridgeRule, CloudWatchEvent, Schedule, ScheduleV2, SelfManagedKafka and MQ"
                 ),
             )),
             None => Err(Problem::new(event.line, format!("the event {} has no Type", event.key))),
@@ -217,16 +219,91 @@ fn mapping(
     let queue = properties.get("Queue").ok_or_else(|| {
         Problem::new(line, "an SQS event needs the ARN of its Queue, such as !GetAtt Name.Arn")
     })?;
-    let mut mapping =
-        Node::map(line, [("EventSourceArn", queue.clone()), ("FunctionName", target.name.clone())]);
-    for name in MAPPING_PROPERTIES {
+    let source = Node::map(line, [("EventSourceArn", queue.clone())]);
+    map_source(to, target, event, (properties, &MAPPING_PROPERTIES), source);
+    Ok(())
+}
+
+/// Adds the mapping of a source, with those properties of its event that are properties of the mapping too.
+fn map_source(
+    to: &mut Expansion<'_>,
+    target: &Target<'_>,
+    event: &Entry,
+    (properties, names): (&Node, &[&str]),
+    mut mapping: Node,
+) {
+    mapping.set("FunctionName", target.name.clone());
+    for name in names {
         if let Some(value) = properties.get(name) {
             mapping.set(name, value.clone());
         }
     }
     let id = format!("{}{}", target.resource.id, event.key);
-    to.resources.push(target.resource.with(&id, "AWS::Lambda::EventSourceMapping", line, mapping));
+    to.resources.push(target.resource.with(&id, "AWS::Lambda::EventSourceMapping", event.line, mapping));
+}
+
+/// What events of external sources may say beside where the source is.
+const EXTERNAL_PROPERTIES: [&str; 14] = [
+    "BatchSize",
+    "BisectBatchOnFunctionError",
+    "DestinationConfig",
+    "Enabled",
+    "FilterCriteria",
+    "FunctionResponseTypes",
+    "MaximumBatchingWindowInSeconds",
+    "MaximumRecordAgeInSeconds",
+    "MaximumRetryAttempts",
+    "Queues",
+    "SourceAccessConfigurations",
+    "StartingPosition",
+    "StartingPositionTimestamp",
+    "Topics",
+];
+
+fn kafka(
+    to: &mut Expansion<'_>,
+    target: &Target<'_>,
+    event: &Entry,
+    properties: &Node,
+) -> Result<(), Problem> {
+    let known: Vec<&str> =
+        ["KafkaBootstrapServers", "ConsumerGroupId"].into_iter().chain(EXTERNAL_PROPERTIES).collect();
+    properties_known(properties, &known)?;
+    let line = event.line;
+    let servers = properties
+        .get("KafkaBootstrapServers")
+        .ok_or_else(|| Problem::new(line, "a SelfManagedKafka event needs its KafkaBootstrapServers"))?;
+    let mut source = Node::map(line, [external(line, "KAFKA_BOOTSTRAP_SERVERS", servers.clone())]);
+    if let Some(group) = properties.get("ConsumerGroupId") {
+        let config = Node::map(line, [("ConsumerGroupId", group.clone())]);
+        source.set("SelfManagedKafkaEventSourceConfig", config);
+    }
+    map_source(to, target, event, (properties, &EXTERNAL_PROPERTIES), source);
     Ok(())
+}
+
+/// Amazon MQ's broker is an ARN; here it is the address of one.
+fn rabbit(
+    to: &mut Expansion<'_>,
+    target: &Target<'_>,
+    event: &Entry,
+    properties: &Node,
+) -> Result<(), Problem> {
+    let known: Vec<&str> = ["Broker"].into_iter().chain(EXTERNAL_PROPERTIES).collect();
+    properties_known(properties, &known)?;
+    let line = event.line;
+    let broker = properties.get("Broker").ok_or_else(|| {
+        Problem::new(line, "an MQ event needs its Broker, such as amqp://broker.example.com:5672")
+    })?;
+    let servers = Node::list(line, vec![broker.clone()]);
+    let source = Node::map(line, [external(line, "RABBITMQ_SERVERS", servers)]);
+    map_source(to, target, event, (properties, &EXTERNAL_PROPERTIES), source);
+    Ok(())
+}
+
+fn external(line: usize, kind: &str, servers: Node) -> (&'static str, Node) {
+    let endpoints = Node::map(line, [(kind, servers)]);
+    ("SelfManagedEventSource", Node::map(line, [("Endpoints", endpoints)]))
 }
 
 /// What a topic's event may say beside its topic: properties of the subscription, under the same names.

@@ -1,0 +1,280 @@
+//! One line at work: gathers its records to a batch, brings that through the function, and acknowledges it.
+//!
+//! One batch at a time, so a line stays in order and a slow function makes the source wait. What is in memory
+//! is one batch of at most an event's size, beside what the broker's client has read ahead.
+
+use super::Desk;
+use super::line::{Line, Trouble, Want};
+use crate::mappings::MEMORY_KIB_MAX;
+use crate::mappings::flight::{self, Attempt};
+use mayfly_kernel::Fault;
+use mayfly_kernel::function::{Invocation, Outcome};
+use mayfly_services::lambda::mappings::{self, Course, Loss, Lost, Next, Record};
+use std::time::Duration;
+use tokio::time::Instant;
+use tracing::warn;
+
+/// How often a line is told that its records are still in hand.
+const HOLD_EVERY: Duration = Duration::from_secs(5);
+/// About how much larger an event is than its records.
+const ENVELOPE_BYTES: u64 = 4096;
+
+/// Why a line stops to work.
+pub(super) enum End {
+    Stopped,
+    /// The node is going down.
+    Draining,
+}
+
+struct Held {
+    record: Record,
+    wanted: bool,
+}
+
+/// A batch on its way.
+struct Flight {
+    held: Vec<Held>,
+    course: Course,
+    pause: Duration,
+}
+
+pub(super) struct Worker<'a, L> {
+    pub(super) desk: &'a Desk,
+    pub(super) line: L,
+}
+
+impl<L: Line> Worker<'_, L> {
+    /// Works until it is told to stop, or the source is in trouble.
+    pub(super) async fn work(&mut self) -> Result<End, Trouble> {
+        let mut stop = self.desk.stop.clone();
+        loop {
+            let held = tokio::select! {
+                biased;
+                () = super::stopped(&mut stop) => return Ok(End::Stopped),
+                held = self.gather() => held?,
+            };
+            let bytes: u64 = held.iter().map(|held| held.record.bytes).sum();
+            let kib = u32::try_from(bytes / 1024 + 1).unwrap_or(u32::MAX);
+            let kib = kib.min(MEMORY_KIB_MAX);
+            // The semaphore is never closed.
+            let _memory = self.desk.memory.acquire_many(kib).await.ok();
+            let course = Course::new(held.len(), self.desk.contract.patience);
+            if let Some(end) = self.fly(Flight { held, course, pause: flight::PAUSE_MIN }).await? {
+                return Ok(end);
+            }
+        }
+    }
+
+    /// Waits for records, and then for more of them as long as the mapping says.
+    async fn gather(&mut self) -> Result<Vec<Held>, Trouble> {
+        let plan = &self.desk.plan;
+        let room = self.desk.cloud.runner.limits().invoke_request_bytes.saturating_sub(ENVELOPE_BYTES);
+        let (mut held, mut wanted, mut bytes) = (Vec::new(), 0, 0);
+        let mut until: Option<Instant> = None;
+        let mut hold_at = Instant::now() + HOLD_EVERY;
+        loop {
+            let left = until.map_or(HOLD_EVERY, |until| until.saturating_duration_since(Instant::now()));
+            let want = Want { records: plan.batch_size - wanted, within: left.min(HOLD_EVERY) };
+            let records = self.line.read(want).await?;
+            let none = records.is_empty();
+            for record in records {
+                let is_wanted = self.desk.contract.wants(&record);
+                if is_wanted {
+                    wanted += 1;
+                    bytes = (bytes + record.bytes).min(room);
+                }
+                held.push(Held { record, wanted: is_wanted });
+            }
+            if wanted == 0 {
+                self.acknowledge(held.len()).await?;
+                held.clear();
+                continue;
+            }
+            let until = *until.get_or_insert_with(|| Instant::now() + plan.window);
+            let over = Instant::now() >= until && (none || !plan.window.is_zero());
+            if over || wanted >= plan.batch_size || bytes >= room {
+                return Ok(held);
+            }
+            if Instant::now() >= hold_at {
+                self.line.hold().await?;
+                hold_at = Instant::now() + HOLD_EVERY;
+            }
+        }
+    }
+
+    /// Brings a batch through the function to its end; says why, if that will not be.
+    async fn fly(&mut self, mut flight: Flight) -> Result<Option<End>, Trouble> {
+        while let Some(part) = flight.course.part() {
+            let old = self.too_old(&flight.held[..part]);
+            if old > 0 {
+                self.give_up(&mut flight, old, Loss::TooOld, "").await?;
+                continue;
+            }
+            let wanted = || flight.held[..part].iter().filter(|held| held.wanted).map(|held| &held.record);
+            if wanted().next().is_none() {
+                self.finish(&mut flight, part).await?;
+                continue;
+            }
+            let event = self.desk.contract.event(self.line.name(), wanted())?;
+            if event.len() as u64 > self.desk.cloud.runner.limits().invoke_request_bytes {
+                if !flight.course.cut() {
+                    self.give_up(&mut flight, part, Loss::TooLarge, "").await?;
+                }
+                continue;
+            }
+            let request_id = self.desk.cloud.runner.request_id();
+            match self.call(event, &request_id).await? {
+                Attempt::Ran(Outcome { result: Ok(answer), .. }) => {
+                    let done = self.done(&flight.held[..part], &answer);
+                    if done > 0 {
+                        self.finish(&mut flight, done).await?;
+                    }
+                    if done == part {
+                        self.desk.status.say(self.desk, "OK").await;
+                        continue;
+                    }
+                }
+                Attempt::Ran(_) | Attempt::Failed => {}
+                Attempt::Draining => return Ok(Some(End::Draining)),
+                Attempt::Later(why) => {
+                    self.desk.status.say(self.desk, &format!("PROBLEM: {why}")).await;
+                    if self.rest(&mut flight.pause).await? {
+                        return Ok(Some(End::Stopped));
+                    }
+                    continue;
+                }
+            }
+            self.desk.status.say(self.desk, "PROBLEM: Function call failed").await;
+            match flight.course.failed() {
+                Next::Smaller => {}
+                Next::GiveUp => {
+                    let rest = flight.course.part().unwrap_or(0);
+                    self.give_up(&mut flight, rest, Loss::RetriesExhausted, &request_id).await?;
+                }
+                Next::Again => {
+                    if self.rest(&mut flight.pause).await? {
+                        return Ok(Some(End::Stopped));
+                    }
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// How many of the first records are older than they may be.
+    fn too_old(&self, held: &[Held]) -> usize {
+        let Some(max_age) = self.desk.contract.patience.max_age else { return 0 };
+        let now = self.desk.cloud.runner.clock().now();
+        held.iter().take_while(|held| held.record.at.is_some_and(|at| now.since(at) > max_age)).count()
+    }
+
+    /// How many of the first records an answer calls done, with those that the function was not to have.
+    fn done(&self, held: &[Held], answer: &[u8]) -> usize {
+        let wanted: Vec<(usize, &Record)> = held
+            .iter()
+            .enumerate()
+            .filter(|(_, held)| held.wanted)
+            .map(|(number, held)| (number, &held.record))
+            .collect();
+        let done = self.desk.contract.done(wanted.iter().map(|(_, record)| *record), answer);
+        wanted.get(done).map_or(held.len(), |(number, _)| *number)
+    }
+
+    /// Calls the function once, and keeps the records in hand as long as that takes.
+    async fn call(&mut self, event: Vec<u8>, request_id: &str) -> Result<Attempt, Trouble> {
+        let Desk { cloud, caller, contract, .. } = self.desk;
+        let invocation = Invocation {
+            request_id: request_id.to_owned(),
+            event,
+            event_type: contract.event_type().into(),
+            invoked_arn: contract.function.to_string(),
+            client_context: None,
+            trace_id: None,
+            tenant: None,
+            depth: 0,
+        };
+        let mut call = Box::pin(flight::attempt(cloud, caller, &contract.function, invocation));
+        loop {
+            tokio::select! {
+                attempt = &mut call => return Ok(attempt),
+                () = tokio::time::sleep(HOLD_EVERY) => {}
+            }
+            // The function's work is worth its end, whatever the source says meanwhile.
+            if let Err(trouble) = self.line.hold().await {
+                warn!(mapping = self.desk.key.2, "cannot hold records: {trouble:#}");
+            }
+        }
+    }
+
+    /// Waits, longer each time; true if there is to be no more.
+    async fn rest(&mut self, pause: &mut Duration) -> Result<bool, Trouble> {
+        let mut stop = self.desk.stop.clone();
+        let until = Instant::now() + *pause;
+        *pause = (*pause * 2).min(flight::PAUSE_MAX);
+        loop {
+            let step = until.min(Instant::now() + HOLD_EVERY);
+            tokio::select! {
+                () = super::stopped(&mut stop) => return Ok(true),
+                () = tokio::time::sleep_until(step) => {}
+            }
+            if step == until {
+                return Ok(false);
+            }
+            self.line.hold().await?;
+        }
+    }
+
+    /// The first records are done.
+    async fn finish(&mut self, flight: &mut Flight, records: usize) -> Result<(), Trouble> {
+        self.acknowledge(records).await?;
+        flight.went(records);
+        Ok(())
+    }
+
+    async fn acknowledge(&mut self, records: usize) -> Result<(), Trouble> {
+        if records == 0 {
+            return Ok(());
+        }
+        if let Some(next) = self.line.cursor(records) {
+            let Desk { cloud, caller, key, .. } = self.desk;
+            let line = self.line.name().to_owned();
+            flight::persist(cloud, caller, |cx| mappings::advance(cx, key, &line, next)).await;
+        }
+        self.line.acknowledge(records).await
+    }
+
+    /// The first records go where what is given up goes, and only then are they acknowledged.
+    async fn give_up(
+        &mut self,
+        flight: &mut Flight,
+        records: usize,
+        loss: Loss,
+        request_id: &str,
+    ) -> Result<(), Trouble> {
+        let Desk { cloud, caller, key, contract, .. } = self.desk;
+        let wanted: Vec<&Record> =
+            flight.held[..records].iter().filter(|held| held.wanted).map(|held| &held.record).collect();
+        let (cursor, line) = (self.line.cursor(records), self.line.name().to_owned());
+        let lost =
+            Lost { line: &line, records: &wanted, loss, request_id, attempts: flight.course.failures() };
+        warn!(mapping = key.2, line, records, ?loss, "records are given up");
+        flight::persist(cloud, caller, |cx| -> Result<(), Fault> {
+            if !wanted.is_empty() {
+                mappings::gave_up(cx, contract, lost)?;
+            }
+            cursor.map_or(Ok(()), |next| mappings::advance(cx, key, &line, next))
+        })
+        .await;
+        self.line.acknowledge(records).await?;
+        flight.went(records);
+        Ok(())
+    }
+}
+
+impl Flight {
+    fn went(&mut self, records: usize) {
+        self.held.drain(..records);
+        self.course.done(records);
+        self.pause = flight::PAUSE_MIN;
+    }
+}

@@ -1,0 +1,254 @@
+"""Real brokers for tests of external sources: each in a directory of its own, on loopback, ended with the session."""
+
+import asyncio
+import contextlib
+import glob
+import os
+import pathlib
+import shutil
+import signal
+import socket
+import ssl
+import subprocess
+import tempfile
+import time
+
+import pytest
+
+import mayfly
+
+CACHE = mayfly.ROOT / ".cache"
+NEEDED = "not installed; tests/setup.sh would"
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def program(*names):
+    """The first of these programs that is there."""
+    for name in names:
+        found = sorted(glob.glob(name)) or [path for path in [shutil.which(name)] if path]
+        if found:
+            return found[-1]
+    pytest.skip(f"{names[0]}: {NEEDED}")
+
+
+class Broker:
+    """A server on `port` that is started with `command` and can be killed and started again."""
+
+    env = {}
+    user = None
+
+    def __init__(self):
+        self.directory = pathlib.Path(tempfile.mkdtemp(prefix="mayfly-broker-"))
+        self.port = free_port()
+        self.process = None
+        self.prepare()
+
+    def prepare(self):
+        pass
+
+    def start(self):
+        flags = {} if self.user is None else {"user": self.user, "group": self.user, "extra_groups": []}
+        with open(self.directory / "broker.log", "ab") as log:
+            self.process = subprocess.Popen(
+                self.command(), stdout=log, stderr=log, cwd=self.directory, env={**os.environ, **self.env},
+                start_new_session=True, **flags)
+        mayfly.until(self.answers, seconds=300)
+        return self
+
+    def answers(self):
+        assert self.process.poll() is None, (self.directory / "broker.log").read_text(errors="replace")[-3000:]
+        try:
+            return self.ready()
+        except Exception:
+            return False
+
+    def ready(self):
+        socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+        return True
+
+    def kill(self):
+        """kill -9, with whatever it has started."""
+        if self.process and self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        if self.process:
+            self.process.wait()
+
+    def close(self):
+        self.kill()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    @property
+    def address(self):
+        return f"127.0.0.1:{self.port}"
+
+
+class Redis(Broker):
+    login, flags, tls_port = {}, [], None
+
+    def secure(self, authority):
+        """Over TLS too, and with a password; before it starts."""
+        self.tls_port, self.login = free_port(), {"password": "pencil"}
+        certificate, key = authority.certificate("DNS:localhost", "IP:127.0.0.1")
+        self.flags = ["--tls-port", str(self.tls_port), "--tls-cert-file", str(certificate), "--tls-key-file", str(key),
+                      "--tls-auth-clients", "no", "--tls-ca-cert-file", str(authority.pem), "--requirepass", "pencil"]
+
+    def command(self):
+        return [program("redis-server"), "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.directory),
+                "--save", "", "--appendonly", "yes", "--appendfsync", "always", *self.flags]
+
+    def client(self):
+        import redis
+        return redis.Redis(port=self.port, **self.login)
+
+    def ready(self):
+        return self.client().ping()
+
+
+class Nats(Broker):
+    flags, options = [], {}
+
+    def secure(self, authority):
+        """Over TLS alone, and with a password; before it starts."""
+        certificate, key = authority.certificate("DNS:localhost", "IP:127.0.0.1")
+        self.flags = ["--tls", "--tlscert", str(certificate), "--tlskey", str(key), "--user", "mayfly", "--pass", "pencil"]
+        self.options = {"tls": ssl.create_default_context(cafile=authority.pem), "user": "mayfly", "password": "pencil"}
+
+    def command(self):
+        return [program("nats-server"), "-js", "-sd", str(self.directory), "-a", "127.0.0.1", "-p", str(self.port), *self.flags]
+
+    @contextlib.contextmanager
+    def client(self):
+        """JetStream, whose client is asynchronous, for code that is not."""
+        import nats
+        loop = asyncio.new_event_loop()
+        connection = loop.run_until_complete(nats.connect(f"nats://localhost:{self.port}", **self.options))
+        jetstream = connection.jetstream()
+
+        class Blocking:
+            def __getattr__(self, name):
+                return lambda *args, **more: loop.run_until_complete(getattr(jetstream, name)(*args, **more))
+
+        try:
+            yield Blocking()
+        finally:
+            loop.run_until_complete(connection.close())
+            loop.close()
+
+
+class RabbitMq(Broker):
+    def prepare(self):
+        home, epmd = str(self.directory), free_port()
+        (self.directory / "plugins").write_text("[].")
+        self.env = {
+            "HOME": home, "ERL_EPMD_PORT": str(epmd), "ERL_EPMD_ADDRESS": "127.0.0.1",
+            "RABBITMQ_NODENAME": f"mayfly{self.port}@localhost", "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
+            "RABBITMQ_NODE_PORT": str(self.port), "RABBITMQ_DIST_PORT": str(free_port()),
+            "RABBITMQ_MNESIA_BASE": home, "RABBITMQ_LOG_BASE": home, "RABBITMQ_PID_FILE": f"{home}/pid",
+            "RABBITMQ_ENABLED_PLUGINS_FILE": f"{home}/plugins", "RABBITMQ_CONF_ENV_FILE": f"{home}/none",
+            "RABBITMQ_CONFIG_FILE": f"{home}/none", "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "+S 1:1 -kernel inet_dist_use_interface {127,0,0,1}",
+        }
+        # Its own port mapper, as a child of ours: the one that a node starts outlives it.
+        self.mapper = subprocess.Popen([program("epmd"), "-port", str(epmd), "-address", "127.0.0.1"],
+                                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def command(self):
+        return [program("/usr/lib/rabbitmq/bin/rabbitmq-server", "rabbitmq-server")]
+
+    def client(self):
+        import pika
+        return pika.BlockingConnection(pika.ConnectionParameters("127.0.0.1", self.port))
+
+    def ready(self):
+        super().ready()
+        self.client().close()
+        return True
+
+    def close(self):
+        super().close()
+        self.mapper.kill()
+        self.mapper.wait()
+
+
+class PostgreSql(Broker):
+    """Its user has a password, which is asked for."""
+
+    def prepare(self):
+        self.bin = pathlib.Path(program("/usr/lib/postgresql/*/bin/postgres", "postgres")).parent
+        self.user = mayfly.ORDINARY if os.geteuid() == 0 else None
+        flags = {}
+        if self.user:
+            os.chown(self.directory, self.user, self.user)
+            flags = {"user": self.user, "group": self.user, "extra_groups": []}
+        (self.directory / "password").write_text("pencil")
+        os.chmod(self.directory / "password", 0o644)
+        subprocess.run([self.bin / "initdb", "-D", self.directory / "data", "-U", "mayfly", "--auth=scram-sha-256",
+                        "--pwfile", self.directory / "password", "--no-sync", "-E", "UTF8"],
+                       check=True, capture_output=True, cwd=self.directory, **flags)
+
+    def command(self):
+        settings = {"port": self.port, "listen_addresses": "127.0.0.1", "unix_socket_directories": "",
+                    "wal_level": "logical", "shared_buffers": "16MB", "wal_sender_timeout": "12s"}
+        flags = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
+        return [self.bin / "postgres", "-D", self.directory / "data", *flags]
+
+    def client(self):
+        import psycopg
+        return psycopg.connect(host="127.0.0.1", port=self.port, user="mayfly", password="pencil", dbname="postgres",
+                               autocommit=True)
+
+    def ready(self):
+        self.client().close()
+        return True
+
+
+class Kafka(Broker):
+    """One node that is broker and controller; its classes come from Maven Central (make .cache/kafka/.ready)."""
+
+    def prepare(self):
+        if not (CACHE / "kafka" / "lib").is_dir():
+            pytest.skip("Kafka: not there; `make .cache/kafka/.ready` fetches it with mvn")
+        controller = free_port()
+        self.conf = self.directory / "server.properties"
+        self.conf.write_text(
+            f"process.roles=broker,controller\nnode.id=1\ncontroller.quorum.voters=1@127.0.0.1:{controller}\n"
+            f"listeners=PLAINTEXT://127.0.0.1:{self.port},CONTROLLER://127.0.0.1:{controller}\n"
+            f"advertised.listeners=PLAINTEXT://127.0.0.1:{self.port}\ncontroller.listener.names=CONTROLLER\n"
+            f"log.dirs={self.directory}/logs\noffsets.topic.replication.factor=1\noffsets.topic.num.partitions=1\n"
+            "transaction.state.log.replication.factor=1\ntransaction.state.log.min.isr=1\n"
+            "group.initial.rebalance.delay.ms=0\n")
+        subprocess.run([*self.java(), "kafka.tools.StorageTool", "format", "-t", "bWF5Zmx5LW1heWZseS1tYQ", "-c", self.conf],
+                       check=True, capture_output=True)
+
+    def java(self):
+        return [program("java"), "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", f"{CACHE}/kafka/lib/*"]
+
+    def command(self):
+        return [*self.java(), "kafka.Kafka", str(self.conf)]
+
+    def ready(self):
+        super().ready()
+        from kafka.admin import KafkaAdminClient
+        KafkaAdminClient(bootstrap_servers=self.address).close()
+        return True
+
+    def create_topic(self, name, partitions):
+        from kafka.admin import KafkaAdminClient, NewTopic
+        admin = KafkaAdminClient(bootstrap_servers=self.address)
+        admin.create_topics([NewTopic(name, num_partitions=partitions, replication_factor=1)])
+        admin.close()
+
+
+@contextlib.contextmanager
+def running(kind, authority=None):
+    broker = kind()
+    try:
+        if authority:
+            broker.secure(authority)
+        yield broker.start()
+    finally:
+        broker.close()

@@ -1,0 +1,507 @@
+"""Event source mappings of brokers outside of Mayfly, each against the real one."""
+
+import base64
+import contextlib
+import json
+import threading
+import time
+
+import pytest
+from botocore.exceptions import ClientError
+
+import authorities
+import brokers
+import mayfly
+from test_mappings import COPIES, FIFO, KEEPS, batches, enabled, left, queue
+
+
+def session(kind):
+    @pytest.fixture(scope="session")
+    def fixture():
+        with brokers.running(kind) as broker:
+            yield broker
+    return fixture
+
+
+redis_server = session(brokers.Redis)
+
+
+def text(data):
+    return base64.b64decode(data).decode()
+
+
+def outside(functions, function, servers, source, **settings):
+    """A mapping of a broker, once it is enabled."""
+    kind, address = servers
+    made = functions.create_event_source_mapping(
+        FunctionName=function, SelfManagedEventSource={"Endpoints": {kind: [address]}}, **source, **settings)
+    enabled(functions, made["UUID"])
+    return made
+
+
+def records(logs, function):
+    """The records of the events that a function has printed, by what they were read from."""
+    found = {}
+    for event in batches(logs, function):
+        for line, some in (event.get("records") or event.get("rmqMessagesByQueue")).items():
+            found.setdefault(line, []).extend(some)
+    return found
+
+
+def result(functions, uuid):
+    return functions.get_event_source_mapping(UUID=uuid)["LastProcessingResult"]
+
+
+def test_a_stream_of_redis_is_brought_to_its_function(functions, logs, redis_server):
+    client = redis_server.client()
+    first = client.xadd("orders", {"sku": "a-1", "detail": json.dumps({"price": 7}), "raw": b"\x00\xff"})
+    function = mayfly.create(functions, "of-redis", {"app.py": KEEPS})["FunctionArn"]
+    made = functions.create_event_source_mapping(
+        FunctionName="of-redis", SelfManagedEventSource={"Endpoints": {"REDIS_SERVERS": [redis_server.address]}},
+        Topics=["orders"], StartingPosition="TRIM_HORIZON", BatchSize=5, MaximumRetryAttempts=3,
+        FilterCriteria={"Filters": [{"Pattern": json.dumps({"fields": {"detail": {"price": [{"numeric": [">", 5]}]}}})}]})
+    assert made["State"] == "Creating" and made["FunctionArn"] == function and made["BatchSize"] == 5
+    assert made["SelfManagedEventSource"] == {"Endpoints": {"REDIS_SERVERS": [redis_server.address]}}
+    assert made["Topics"] == ["orders"] and made["StartingPosition"] == "TRIM_HORIZON" and "EventSourceArn" not in made
+    assert made["MaximumRetryAttempts"] == 3 and made["MaximumRecordAgeInSeconds"] == -1
+    assert made["LastProcessingResult"] == "No records processed"
+    group = made["SelfManagedKafkaEventSourceConfig"]["ConsumerGroupId"]
+    assert group == "mayfly-" + made["UUID"]
+    [event] = mayfly.until(lambda: batches(logs, "of-redis"))
+    assert event["eventSource"] == "mayfly:redis" and event["servers"] == redis_server.address
+    [record] = event["records"]["orders"]
+    assert record["id"] == first.decode() and record["stream"] == "orders" and record["time"].endswith("Z")
+    assert text(record["fields"]["sku"]) == "a-1" and record["fields"]["raw"] == "AP8="
+    cheap = client.xadd("orders", {"detail": json.dumps({"price": 1})})
+    for number in range(12):
+        client.xadd("orders", {"n": str(number), "detail": json.dumps({"price": 9})})
+    mayfly.until(lambda: len(records(logs, "of-redis")["orders"]) == 13)
+    seen = records(logs, "of-redis")["orders"]
+    assert [text(record["fields"]["n"]) for record in seen[1:]] == [str(n) for n in range(12)], "in order, once"
+    assert cheap.decode() not in [record["id"] for record in seen]
+    assert max(len(event["records"]["orders"]) for event in batches(logs, "of-redis")) <= 5
+    mayfly.until(lambda: client.xpending("orders", group)["pending"] == 0)
+    assert result(functions, made["UUID"]) == "OK"
+
+    functions.update_event_source_mapping(UUID=made["UUID"], Enabled=False)
+    enabled(functions, made["UUID"], "Disabled")
+    client.xadd("orders", {"n": "12", "detail": json.dumps({"price": 9})})
+    functions.update_event_source_mapping(UUID=made["UUID"], Enabled=True)
+    mayfly.until(lambda: len(records(logs, "of-redis")["orders"]) == 14)
+    functions.delete_event_source_mapping(UUID=made["UUID"])
+    mayfly.until(lambda: client.xinfo_groups("orders") == [])
+
+
+def test_an_idle_mapping_asks_its_broker_for_next_to_nothing(functions, redis_server):
+    mayfly.create(functions, "of-nothing", {"app.py": KEEPS})
+    outside(functions, "of-nothing", ("REDIS_SERVERS", redis_server.address), {"Topics": ["silent"]}, StartingPosition="LATEST")
+    client = redis_server.client()
+    mayfly.until(lambda: client.exists("silent") and client.xinfo_groups("silent"))
+    before = client.info("commandstats").get("cmdstat_xreadgroup", {"calls": 0})["calls"]
+    # What is measured is that nothing happens, so time must pass.
+    time.sleep(5)
+    assert client.info("commandstats")["cmdstat_xreadgroup"]["calls"] - before <= 6
+
+
+POISON = """
+import base64, json
+
+def handler(event, context):
+    bodies = [base64.b64decode(r["fields"]["n"]).decode() for some in event["records"].values() for r in some]
+    print("BATCH " + json.dumps(event))
+    if "poison" in bodies:
+        raise ValueError("poison")
+"""
+
+
+def test_a_poisonous_record_is_found_and_kept_and_the_others_are_done(cloud, functions, logs, redis_server):
+    queues, client = cloud.client("sqs"), redis_server.client()
+    url = queues.create_queue(QueueName="of-poison")["QueueUrl"]
+    arn = queues.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    mayfly.create(functions, "of-poison", {"app.py": POISON})
+    for body in ["0", "1", "2", "poison", "4", "5"]:
+        client.xadd("poisoned", {"n": body})
+    made = outside(functions, "of-poison", ("REDIS_SERVERS", redis_server.address), {"Topics": ["poisoned"]},
+                   StartingPosition="TRIM_HORIZON", MaximumRetryAttempts=1, BisectBatchOnFunctionError=True,
+                   DestinationConfig={"OnFailure": {"Destination": arn}})
+    [message] = mayfly.until(lambda: queues.receive_message(QueueUrl=url, WaitTimeSeconds=10).get("Messages"))
+    told = json.loads(message["Body"])
+    assert told["requestContext"]["condition"] == "RetryAttemptsExhausted"
+    assert told["requestContext"]["approximateInvokeCount"] == 2 and told["responseContext"]["functionError"] == "Unhandled"
+    assert told["RecordBatchInfo"]["batchSize"] == 1
+    [lost] = told["payload"]["records"]["poisoned"]
+    assert text(lost["fields"]["n"]) == "poison"
+    group = made["SelfManagedKafkaEventSourceConfig"]["ConsumerGroupId"]
+    mayfly.until(lambda: client.xpending("poisoned", group)["pending"] == 0)
+    done = [event["records"]["poisoned"] for event in batches(logs, "of-poison")]
+    done = [[text(record["fields"]["n"]) for record in some] for some in done]
+    done = [body for some in done if "poison" not in some for body in some]
+    assert done == ["0", "1", "2", "4", "5"]
+
+
+def test_a_broker_that_is_down_is_told_and_waited_for(functions, logs):
+    with brokers.running(brokers.Redis) as broker:
+        mayfly.create(functions, "of-downtime", {"app.py": KEEPS})
+        made = outside(functions, "of-downtime", ("REDIS_SERVERS", broker.address), {"Topics": ["s"]}, StartingPosition="TRIM_HORIZON")
+        broker.client().xadd("s", {"n": "before"})
+        mayfly.until(lambda: records(logs, "of-downtime"))
+        broker.kill()
+        mayfly.until(lambda: result(functions, made["UUID"]).startswith("PROBLEM: "))
+        broker.start()
+        broker.client().xadd("s", {"n": "after"})
+        mayfly.until(lambda: result(functions, made["UUID"]) == "OK")
+        seen = [text(record["fields"]["n"]) for record in records(logs, "of-downtime")["s"]]
+        assert list(dict.fromkeys(seen)) == ["before", "after"]
+        # Paused while its broker is down: nothing waits for it.
+        broker.kill()
+        functions.update_event_source_mapping(UUID=made["UUID"], Enabled=False)
+        enabled(functions, made["UUID"], "Disabled")
+
+
+@pytest.mark.parametrize("wrong, why", [
+    ({"SelfManagedEventSource": {"Endpoints": {"PULSAR": ["a:1"]}}}, "selfManagedEventSource.endpoints"),
+    ({"SelfManagedEventSource": {"Endpoints": {"REDIS_SERVERS": ["redis://me:hunter2@a:1"]}}}, "credentials"),
+    ({"StartingPosition": "EARLIEST"}, "startingPosition"),
+    ({"StartingPosition": "AT_TIMESTAMP"}, "StartingPositionTimestamp"),
+    ({"Queues": ["q"]}, "Queues"),
+    ({"ScalingConfig": {"MaximumConcurrency": 2}}, "ScalingConfig"),
+    ({"SourceAccessConfigurations": [{"Type": "BASIC_AUTH", "URI": "hunter2"}]}, "ARN of a secret"),
+    ({"MaximumRecordAgeInSeconds": 10}, "MaximumRecordAgeInSeconds"),
+    ({"DestinationConfig": {"OnFailure": {"Destination": "arn:aws:lambda:us-east-1:000000000000:function:f"}}}, "destination"),
+    ({"EventSourceArn": "arn:aws:sqs:us-east-1:000000000000:q"}, "exclude"),
+])
+def test_what_no_source_is_like_is_refused(functions, wrong, why):
+    try:
+        mayfly.create(functions, "of-nobody", {"app.py": KEEPS})
+    except functions.exceptions.ResourceConflictException:
+        pass
+    good = {"SelfManagedEventSource": {"Endpoints": {"REDIS_SERVERS": ["127.0.0.1:1"]}}, "Topics": ["s"], "StartingPosition": "LATEST"}
+    with pytest.raises(ClientError) as refused:
+        functions.create_event_source_mapping(FunctionName="of-nobody", **{**good, **wrong})
+    error = refused.value.response["Error"]
+    assert error["Code"] in ("InvalidParameterValueException", "ValidationException") and why in error["Message"]
+    assert "hunter2" not in error["Message"] or wrong.get("SourceAccessConfigurations")
+
+
+nats_server, rabbit_server = session(brokers.Nats), session(brokers.RabbitMq)
+kafka_server, postgres_server = session(brokers.Kafka), session(brokers.PostgreSql)
+
+
+def test_a_subject_of_jetstream_is_brought_to_its_function(functions, logs, nats_server):
+    with nats_server.client() as jetstream:
+        jetstream.add_stream(name="SHOP", subjects=["shop.>"])
+        jetstream.publish("shop.orders.eu", b'{"total": 3}', headers={"Kind": "test"})
+        jetstream.publish("shop.news", b"no order")
+        mayfly.create(functions, "of-nats", {"app.py": KEEPS})
+        made = outside(functions, "of-nats", ("NATS_SERVERS", nats_server.address), {"Topics": ["shop.orders.*"]},
+                       StartingPosition="TRIM_HORIZON", BatchSize=4, FunctionResponseTypes=["ReportBatchItemFailures"])
+        [event] = mayfly.until(lambda: batches(logs, "of-nats"))
+        assert event["eventSource"] == "mayfly:nats"
+        [record] = event["records"]["shop.orders.*"]
+        assert record["stream"] == "SHOP" and record["subject"] == "shop.orders.eu" and record["id"] == "1"
+        assert record["headers"] == {"Kind": ["test"]} and text(record["data"]) == '{"total": 3}'
+        for number in range(10):
+            jetstream.publish("shop.orders.us", str(number).encode())
+        seen = mayfly.until(lambda: len(found := records(logs, "of-nats")["shop.orders.*"]) == 11 and found)
+        assert [text(one["data"]) for one in seen[1:]] == [str(n) for n in range(10)]
+        assert max(len(event["records"]["shop.orders.*"]) for event in batches(logs, "of-nats")) <= 4
+        group = made["SelfManagedKafkaEventSourceConfig"]["ConsumerGroupId"]
+        mayfly.until(lambda: jetstream.consumer_info("SHOP", group).num_ack_pending == 0)
+        functions.delete_event_source_mapping(UUID=made["UUID"])
+        mayfly.until(lambda: jetstream.consumers_info("SHOP") == [])
+
+
+def test_a_queue_of_rabbitmq_is_brought_to_its_function(functions, logs, rabbit_server):
+    import pika
+    connection = rabbit_server.client()
+    channel = connection.channel()
+    channel.queue_declare("orders", durable=True)
+    channel.confirm_delivery()
+    properties = pika.BasicProperties(content_type="text/plain", headers={"one": "value", "two": 10}, delivery_mode=2,
+                                      priority=3, timestamp=2021, message_id="m-1", app_id="tests")
+    channel.basic_publish("", "orders", b"hello", properties)
+    mayfly.create(functions, "of-rabbit", {"app.py": KEEPS})
+    made = outside(functions, "of-rabbit", ("RABBITMQ_SERVERS", rabbit_server.address), {"Queues": ["orders"]}, BatchSize=4)
+    assert made["Queues"] == ["orders"] and "StartingPosition" not in made
+    [event] = mayfly.until(lambda: batches(logs, "of-rabbit"))
+    assert event["eventSource"] == "aws:rmq"
+    [record] = event["rmqMessagesByQueue"]["orders::/"]
+    assert record == {
+        "basicProperties": {
+            "contentType": "text/plain", "contentEncoding": None, "deliveryMode": 2, "priority": 3, "correlationId": None,
+            "headers": {"one": {"bytes": list(b"value")}, "two": 10}, "replyTo": None, "expiration": None,
+            "messageId": "m-1", "timestamp": "Jan 1, 1970, 12:33:41 AM", "type": None, "userId": None, "appId": "tests",
+            "clusterId": None, "bodySize": 5,
+        },
+        "redelivered": False,
+        "data": base64.b64encode(b"hello").decode(),
+    }
+    for number in range(20):
+        channel.basic_publish("", "orders", str(number).encode())
+    seen = mayfly.until(lambda: len(found := records(logs, "of-rabbit")["orders::/"]) == 21 and found)
+    assert [text(one["data"]) for one in seen[1:]] == [str(n) for n in range(20)]
+    assert max(len(event["rmqMessagesByQueue"]["orders::/"]) for event in batches(logs, "of-rabbit")) <= 4
+    functions.update_event_source_mapping(UUID=made["UUID"], Enabled=False)
+    enabled(functions, made["UUID"], "Disabled")
+    mayfly.until(lambda: channel.queue_declare("orders", passive=True).method.consumer_count == 0)
+    assert channel.queue_declare("orders", passive=True).method.message_count == 0, "all were acknowledged"
+    connection.close()
+
+
+def test_a_topic_of_kafka_is_brought_to_its_function(functions, logs, kafka_server):
+    from kafka import KafkaProducer
+    kafka_server.create_topic("orders", partitions=3)
+    producer = KafkaProducer(bootstrap_servers=kafka_server.address, acks="all", compression_type="gzip")
+    producer.send("orders", key=b"k", value=b'{"total": 3}', headers=[("h", b"\xffok")], partition=1, timestamp_ms=1545084650987).get(30)
+    mayfly.create(functions, "of-kafka", {"app.py": KEEPS})
+    made = outside(functions, "of-kafka", ("KAFKA_BOOTSTRAP_SERVERS", kafka_server.address), {"Topics": ["orders"]},
+                   StartingPosition="TRIM_HORIZON", SelfManagedKafkaEventSourceConfig={"ConsumerGroupId": "mine"})
+    assert made["SelfManagedKafkaEventSourceConfig"] == {"ConsumerGroupId": "mine"} and made["BatchSize"] == 100
+    [event] = mayfly.until(lambda: batches(logs, "of-kafka"))
+    assert event == {
+        "eventSource": "SelfManagedKafka",
+        "bootstrapServers": kafka_server.address,
+        "records": {"orders-1": [{
+            "topic": "orders", "partition": 1, "offset": 0, "timestamp": 1545084650987, "timestampType": "CREATE_TIME",
+            "key": base64.b64encode(b"k").decode(), "value": base64.b64encode(b'{"total": 3}').decode(),
+            "headers": [{"h": [-1, 111, 107]}],
+        }]},
+    }
+    for number in range(30):
+        producer.send("orders", value=str(number).encode(), partition=number % 3)
+    producer.flush()
+    mayfly.until(lambda: sum(map(len, records(logs, "of-kafka").values())) == 31)
+    seen = records(logs, "of-kafka")
+    for partition in range(3):
+        some = [int(text(one["value"])) for one in seen[f"orders-{partition}"] if one["key"] is None]
+        assert some == list(range(partition, 30, 3)), "each partition in its order"
+    # A later mapping that begins with what is new, and one that begins at a time.
+    mayfly.create(functions, "of-kafka-late", {"app.py": KEEPS})
+    late = outside(functions, "of-kafka-late", ("KAFKA_BOOTSTRAP_SERVERS", kafka_server.address), {"Topics": ["orders"]},
+                   StartingPosition="AT_TIMESTAMP", StartingPositionTimestamp=1600000000)
+    mayfly.until(lambda: sum(map(len, records(logs, "of-kafka-late").values())) == 30)
+    producer.close()
+    for one in (made, late):
+        functions.delete_event_source_mapping(UUID=one["UUID"])
+
+
+def test_changes_of_postgresql_are_brought_to_their_function(postgres_server):
+    secret = postgres_server.directory / "secret.json"
+    secret.write_text(json.dumps({"username": "mayfly", "password": "pencil"}))
+    with mayfly.server(f'[secrets]\npostgres = "{secret}"\n') as cloud, postgres_server.client() as database:
+        functions, logs = cloud.client("lambda"), cloud.client("logs")
+        database.execute("CREATE TABLE orders (id int PRIMARY KEY, total numeric, paid bool, extra jsonb)")
+        database.execute("ALTER TABLE orders REPLICA IDENTITY FULL")
+        database.execute("CREATE PUBLICATION shop FOR TABLE orders")
+        mayfly.create(functions, "of-postgres", {"app.py": KEEPS})
+        secret_arn = "arn:aws:secretsmanager:us-east-1:000000000000:secret:postgres"
+        made = outside(functions, "of-postgres", ("POSTGRESQL_SERVERS", f"postgresql://{postgres_server.address}/postgres"),
+                       {"Topics": ["shop"]}, StartingPosition="LATEST", BatchSize=10,
+                       SourceAccessConfigurations=[{"Type": "BASIC_AUTH", "URI": secret_arn}])
+        assert made["SourceAccessConfigurations"] == [{"Type": "BASIC_AUTH", "URI": secret_arn}]
+        slot = made["SelfManagedKafkaEventSourceConfig"]["ConsumerGroupId"]
+
+        def active():
+            return database.execute("SELECT active FROM pg_replication_slots WHERE slot_name = %s", [slot]).fetchall() == [(True,)]
+
+        mayfly.until(active)
+        with database.transaction():
+            database.execute("INSERT INTO orders VALUES (1, 12.50, false, %s)", ['{"a": [1]}'])
+            database.execute("UPDATE orders SET paid = true WHERE id = 1")
+        database.execute("DELETE FROM orders")
+        seen = mayfly.until(lambda: len(found := records(logs, "of-postgres").get("shop", [])) == 3 and found)
+        inserted, updated, deleted = seen
+        row = {"id": 1, "total": "12.50", "paid": False, "extra": {"a": [1]}}
+        assert (inserted["operation"], inserted["new"], inserted["old"]) == ("INSERT", row, None)
+        assert (updated["operation"], updated["old"], updated["new"]) == ("UPDATE", row, {**row, "paid": True})
+        assert (deleted["operation"], deleted["old"], deleted["new"]) == ("DELETE", {**row, "paid": True}, None)
+        assert inserted["schema"] == "public" and inserted["table"] == "orders"
+        assert inserted["types"] == {"id": "int4", "total": "numeric", "paid": "bool", "extra": "jsonb"}
+        assert inserted["transaction"]["id"] == updated["transaction"]["id"] != deleted["transaction"]["id"]
+        database.execute("INSERT INTO orders SELECT n, n, true FROM generate_series(1, 3000) AS n")
+        seen = mayfly.until(lambda: len(found := records(logs, "of-postgres")["shop"]) == 3003 and found)
+        assert [one["new"]["id"] for one in seen[3:]] == list(range(1, 3001)), "in order, once"
+
+        def confirmed():
+            lag = "SELECT pg_current_wal_lsn() - confirmed_flush_lsn FROM pg_replication_slots WHERE slot_name = %s"
+            return database.execute(lag, [slot]).fetchone()[0] < 1000
+
+        mayfly.until(confirmed)
+        # A password that is wrong is told, and is no use to anybody who reads that.
+        secret.write_text(json.dumps({"username": "mayfly", "password": "hunter2"}))
+        functions.update_event_source_mapping(UUID=made["UUID"], BatchSize=9)
+        told = mayfly.until(lambda: (r := result(functions, made["UUID"])).startswith("PROBLEM") and r)
+        assert "password authentication failed" in told and "hunter2" not in told
+        secret.write_text(json.dumps({"username": "mayfly", "password": "pencil"}))
+        mayfly.until(active)
+        functions.delete_event_source_mapping(UUID=made["UUID"])
+        mayfly.until(lambda: database.execute("SELECT count(*) FROM pg_replication_slots").fetchone() == (0,))
+
+
+def test_brokers_over_tls_are_checked_and_logged_in_to(tmp_path):
+    authority = authorities.Authority(tmp_path)
+    secret = tmp_path / "secret.json"
+    config = f'[secrets]\nbrokers = "{secret}"\n'
+    login = {"SourceAccessConfigurations": [
+        {"Type": "BASIC_AUTH", "URI": "arn:aws:secretsmanager:us-east-1:000000000000:secret:brokers"}], "StartingPosition": "TRIM_HORIZON"}
+    with (brokers.running(brokers.Redis, authority) as redis, brokers.running(brokers.Nats, authority) as nats,
+          nats.client() as jetstream):
+        redis.client().xadd("s", {"n": "1"})
+        jetstream.add_stream(name="S", subjects=["s"])
+        jetstream.publish("s", b"1")
+        secret.write_text(json.dumps({"username": "default", "password": "pencil"}))
+        with mayfly.server(f'certificate_authorities = "{authority.pem}"\n' + config) as cloud:
+            functions, logs = cloud.client("lambda"), cloud.client("logs")
+            mayfly.create(functions, "of-tls", {"app.py": KEEPS})
+            made = outside(functions, "of-tls", ("REDIS_SERVERS", f"rediss://localhost:{redis.tls_port}"), {"Topics": ["s"]}, **login)
+            mayfly.until(lambda: len(batches(logs, "of-tls")) == 1)
+            functions.delete_event_source_mapping(UUID=made["UUID"])
+            secret.write_text(json.dumps({"username": "mayfly", "password": "pencil"}))
+            outside(functions, "of-tls", ("NATS_SERVERS", f"tls://localhost:{nats.port}"), {"Topics": ["s"]}, **login)
+            mayfly.until(lambda: len(batches(logs, "of-tls")) == 2)
+        with mayfly.server(config) as cloud:
+            functions = cloud.client("lambda")
+            mayfly.create(functions, "of-tls", {"app.py": KEEPS})
+            for servers in [("REDIS_SERVERS", f"rediss://localhost:{redis.tls_port}"), ("NATS_SERVERS", f"tls://localhost:{nats.port}")]:
+                made = outside(functions, "of-tls", servers, {"Topics": ["s"]}, **login)
+                mayfly.until(lambda: "ertificate" in result(functions, made["UUID"]))
+
+
+# Copies what a batch holds to a queue, before its answer.
+COPIES_RECORDS = COPIES[: COPIES.index("def handler")] + """
+import base64
+
+def body(record):
+    if "new" in record:
+        return str(record["new"]["id"])
+    data = record["fields"]["n"] if "fields" in record else record.get("value") or record["data"]
+    return base64.b64decode(data).decode()
+
+def handler(event, context):
+    records = [r for some in (event.get("records") or event["rmqMessagesByQueue"]).values() for r in some]
+    entries = [{"Id": str(n), "MessageBody": body(r), "MessageGroupId": "g"} for n, r in enumerate(records)]
+    call("SendMessageBatch", {"QueueUrl": os.environ["SEEN"], "Entries": entries})
+"""
+
+
+@contextlib.contextmanager
+def senders(redis_server, nats_server, rabbit_server, kafka_server, postgres_server):
+    """For each broker: its endpoint, what a mapping of it says, and what sends it one message and returns once it is there."""
+    from kafka import KafkaProducer
+    with contextlib.ExitStack() as stack:
+        client = redis_server.client()
+        jetstream = stack.enter_context(nats_server.client())
+        jetstream.add_stream(name="KILLS", subjects=["kills"])
+        channel = rabbit_server.client().channel()
+        channel.queue_declare("kills", durable=True)
+        channel.confirm_delivery()
+        kafka_server.create_topic("kills", partitions=1)
+        producer = KafkaProducer(bootstrap_servers=kafka_server.address, acks="all")
+        stack.callback(producer.close)
+        database = stack.enter_context(postgres_server.client())
+        database.execute("CREATE TABLE kills (id int)")
+        database.execute("CREATE PUBLICATION kills FOR TABLE kills")
+        first, topic = {"StartingPosition": "TRIM_HORIZON"}, {"Topics": ["kills"]}
+        login = {"SourceAccessConfigurations": [
+            {"Type": "BASIC_AUTH", "URI": "arn:aws:secretsmanager:us-east-1:000000000000:secret:postgres-AbCdEf"}]}
+        yield {
+            "redis": (("REDIS_SERVERS", redis_server.address), {**topic, **first}, lambda n: client.xadd("kills", {"n": n})),
+            "nats": (("NATS_SERVERS", nats_server.address), {**topic, **first}, lambda n: jetstream.publish("kills", n.encode())),
+            "rabbit": (("RABBITMQ_SERVERS", rabbit_server.address), {"Queues": ["kills"]},
+                       lambda n: channel.basic_publish("", "kills", n.encode())),
+            "kafka": (("KAFKA_BOOTSTRAP_SERVERS", kafka_server.address), {**topic, **first},
+                      lambda n: producer.send("kills", n.encode()).get(30)),
+            "postgres": (("POSTGRESQL_SERVERS", postgres_server.address), {**topic, **login},
+                         lambda n: database.execute(f"INSERT INTO kills VALUES ({n})")),
+        }
+
+
+def test_kill_9_under_load_of_every_source_loses_nothing(
+        redis_server, nats_server, rabbit_server, kafka_server, postgres_server):
+    """Publishers work while the server is killed that brings what they send to functions. Each function copies what it
+    was given to a queue of its own before its answer, so that queue tells what was handed over, and in which order first."""
+    secret = postgres_server.directory / "secret.json"
+    secret.write_text(json.dumps({"username": "mayfly", "password": "pencil"}))
+    all_brokers = (redis_server, nats_server, rabbit_server, kafka_server, postgres_server)
+    with mayfly.server(f'[secrets]\npostgres = "{secret}"\n') as running, senders(*all_brokers) as sources:
+        aws, functions = running.client("sqs"), running.client("lambda")
+        seen = {}
+        for name, (servers, source, send) in sources.items():
+            seen[name], _ = queue(aws, f"seen-{name}.fifo", **FIFO, ContentBasedDeduplication="true")
+            mayfly.create(functions, name, {"app.py": COPIES_RECORDS}, Environment={"Variables": {"SEEN": seen[name]}})
+            outside(functions, name, servers, source, BatchSize=10)
+            # A slot begins when the mapping does: what comes before is not its own.
+            mayfly.until(lambda: (send("0"), left(aws, seen[name]))[1], every=0.3)
+
+        def publish(send, numbers):
+            for number in numbers:
+                send(str(number))
+                time.sleep(0.01)
+
+        rounds, each = 2, 100
+        for round in range(rounds):
+            before = {name: left(aws, url) for name, url in seen.items()}
+            numbers = range(round * each + 1, (round + 1) * each + 1)
+            threads = [threading.Thread(target=publish, args=(send, numbers)) for _, _, send in sources.values()]
+            for thread in threads:
+                thread.start()
+            mayfly.until(lambda: all(left(aws, seen[name]) > before[name] for name in seen))
+            running.kill()
+            for thread in threads:
+                thread.join()
+            running.start()
+        sent, got = set(range(1, rounds * each + 1)), {name: [] for name in seen}
+
+        def all_of_it():
+            for name, url in seen.items():
+                for message in aws.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages", []):
+                    got[name].append(int(message["Body"]))
+                    aws.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+            return all(sent <= set(some) for some in got.values())
+
+        with contextlib.suppress(AssertionError):
+            mayfly.until(all_of_it, seconds=90)
+        missing = {name: sorted(sent - set(some)) for name, some in got.items() if not sent <= set(some)}
+        assert not missing, f"lost by source: {missing}"
+        unordered = [name for name, some in got.items() if name != "nats" and some != sorted(some)]
+        assert not unordered, f"out of order: {unordered}"
+
+
+def test_a_template_maps_brokers(cloud, functions, logs, redis_server, tmp_path):
+    (tmp_path / "app.py").write_text(KEEPS)
+    template = tmp_path / "template.yaml"
+    function = {
+        "Type": "AWS::Serverless::Function",
+        "Properties": {
+            "FunctionName": "of-template", "Handler": "app.handler", "Runtime": "python3.11", "CodeUri": ".",
+            "Events": {
+                "Kafka": {"Type": "SelfManagedKafka", "Properties": {
+                    "KafkaBootstrapServers": ["127.0.0.1:1"], "Topics": ["t"], "StartingPosition": "LATEST", "ConsumerGroupId": "g"}},
+                "Rabbit": {"Type": "MQ", "Properties": {"Broker": "amqp://127.0.0.1:1", "Queues": ["q"], "Enabled": False}},
+            },
+        },
+    }
+    mapping = {
+        "Type": "AWS::Lambda::EventSourceMapping",
+        "Properties": {
+            "FunctionName": {"Ref": "F"}, "Topics": ["templated"], "StartingPosition": "TRIM_HORIZON", "MaximumRetryAttempts": 2,
+            "SelfManagedEventSource": {"Endpoints": {"REDIS_SERVERS": [redis_server.address]}},
+        },
+    }
+    template.write_text(json.dumps({"Transform": "AWS::Serverless-2016-10-31", "Resources": {"F": function, "M": mapping}}))
+    cloud.run("deploy", tmp_path, "--stack", "brokers")
+    made = functions.list_event_source_mappings(FunctionName="of-template")["EventSourceMappings"]
+    kinds = {next(iter(one["SelfManagedEventSource"]["Endpoints"])): one for one in made}
+    assert kinds["KAFKA_BOOTSTRAP_SERVERS"]["SelfManagedKafkaEventSourceConfig"]["ConsumerGroupId"] == "g"
+    assert kinds["RABBITMQ_SERVERS"]["State"] == "Disabled" and kinds["RABBITMQ_SERVERS"]["Queues"] == ["q"]
+    assert kinds["REDIS_SERVERS"]["MaximumRetryAttempts"] == 2 and kinds["REDIS_SERVERS"]["BatchSize"] == 100
+    redis_server.client().xadd("templated", {"n": "1"})
+    mayfly.until(lambda: records(logs, "of-template"))
+    mayfly.until(lambda: result(functions, kinds["KAFKA_BOOTSTRAP_SERVERS"]["UUID"]).startswith("PROBLEM: Cannot reach 127.0.0.1:1"))
+    mapping["Properties"]["MaximumRetryAttempts"] = 5
+    template.write_text(json.dumps({"Transform": "AWS::Serverless-2016-10-31", "Resources": {"F": function, "M": mapping}}))
+    cloud.run("deploy", tmp_path, "--stack", "brokers")
+    assert functions.get_event_source_mapping(UUID=kinds["REDIS_SERVERS"]["UUID"])["MaximumRetryAttempts"] == 5
+    cloud.run("delete", "--stack", "brokers", "--yes")
+    assert functions.list_event_source_mappings()["EventSourceMappings"] == [] or "of-template" not in json.dumps(
+        functions.list_event_source_mappings()["EventSourceMappings"], default=str)
