@@ -242,6 +242,12 @@ class Kafka(Broker):
         admin.create_topics([NewTopic(name, num_partitions=partitions, replication_factor=1)])
         admin.close()
 
+    def add_partitions(self, name, partitions):
+        from kafka.admin import KafkaAdminClient, NewPartitions
+        admin = KafkaAdminClient(bootstrap_servers=self.address)
+        admin.create_partitions({name: NewPartitions(total_count=partitions)})
+        admin.close()
+
 
 @contextlib.contextmanager
 def running(kind, authority=None):

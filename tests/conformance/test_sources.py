@@ -3,6 +3,7 @@
 import base64
 import contextlib
 import json
+import re
 import threading
 import time
 
@@ -139,23 +140,83 @@ def test_a_poisonous_record_is_found_and_kept_and_the_others_are_done(cloud, fun
     assert done == ["0", "1", "2", "4", "5"]
 
 
+# Is at work for a while, in which its broker may die.
+WAITS = """
+import json, time
+
+def handler(event, context):
+    print("BATCH " + json.dumps(event))
+    if any("slow" in r["fields"] for some in event["records"].values() for r in some):
+        time.sleep(2)
+"""
+
+
 def test_a_broker_that_is_down_is_told_and_waited_for(functions, logs):
     with brokers.running(brokers.Redis) as broker:
-        mayfly.create(functions, "of-downtime", {"app.py": KEEPS})
+        mayfly.create(functions, "of-downtime", {"app.py": WAITS})
         made = outside(functions, "of-downtime", ("REDIS_SERVERS", broker.address), {"Topics": ["s"]}, StartingPosition="TRIM_HORIZON")
+        uuid, group = made["UUID"], made["SelfManagedKafkaEventSourceConfig"]["ConsumerGroupId"]
+
+        def seen():
+            return [text(record["fields"]["n"]) for record in records(logs, "of-downtime").get("s", [])]
+
+        def all_done():
+            return broker.client().xpending("s", group)["pending"] == 0
+
         broker.client().xadd("s", {"n": "before"})
-        mayfly.until(lambda: records(logs, "of-downtime"))
+        mayfly.until(lambda: seen() == ["before"] and all_done())
         broker.kill()
-        mayfly.until(lambda: result(functions, made["UUID"]).startswith("PROBLEM: "))
+        mayfly.until(lambda: result(functions, uuid).startswith("PROBLEM: Cannot reach"))
+        broker.start()
+        mayfly.until(lambda: result(functions, uuid) == "OK")
+        # It dies while the function works, so what that has done cannot be acknowledged, and comes again.
+        broker.client().xadd("s", {"n": "during", "slow": "yes"})
+        mayfly.until(lambda: seen() == ["before", "during"])
+        broker.kill()
+        mayfly.until(lambda: result(functions, uuid).startswith("PROBLEM: "))
         broker.start()
         broker.client().xadd("s", {"n": "after"})
-        mayfly.until(lambda: result(functions, made["UUID"]) == "OK")
-        seen = [text(record["fields"]["n"]) for record in records(logs, "of-downtime")["s"]]
-        assert list(dict.fromkeys(seen)) == ["before", "after"]
-        # Paused while its broker is down: nothing waits for it.
+        mayfly.until(lambda: seen() == ["before", "during", "during", "after"] and all_done())
+        # Paused and deleted while its broker is down: nothing waits for it.
         broker.kill()
-        functions.update_event_source_mapping(UUID=made["UUID"], Enabled=False)
-        enabled(functions, made["UUID"], "Disabled")
+        functions.update_event_source_mapping(UUID=uuid, Enabled=False)
+        enabled(functions, uuid, "Disabled")
+        functions.delete_event_source_mapping(UUID=uuid)
+        mayfly.until(lambda: functions.list_event_source_mappings(FunctionName="of-downtime")["EventSourceMappings"] == [])
+
+
+REPORTS = """
+import base64, json
+
+seen = set()
+
+def handler(event, context):
+    print("BATCH " + json.dumps(event))
+    records = [(r["id"], base64.b64decode(r["fields"]["n"]).decode()) for some in event["records"].values() for r in some]
+    failed = [id for id, n in records if n == "3" and n not in seen]
+    seen.update(n for _, n in records)
+    return {"batchItemFailures": [{"itemIdentifier": id} for id in failed]}
+"""
+
+
+def test_batches_wait_for_their_window_and_begin_again_at_what_failed(functions, logs, redis_server):
+    client = redis_server.client()
+    for number in range(1, 6):
+        client.xadd("windowed", {"n": str(number)})
+    mayfly.create(functions, "of-window", {"app.py": REPORTS})
+    made = outside(functions, "of-window", ("REDIS_SERVERS", redis_server.address), {"Topics": ["windowed"]}, BatchSize=5,
+                   StartingPosition="TRIM_HORIZON", MaximumBatchingWindowInSeconds=3, FunctionResponseTypes=["ReportBatchItemFailures"])
+
+    def seen():
+        return [[text(r["fields"]["n"]) for r in event["records"]["windowed"]] for event in batches(logs, "of-window")]
+
+    mayfly.until(lambda: seen() == [["1", "2", "3", "4", "5"], ["3", "4", "5"]])
+    # These come one after another, and are one batch all the same.
+    for number in range(6, 9):
+        client.xadd("windowed", {"n": str(number)})
+        mayfly.until(lambda: client.xpending("windowed", made["SelfManagedKafkaEventSourceConfig"]["ConsumerGroupId"])["pending"] == number - 5)
+    mayfly.until(lambda: seen()[2:] == [["6", "7", "8"]])
+    functions.delete_event_source_mapping(UUID=made["UUID"])
 
 
 @pytest.mark.parametrize("wrong, why", [
@@ -280,8 +341,22 @@ def test_a_topic_of_kafka_is_brought_to_its_function(functions, logs, kafka_serv
     late = outside(functions, "of-kafka-late", ("KAFKA_BOOTSTRAP_SERVERS", kafka_server.address), {"Topics": ["orders"]},
                    StartingPosition="AT_TIMESTAMP", StartingPositionTimestamp=1600000000)
     mayfly.until(lambda: sum(map(len, records(logs, "of-kafka-late").values())) == 30)
+    # A partition that comes later is read from its beginning, even by who wants only what is new.
+    mayfly.create(functions, "of-kafka-new", {"app.py": KEEPS})
+    new = outside(functions, "of-kafka-new", ("KAFKA_BOOTSTRAP_SERVERS", kafka_server.address), {"Topics": ["orders"]},
+                  StartingPosition="LATEST", BatchSize=1)
+    mayfly.until(lambda: (producer.send("orders", value=b"new", partition=0).get(30), records(logs, "of-kafka-new"))[1], every=0.3)
+    functions.update_event_source_mapping(UUID=new["UUID"], Enabled=False)
+    enabled(functions, new["UUID"], "Disabled")
+    kafka_server.add_partitions("orders", 4)
     producer.close()
-    for one in (made, late):
+    producer = KafkaProducer(bootstrap_servers=kafka_server.address, acks="all")
+    mayfly.until(lambda: 3 in producer.partitions_for("orders"))
+    producer.send("orders", value=b"later", partition=3).get(30)
+    functions.update_event_source_mapping(UUID=new["UUID"], Enabled=True)
+    mayfly.until(lambda: "orders-3" in records(logs, "of-kafka-new"))
+    producer.close()
+    for one in (made, late, new):
         functions.delete_event_source_mapping(UUID=one["UUID"])
 
 
@@ -359,6 +434,13 @@ def test_brokers_over_tls_are_checked_and_logged_in_to(tmp_path):
             secret.write_text(json.dumps({"username": "mayfly", "password": "pencil"}))
             outside(functions, "of-tls", ("NATS_SERVERS", f"tls://localhost:{nats.port}"), {"Topics": ["s"]}, **login)
             mayfly.until(lambda: len(batches(logs, "of-tls")) == 2)
+            # A password that is wrong is told, and is no use to anybody who reads that.
+            secret.write_text(json.dumps({"username": "mayfly", "password": "hunter2"}))
+            mayfly.create(functions, "of-nobody", {"app.py": KEEPS})
+            for servers in [("REDIS_SERVERS", f"rediss://localhost:{redis.tls_port}"), ("NATS_SERVERS", f"tls://localhost:{nats.port}")]:
+                made = outside(functions, "of-nobody", servers, {"Topics": ["s"]}, **login)
+                told = mayfly.until(lambda: (r := result(functions, made["UUID"])).startswith("PROBLEM") and r)
+                assert re.search("(?i)password authentication failed|authorization violation", told) and "hunter2" not in told
         with mayfly.server(config) as cloud:
             functions = cloud.client("lambda")
             mayfly.create(functions, "of-tls", {"app.py": KEEPS})

@@ -10,6 +10,7 @@ use anyhow::{Context as _, bail};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use mayfly_kernel::Time;
+use mayfly_services::Cx;
 use mayfly_services::lambda::mappings::{self, Login, Record, Start};
 use rskafka::BackoffConfig;
 use rskafka::chrono::DateTime;
@@ -40,14 +41,17 @@ pub(super) async fn work(desk: Arc<Desk>) -> bool {
     let mut lines = JoinSet::new();
     let mut known = BTreeSet::new();
     let mut stop = desk.stop.clone();
-    let mut draining = false;
+    let (mut draining, mut was_down) = (false, false);
     loop {
         let found = tokio::select! {
             () = stopped(&mut stop) => break,
-            found = tokio::time::timeout(super::OPEN_WITHIN, partitions(&desk)) => found,
+            found = tokio::time::timeout(super::OPEN_WITHIN, discover(&desk)) => found,
         };
         let pause = match found.unwrap_or_else(|late| Err(late.into())) {
             Ok(found) => {
+                if std::mem::take(&mut was_down) {
+                    desk.status.recovered(&desk).await;
+                }
                 for number in found {
                     if known.insert(number) {
                         let open = async move |desk: &Desk| Partition::open(desk, number).await;
@@ -57,6 +61,7 @@ pub(super) async fn work(desk: Arc<Desk>) -> bool {
                 DISCOVER_EVERY
             }
             Err(why) => {
+                was_down = true;
                 trouble(&desk, &why).await;
                 DISCOVER_AGAIN
             }
@@ -79,11 +84,32 @@ pub(super) async fn work(desk: Arc<Desk>) -> bool {
     draining
 }
 
-async fn partitions(desk: &Desk) -> Result<BTreeSet<i32>, Trouble> {
+/// The partitions that there are. Where those begin that a mapping meets first is written down at once;
+/// whatever comes later is read from its beginning, since nobody has seen it yet.
+async fn discover(desk: &Desk) -> Result<BTreeSet<i32>, Trouble> {
     let topic = &desk.contract.source.topic;
-    let topics = connect(desk).await?.list_topics().await?;
-    let found = topics.into_iter().find(|one| one.name == *topic);
-    Ok(found.with_context(|| format!("there is no topic {topic}"))?.partitions)
+    let client = connect(desk).await?;
+    let found = client.list_topics().await?.into_iter().find(|one| one.name == *topic);
+    let found = found.with_context(|| format!("there is no topic {topic}"))?.partitions;
+    let Desk { cloud, caller, key, .. } = desk;
+    if cloud.runner.view(caller, "", |cx| mappings::is_begun(cx, key))? {
+        return Ok(found);
+    }
+    let mut firsts = Vec::with_capacity(found.len());
+    for number in &found {
+        let partition = client.partition_client(topic, *number, UnknownTopicHandling::Error).await?;
+        firsts.push((name(topic, *number), first(&partition, desk.contract.source.start).await?));
+    }
+    let note = |cx: &mut Cx<'_>| {
+        firsts.iter().try_for_each(|(name, first)| mappings::advance(cx, key, name, *first))
+    };
+    cloud.transact(caller, "", note).await?;
+    Ok(found)
+}
+
+/// What a line is called, and its cursor.
+fn name(topic: &str, partition: i32) -> String {
+    format!("{topic}-{partition}")
 }
 
 async fn connect(desk: &Desk) -> Result<Client, Trouble> {
@@ -123,17 +149,11 @@ impl Partition {
         let topic = &desk.contract.source.topic;
         let client = connect(desk).await?;
         let client = client.partition_client(topic, number, UnknownTopicHandling::Error).await?;
-        let name = format!("{topic}-{number}");
+        let name = name(topic, number);
         let known = desk.cloud.runner.view(&desk.caller, "", |cx| mappings::cursor(cx, &desk.key, &name))?;
         let next = match known {
             Some(next) => next,
-            None => {
-                let first = first(&client, desk.contract.source.start).await?;
-                // Otherwise what comes before the first batch is done would be lost to a later "latest".
-                let note = |cx: &mut mayfly_services::Cx<'_>| mappings::advance(cx, &desk.key, &name, first);
-                desk.cloud.transact(&desk.caller, "", note).await?;
-                first
-            }
+            None => first(&client, Start::Earliest).await?,
         };
         Ok(Partition { client, name, next, fetched: VecDeque::new(), held: VecDeque::new() })
     }

@@ -61,6 +61,17 @@ impl Status {
             Err(fault) => warn!(%fault, "cannot note how a mapping goes"),
         }
     }
+
+    /// The source can be read again; what was wrong with it need not be told any more.
+    async fn recovered(&self, desk: &Desk) {
+        let mut last = self.0.lock().await;
+        let noted = desk.cloud.transact_relaxed(&desk.caller, |cx| mappings::recovered(cx, &desk.key)).await;
+        match noted {
+            Ok(true) => mappings::OK.clone_into(&mut last),
+            Ok(false) => {}
+            Err(fault) => warn!(%fault, "cannot note that a source is there again"),
+        }
+    }
 }
 
 async fn stopped(stop: &mut watch::Receiver<bool>) {
@@ -198,6 +209,7 @@ async fn keep<L: Line>(desk: Arc<Desk>, open: impl AsyncFn(&Desk) -> Result<L, T
         };
         let trouble = match opened {
             Ok(Ok(line)) => {
+                desk.status.recovered(&desk).await;
                 let mut worker = Worker { desk: &desk, line };
                 let worked = worker.work().await;
                 worker.line.release().await;

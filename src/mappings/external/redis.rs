@@ -97,6 +97,11 @@ impl Line for Stream {
             let records: Vec<Record> =
                 entries.into_iter().filter_map(|entry| entry.record(&self.key)).collect();
             if !records.is_empty() || !was_pending {
+                if records.is_empty() && !want.within.is_zero() && self.held.is_empty() {
+                    // A read of an earlier connection that the server has not missed yet may take entries
+                    // for us until its end, and nobody else would look for them.
+                    self.pending = Some("0".into());
+                }
                 self.held.extend(records.iter().map(|record| record.id.clone()));
                 return Ok(records);
             }

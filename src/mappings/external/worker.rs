@@ -7,10 +7,11 @@ use super::Desk;
 use super::line::{Line, Trouble, Want};
 use crate::mappings::MEMORY_KIB_MAX;
 use crate::mappings::flight::{self, Attempt};
-use mayfly_kernel::Fault;
 use mayfly_kernel::function::{Invocation, Outcome};
+use mayfly_kernel::{Fault, Time};
 use mayfly_services::lambda::mappings::{self, Course, Loss, Lost, Next, Record};
 use std::time::Duration;
+use tokio::sync::SemaphorePermit;
 use tokio::time::Instant;
 use tracing::warn;
 
@@ -29,6 +30,8 @@ pub(super) enum End {
 struct Held {
     record: Record,
     wanted: bool,
+    /// When it was written, or else when it came.
+    since: Time,
 }
 
 /// A batch on its way.
@@ -43,7 +46,7 @@ pub(super) struct Worker<'a, L> {
     pub(super) line: L,
 }
 
-impl<L: Line> Worker<'_, L> {
+impl<'a, L: Line> Worker<'a, L> {
     /// Works until it is told to stop, or the source is in trouble.
     pub(super) async fn work(&mut self) -> Result<End, Trouble> {
         let mut stop = self.desk.stop.clone();
@@ -55,12 +58,24 @@ impl<L: Line> Worker<'_, L> {
             };
             let bytes: u64 = held.iter().map(|held| held.record.bytes).sum();
             let kib = u32::try_from(bytes / 1024 + 1).unwrap_or(u32::MAX);
-            let kib = kib.min(MEMORY_KIB_MAX);
-            // The semaphore is never closed.
-            let _memory = self.desk.memory.acquire_many(kib).await.ok();
+            let Some(_memory) = self.room(kib.min(MEMORY_KIB_MAX)).await? else { return Ok(End::Stopped) };
             let course = Course::new(held.len(), self.desk.contract.patience);
             if let Some(end) = self.fly(Flight { held, course, pause: flight::PAUSE_MIN }).await? {
                 return Ok(end);
+            }
+        }
+    }
+
+    /// Waits until the node has memory for a batch; `None` if there is to be none.
+    async fn room(&mut self, kib: u32) -> Result<Option<SemaphorePermit<'a>>, Trouble> {
+        let mut stop = self.desk.stop.clone();
+        let mut room = Box::pin(self.desk.memory.acquire_many(kib));
+        loop {
+            tokio::select! {
+                () = super::stopped(&mut stop) => return Ok(None),
+                // The semaphore is never closed.
+                room = &mut room => return Ok(Some(room?)),
+                () = tokio::time::sleep(HOLD_EVERY) => self.line.hold().await?,
             }
         }
     }
@@ -77,17 +92,18 @@ impl<L: Line> Worker<'_, L> {
             let want = Want { records: plan.batch_size - wanted, within: left.min(HOLD_EVERY) };
             let records = self.line.read(want).await?;
             let none = records.is_empty();
+            let now = self.desk.cloud.runner.clock().now();
             for record in records {
                 let is_wanted = self.desk.contract.wants(&record);
-                if is_wanted {
-                    wanted += 1;
-                    bytes = (bytes + record.bytes).min(room);
-                }
-                held.push(Held { record, wanted: is_wanted });
+                wanted += usize::from(is_wanted);
+                bytes += record.bytes;
+                let since = record.at.unwrap_or(now);
+                held.push(Held { record, wanted: is_wanted, since });
             }
             if wanted == 0 {
                 self.acknowledge(held.len()).await?;
                 held.clear();
+                bytes = 0;
                 continue;
             }
             let until = *until.get_or_insert_with(|| Instant::now() + plan.window);
@@ -130,7 +146,7 @@ impl<L: Line> Worker<'_, L> {
                         self.finish(&mut flight, done).await?;
                     }
                     if done == part {
-                        self.desk.status.say(self.desk, "OK").await;
+                        self.desk.status.say(self.desk, mappings::OK).await;
                         continue;
                     }
                 }
@@ -165,7 +181,7 @@ impl<L: Line> Worker<'_, L> {
     fn too_old(&self, held: &[Held]) -> usize {
         let Some(max_age) = self.desk.contract.patience.max_age else { return 0 };
         let now = self.desk.cloud.runner.clock().now();
-        held.iter().take_while(|held| held.record.at.is_some_and(|at| now.since(at) > max_age)).count()
+        held.iter().take_while(|held| now.since(held.since) > max_age).count()
     }
 
     /// How many of the first records an answer calls done, with those that the function was not to have.

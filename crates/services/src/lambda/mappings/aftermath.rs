@@ -13,6 +13,7 @@ use crate::lambda::{lookup, resolve};
 use crate::sns;
 use crate::sqs::{self, Post};
 use mayfly_kernel::{Arn, Fault};
+use mayfly_store::Scan;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
@@ -21,6 +22,12 @@ use std::collections::BTreeMap;
 pub fn cursor(cx: &mut Cx<'_>, key: &Key, line: &str) -> Result<Option<i64>, Fault> {
     cx.allowed_by_policy();
     Ok(MAPPING_CURSORS.get(cx.tx, &line_key(key, line))?.map(|row| row.next))
+}
+
+/// Whether anything is known of how far a mapping's lines have been read.
+pub fn is_begun(cx: &mut Cx<'_>, key: &Key) -> Result<bool, Fault> {
+    cx.allowed_by_policy();
+    Ok(!MAPPING_CURSORS.scan(cx.tx, Scan::prefix(key, 1))?.is_empty())
 }
 
 /// Notes how far a line has been read.
@@ -43,6 +50,20 @@ pub fn note(cx: &mut Cx<'_>, key: &Key, text: &str) -> Result<(), Fault> {
         MAPPING_RESULTS.put(cx.tx, key, &ResultRow { text: text.to_owned() });
     }
     Ok(())
+}
+
+/// What is said of a mapping that goes well.
+pub const OK: &str = "OK";
+
+/// Takes back what was said of a source that could not be read; false if there was nothing to take back.
+pub fn recovered(cx: &mut Cx<'_>, key: &Key) -> Result<bool, Fault> {
+    cx.allowed_by_policy();
+    let said = MAPPING_RESULTS.get(cx.tx, key)?;
+    let was_bad = said.is_some_and(|row| row.text != OK);
+    if was_bad {
+        note(cx, key, OK)?;
+    }
+    Ok(was_bad)
 }
 
 /// Why records are given up.

@@ -25,7 +25,7 @@ mod operations;
 mod records;
 mod settings;
 
-pub use aftermath::{Loss, Lost, advance, cursor, gave_up, note};
+pub use aftermath::{Loss, Lost, OK, advance, cursor, gave_up, is_begun, note, recovered};
 pub(crate) use batch::{Work, take};
 pub use course::{Course, Next};
 pub use external::{Broker, Endpoint, External, Login, Patience, Start};
