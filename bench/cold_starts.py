@@ -4,7 +4,7 @@ Two servers are asked in turns, one of which keeps interpreters waiting. A chang
 instance before every call. What counts is the Init Duration of the REPORT line, in which the sandbox is included.
 
 Forked are instances of a version with SnapStart: each ends before the next call, whose Restore Duration counts. The
-first figure is that of calls one after the other, which find a fork that waits; the second that of calls at once.
+first figures are those of calls one after the other, which find a fork that waits; the last that of calls at once.
 """
 
 import base64
@@ -24,6 +24,8 @@ import mayfly
 from table import ms, p50, p99
 
 ROUNDS = 15
+# Of forks, so that their p99 is not simply the slowest.
+FORKS = 120
 SITE = pathlib.Path(sysconfig.get_path("purelib"))
 SDK = pathlib.Path(__file__).parent.parent / ".cache/node/node_modules"
 BOTO3 = ["boto3", "botocore", "jmespath", "s3transfer", "urllib3", "dateutil", "six.py"]
@@ -109,20 +111,23 @@ def forked_rows(table, server, found, folder, what, imports):
             functions.invoke(FunctionName=name, Qualifier=version, Payload=json.dumps("end"))
 
     with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
-        for number in range(ROUNDS):
-            time.sleep(0.2)
+        for number in range(FORKS):
+            mayfly.until(lambda: server.metrics()["mayfly_waiting_forks"] >= 1, every=0.02)
             took["waiting"].append(one(number))
             end()
-            took["at once"] += [ms for ms in pool.map(one, range(AT_ONCE)) if ms]
-            end()
-            took["bare"].append(start(bare))
+            if number % (FORKS // ROUNDS) == 0:
+                took["at once"] += [ms for ms in pool.map(one, range(AT_ONCE)) if ms]
+                end()
+                took["bare"].append(start(bare))
     floor, middle = p50(took["bare"]), p50(took["waiting"])
     text = f"bare interpreter {ms(floor)}"
     table.row(f"Python, {what}, forked, p50", ms(middle), floor=text, ratio=middle / floor, target="3 ms", met=middle <= 3)
     last = p99(took["waiting"])
-    table.row(f"Python, {what}, forked, p99", ms(last), floor=text, ratio=last / floor, target="10 ms", met=last <= 10)
+    many = f"p99 of {FORKS}"
+    table.row(f"Python, {what}, forked, {many}", ms(last), floor=text, ratio=last / floor, target="10 ms", met=last <= 10)
     middle = p50(took["at once"])
-    table.row(f"Python, {what}, forked, {AT_ONCE} at once, p50", ms(middle), floor=text, ratio=middle / floor)
+    both = f"{ms(middle)}, slowest of {len(took['at once'])} {ms(max(took['at once']))}"
+    table.row(f"Python, {what}, forked, {AT_ONCE} at once, p50", both, floor=text, ratio=middle / floor)
 
 
 def duration(answer, kind):

@@ -16,7 +16,7 @@ const { describe, run, untilIdle } = require('./mayfly/invocation.cjs');
 
 // What `streamifyResponse` marks a handler with.
 const STREAMS = Symbol.for('aws.lambda.runtime.handler.streaming');
-const client = new Client(process.env.AWS_LAMBDA_RUNTIME_API);
+let client = new Client(process.env.AWS_LAMBDA_RUNTIME_API);
 let phase = 'init';
 let requestId;
 // The answer under way, if its handler streams.
@@ -56,10 +56,34 @@ async function main() {
 /** Waits to be told for which function this is; its code is in place by then. */
 async function takeAssignment() {
   await require('./mayfly/ahead.cjs').loadAhead(INSTALLED);
-  const variables = await client.assignment();
+  await require('./mayfly/rehearsal.cjs').rehearse(rehearse);
+  become(await client.assignment());
   process.argv.length = 2;
-  for (const name of Object.keys(process.env)) delete process.env[name];
-  Object.assign(process.env, variables);
+}
+
+/** Goes once through everything up to an answer, before a platform that leads nowhere. */
+async function rehearse(address, folder, names) {
+  const platform = client;
+  client = new Client(address);
+  try {
+    become(await client.assignment());
+    patchConsole();
+    setModulePaths();
+    for (const name of names) await serve(await loadHandler(folder, name));
+  } finally {
+    client.close();
+    client = platform;
+    phase = 'init';
+    requestId = undefined;
+    setInvocation({});
+  }
+}
+
+function become(variables) {
+  const { env } = process;
+  for (const name of Object.keys(env)) if (!(name in variables)) delete env[name];
+  // A time zone that is set, even to what it was, has Node.js look through all that there are.
+  for (const [name, value] of Object.entries(variables)) if (env[name] !== value) env[name] = value;
   // The folder that was the working directory lies below the code now.
   process.chdir(variables.LAMBDA_TASK_ROOT);
 }

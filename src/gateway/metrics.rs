@@ -40,6 +40,8 @@ fn text(stats: &HostStats) -> String {
     say(&mut page, "prewarmed_interpreters", "gauge", "Booted interpreters that wait.", &prewarmed);
     let templates = [("", stats.templates.into())];
     say(&mut page, "templates", "gauge", "Processes that instances are forked from.", &templates);
+    let forks = [("", stats.waiting_forks.into())];
+    say(&mut page, "waiting_forks", "gauge", "Forks of those that wait to be instances.", &forks);
     let in_flight = [("", stats.in_flight.into())];
     say(&mut page, "invocations_in_flight", "gauge", "Invocations under way.", &in_flight);
     let waiting = [("", stats.waiting.into())];

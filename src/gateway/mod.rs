@@ -30,7 +30,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use mayfly_kernel::Arn;
-use mayfly_runtime::{Body, Wire, body};
+use mayfly_runtime::{Body, Wire, body, promptly};
 use std::convert::Infallible;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -135,15 +135,17 @@ pub(crate) async fn connection(
     let mut server = hyper::server::conn::http1::Builder::new();
     server.timer(TokioTimer::new()).header_read_timeout(head_timeout).keep_alive(true);
     let connection = server.serve_connection(TokioIo::new(stream), service);
-    let mut connection = std::pin::pin!(connection);
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = stopped(&mut stop) => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+    let ended = promptly(async {
+        let mut connection = std::pin::pin!(connection);
+        tokio::select! {
+            ended = connection.as_mut() => ended,
+            () = stopped(&mut stop) => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
         }
-    };
-    if let Err(error) = ended {
+    });
+    if let Err(error) = ended.await {
         debug!(%error, "a connection ended early");
     }
 }

@@ -76,6 +76,9 @@ while True:
     if MODE == "exit-error":
         call("POST", "/2020-01-01/extension/exit/error", {"errorMessage": "tired", "errorType": "Extension.Tired"}, **me)
         os._exit(2)
+    if MODE == "exit-error-in-silence":
+        call("POST", "/2020-01-01/extension/exit/error", **me)
+        os._exit(2)
     if MODE == "linger":
         while not os.path.exists("/tmp/answered"):
             time.sleep(0.01)
@@ -168,7 +171,7 @@ def test_an_extension_hears_of_a_timeout(functions, logs):
 
 def test_extensions_that_fail_fail_the_function(functions, logs):
     expected = {"crash": "Extension.Crash", "init-error": "Extension.NoKey", "die-at-invoke": "Extension.Crash",
-                "exit-error": "Extension.Tired"}
+                "exit-error": "Extension.Tired", "exit-error-in-silence": "Extension.ExitError"}
     for mode, kind in expected.items():
         extended(functions, f"ext-{mode}", mode, Timeout=30)
         # Long enough for the extension to be first.

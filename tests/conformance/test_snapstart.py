@@ -59,6 +59,7 @@ def handler(event, context):
         "was": WHEN,
         "numbers": [pid for pid in os.listdir("/proc") if pid.isdigit() and int(pid) not in (1, os.getpid())],
         "platform": urllib.request.urlopen(os.environ["AWS_ENDPOINT_URL"] + "/_mayfly/health").status,
+        "caps": [line.split()[1] for line in open("/proc/self/status") if line.startswith("Cap")],
     }
 """
 
@@ -116,6 +117,7 @@ def test_module_code_runs_once_and_no_two_instances_are_alike(forks):
     for result in results:
         assert result["order"] == ["before two", "before one", "after one!", "after two"]
         assert (result["left"], result["numbers"], result["argv"]) == ([], [], [])
+        assert set(result["caps"]) == {"0" * 16}, "no set has any left, the bounding set included"
         assert (result["type"], result["here"], result["platform"]) == ("snap-start", "/var/task", 200)
         assert (result["first"], result["next"]) == ("first\n", "second\n"), "an open file is each one's own"
         assert result["dead"] == "b''", "what was connected is not any more"
@@ -248,6 +250,12 @@ def test_only_some_runtimes_have_it_and_latest_never(cloud, functions):
            runtime="python3.12", SnapStart=ON)
     assert functions.get_function_configuration(FunctionName="snap-latest")["SnapStart"] == {**ON, "OptimizationStatus": "Off"}
     assert invoke(functions, "snap-latest")[1] == "on-demand"
+    version = functions.publish_version(FunctionName="snap-latest")["Version"]
+    with pytest.raises(functions.exceptions.InvalidParameterValueException) as caught:
+        functions.put_provisioned_concurrency_config(
+            FunctionName="snap-latest", Qualifier=version, ProvisionedConcurrentExecutions=1)
+    assert "ProvisionedConcurrency is not supported for SnapStart enabled" in caught.value.response["Error"]["Message"]
+    functions.get_waiter("published_version_active").wait(FunctionName="snap-latest", Qualifier=version)
     functions.update_function_configuration(FunctionName="snap-latest", SnapStart={"ApplyOn": "None"})
     assert functions.publish_version(FunctionName="snap-latest")["State"] == "Active"
 

@@ -10,7 +10,7 @@ macro_rules! client {
     };
 }
 
-const CLIENTS: [(&str, &str); 27] = [
+const CLIENTS: [(&str, &str); 31] = [
     client!("java/src/mayfly/Binder.java"),
     client!("java/src/mayfly/Bootstrap.java"),
     client!("java/src/mayfly/Client.java"),
@@ -25,7 +25,10 @@ const CLIENTS: [(&str, &str); 27] = [
     client!("node/mayfly/handler.cjs"),
     client!("node/mayfly/import.cjs"),
     client!("node/mayfly/invocation.cjs"),
+    client!("node/mayfly/rehearsal.cjs"),
     client!("node/mayfly/streaming.cjs"),
+    client!("node/rehearsal/handler.js"),
+    client!("node/rehearsal/module.mjs"),
     client!("node/snapshot.cjs"),
     client!("python/bootstrap.py"),
     client!("python/compile.py"),
@@ -36,6 +39,7 @@ const CLIENTS: [(&str, &str); 27] = [
     client!("python/mayfly_runtime/context.py"),
     client!("python/mayfly_runtime/faults.py"),
     client!("python/mayfly_runtime/logs.py"),
+    client!("python/mayfly_runtime/rehearsal.py"),
     client!("python/mayfly_runtime/snapshot.py"),
     client!("python/snapshot_restore_py.py"),
 ];

@@ -508,19 +508,21 @@ impl Instance {
     /// The next thing the runtime does, as long as it has time and memory.
     async fn call(&mut self, deadline: Instant) -> Result<Call, Broken> {
         let limit = u64::from(self.version.memory_mib) * MIB;
-        // Not at once: a look costs system calls, and most invocations are over before the first is due.
-        let mut watch = tokio::time::interval_at(Instant::now() + WATCH_MEMORY, WATCH_MEMORY);
         loop {
+            // Not at once: a look costs system calls, and most invocations are over before the first is due.
+            let look = Instant::now() + WATCH_MEMORY;
             tokio::select! {
                 biased;
                 call = self.calls.recv() => {
                     return call.ok_or(Broken::Ended(End::Exited(Exit::Signal(libc::SIGKILL))));
                 }
                 broken = trouble(&self.sandbox, &self.extensions) => return Err(broken),
-                () = tokio::time::sleep_until(deadline) => return Err(Broken::Timeout),
-                _ = watch.tick() => {
+                () = tokio::time::sleep_until(deadline.min(look)) => {
                     if self.sandbox.exceeds(limit) {
                         return Err(Broken::OutOfMemory);
+                    }
+                    if Instant::now() >= deadline {
+                        return Err(Broken::Timeout);
                     }
                 }
             }

@@ -166,6 +166,21 @@ impl Interpreters {
         }
     }
 
+    /// Whether [`start`](Interpreters::start) has nothing to look for, to compile or to wait for.
+    pub(crate) fn are_known(&self, runtime: &Runtime) -> bool {
+        match runtime {
+            Runtime::Python(wanted) => self.python.get().is_some_and(|found| {
+                // Held while one is compiled for.
+                let compiled = self.compiled.try_lock();
+                let nearest = nearest("Python", found, wanted);
+                nearest.is_ok_and(|(one, _)| compiled.is_some_and(|known| known.contains(&one.program)))
+            }),
+            Runtime::Node(_) => self.node.get().is_some(),
+            Runtime::Provided(_) => true,
+            Runtime::Java(_) | Runtime::Web | Runtime::Wasm | Runtime::Image => false,
+        }
+    }
+
     /// Does once what makes the starts of versions like this one shorter. Blocks for longer than a start may.
     pub(crate) fn prepare(&self, version: &Version) {
         if let Runtime::Node(wanted) = &version.runtime

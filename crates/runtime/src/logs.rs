@@ -9,6 +9,7 @@ use mayfly_kernel::{Clock, Time};
 use parking_lot::Mutex;
 use rustix::fd::OwnedFd;
 use std::io;
+use std::mem::MaybeUninit;
 use std::sync::Arc;
 use tokio::io::unix::AsyncFd;
 
@@ -226,14 +227,15 @@ impl LogPipe {
     /// the answer arrives, so that an end line written after this follows it.
     pub(crate) fn drain(&self) -> io::Result<Drained> {
         let _one = self.reading.lock();
-        let mut buffer = [0_u8; 16 * 1024];
+        // Not cleared: most reads find nothing.
+        let mut buffer = [MaybeUninit::uninit(); 16 * 1024];
         let mut taken = 0;
         while taken < PIPE_BYTES {
             match rustix::io::read(self.pipe.get_ref(), &mut buffer) {
-                Ok(0) => return Ok(Drained::Closed),
-                Ok(count) => {
-                    self.log.take_in(&buffer[..count]);
-                    taken += count;
+                Ok(([], _)) => return Ok(Drained::Closed),
+                Ok((read, _)) => {
+                    self.log.take_in(read);
+                    taken += read.len();
                 }
                 Err(rustix::io::Errno::AGAIN) => return Ok(Drained::Empty),
                 Err(rustix::io::Errno::INTR) => {}

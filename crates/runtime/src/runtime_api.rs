@@ -12,6 +12,7 @@
 use crate::body::{Body, full};
 use crate::extensions::{self, Extensions};
 use crate::instance::{error, too_large};
+use crate::prompt::promptly;
 use crate::sandbox::Sandbox;
 use crate::stream::Sink;
 use base64::Engine as _;
@@ -136,7 +137,7 @@ impl Api {
         // A connection that breaks is the runtime's affair: it connects again or exits.
         let mut server = http1::Builder::new();
         server.max_buf_size(READ_BYTES);
-        let _ = server.serve_connection(TokioIo::new(stream), service).await;
+        let _ = promptly(server.serve_connection(TokioIo::new(stream), service)).await;
     }
 
     async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
@@ -273,14 +274,18 @@ impl Api {
         let header = header.and_then(|value| value.to_str().ok()).map(str::to_owned);
         let payload = match take_in(request.into_body(), self.limits.whole, None).await {
             Taken::All(body) => body.to_vec(),
-            Taken::TooLarge(_) | Taken::Failed(_) | Taken::Broken => b"{}".to_vec(),
+            Taken::TooLarge(_) | Taken::Failed(_) | Taken::Broken => Vec::new(),
         };
         failure(header, payload)
     }
 }
 
-/// A function's error from its document, and from the header that names its type if that does not.
+/// A function's error from its document, and from the header that names its type if that does not. Whoever sends no
+/// document has none but its type.
 pub(crate) fn failure(header: Option<String>, payload: Vec<u8>) -> FunctionError {
+    if payload.is_empty() {
+        return error(header.as_deref().unwrap_or("Unknown"), "");
+    }
     let document: Option<serde_json::Value> = serde_json::from_slice(&payload).ok();
     let named = document.as_ref().and_then(|document| document["errorType"].as_str()).map(str::to_owned);
     FunctionError { error_type: named.or(header).unwrap_or_else(|| "Unknown".into()), payload }
@@ -295,7 +300,7 @@ fn failure_in(trailers: &HeaderMap) -> Option<FunctionError> {
         return None;
     }
     let decoded = body.and_then(|body| base64::engine::general_purpose::STANDARD.decode(body).ok());
-    Some(failure(kind.map(str::to_owned), decoded.unwrap_or_else(|| b"{}".to_vec())))
+    Some(failure(kind.map(str::to_owned), decoded.unwrap_or_default()))
 }
 
 pub(crate) enum Taken {

@@ -18,9 +18,10 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
 use std::process::Stdio;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::io::Interest;
@@ -123,6 +124,8 @@ pub(crate) struct Sandbox {
     mail: Notify,
     has_helpers: bool,
     group: Option<ControlGroup>,
+    /// The file of the most memory that was held, which is read after every invocation.
+    peak: OnceLock<Option<std::fs::File>>,
     life: watch::Receiver<Life>,
     link: Arc<Link>,
 }
@@ -278,7 +281,8 @@ impl Link {
             spawned.await.map_err(|_| SpawnError::LauncherGone)?.map_err(SpawnError::Failed)?;
         // From here on a drop kills what was made.
         let (mailbox, mail) = (Mutex::default(), Notify::new());
-        let sandbox = Sandbox { id, pid, control, mailbox, mail, has_helpers, group, life, link: self };
+        let peak = OnceLock::new();
+        let sandbox = Sandbox { id, pid, control, mailbox, mail, has_helpers, group, peak, life, link: self };
         match next::<Event>(&sandbox.control).await? {
             Some((Event::Ready, descriptors)) => {
                 let Ok([runtime_api, platform]) = <[OwnedFd; 2]>::try_from(descriptors) else {
@@ -509,7 +513,10 @@ impl Sandbox {
             GroupVersion::V1 => "memory.max_usage_in_bytes",
             GroupVersion::V2 => "memory.peak",
         };
-        read_number(&folder.join(file)).unwrap_or(0)
+        let file = self.peak.get_or_init(|| std::fs::File::open(folder.join(file)).ok());
+        let mut text = [0; 32];
+        let length = file.as_ref().and_then(|file| file.read_at(&mut text, 0).ok()).unwrap_or(0);
+        std::str::from_utf8(&text[..length]).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(0)
     }
 
     /// What the processes hold now, files of `/tmp` and cached files not counted.

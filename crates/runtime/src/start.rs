@@ -314,6 +314,10 @@ impl Starter {
     }
 
     pub(crate) async fn ready(self: &Arc<Starter>, version: &Arc<Version>) -> Result<Ready, String> {
+        // What is there is looked up sooner than another thread wakes.
+        if let Some((code, layers)) = self.found(version) {
+            return self.assembled(version, code, layers);
+        }
         let (starter, version) = (self.clone(), version.clone());
         let work = move || starter.make_ready(&version);
         tokio::task::spawn_blocking(work).await.map_err(|failed| failed.to_string())?
@@ -330,6 +334,20 @@ impl Starter {
             return Ok(Ready { files: Files::Image { root, directory }, start, extensions });
         }
         let (code, layers) = self.unpack(version)?;
+        self.assembled(version, code, layers)
+    }
+
+    /// The folders of a version's code and layers, if nothing has to be unpacked for a start, nor compiled.
+    fn found(&self, version: &Version) -> Option<(PathBuf, Vec<PathBuf>)> {
+        if version.image.is_some() || !self.interpreters.are_known(&version.runtime) {
+            return None;
+        }
+        let code = self.packages.unpacked(&version.package)?;
+        let layers = version.layers.iter().map(|digest| self.packages.unpacked(digest));
+        Some((code, layers.collect::<Option<_>>()?))
+    }
+
+    fn assembled(&self, version: &Version, code: PathBuf, layers: Vec<PathBuf>) -> Result<Ready, String> {
         let start = self.interpreters.start(version, &code)?;
         let extensions = extensions::programs(&layers);
         Ok(Ready { files: Files::Package { code, layers }, start, extensions })

@@ -178,6 +178,15 @@ impl Templates {
         u32::try_from(self.known.lock().iter().filter(ready).count()).unwrap_or(u32::MAX)
     }
 
+    /// How many of their forks wait.
+    pub(crate) fn waiting(&self) -> u32 {
+        let waiting = |one: &Known| match &one.state {
+            State::Ready(ready) => ready.waiting.len(),
+            State::Making | State::Unfit => 0,
+        };
+        u32::try_from(self.known.lock().iter().map(waiting).sum::<usize>()).unwrap_or(u32::MAX)
+    }
+
     /// Whether the caller is to make the template of this version now.
     pub(crate) fn begin(&self, version: &str) -> Turn {
         if !self.possible {

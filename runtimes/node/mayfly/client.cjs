@@ -27,6 +27,12 @@ class Client {
     this.#port = Number(address.slice(colon + 1));
   }
 
+  /** Lets go of the connection. */
+  close() {
+    this.#socket?.destroy();
+    this.#socket = null;
+  }
+
   /** Waits for the next event: its headers, names in lower case, and its bytes. */
   async next() {
     const ahead = this.#ahead;

@@ -63,8 +63,10 @@ def main():
 def _wait(client):
     """Waits for a function; its code is in place when it is known which."""
     from . import ahead
+    from .rehearsal import rehearse
 
     ahead.load()
+    rehearse(_take_assignment, invoke)
     _take_assignment(client)
     ahead.forget(_set_search_path())
 
@@ -81,6 +83,8 @@ def _take_assignment(client):
 
 def _become_template(client, template):
     """Comes back in each instance that is forked, and never in this process."""
+    from .rehearsal import rehearse
+
     # What is open from here on is the function's.
     client.close()
     unfit = template.unfit()
@@ -89,6 +93,7 @@ def _become_template(client, template):
     if unfit:
         os._exit(0)
     template.serve()
+    rehearse(_take_assignment, invoke)
 
 
 def _give_up(error, tell):

@@ -12,13 +12,13 @@ _JOIN_LIMIT = 65536
 
 
 class Client:
-    def __init__(self, address):
+    def __init__(self, address, connected=None):
         host, _, port = address.rpartition(":")
         self._peer = (host, int(port))
         self._common = "Host: %s\r\nUser-Agent: mayfly-python/%d.%d\r\n" % (
             (address,) + sys.version_info[:2]
         )
-        self._socket = None
+        self._socket = connected
         # The event that a result was answered with.
         self._ahead = None
 

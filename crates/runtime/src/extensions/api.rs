@@ -146,14 +146,10 @@ async fn fail(extensions: &Extensions, request: Request<Incoming>, fallback: &st
     }
     let kind = header(&request, "lambda-extension-function-error-type");
     let payload = match take_in(request.into_body(), BODY_BYTES, None).await {
-        Taken::All(body) if !body.is_empty() => body.to_vec(),
-        _ => b"{}".to_vec(),
+        Taken::All(body) => body.to_vec(),
+        Taken::TooLarge(_) | Taken::Failed(_) | Taken::Broken => Vec::new(),
     };
-    let mut told = failure(kind, payload);
-    if told.error_type == "Unknown" {
-        fallback.clone_into(&mut told.error_type);
-    }
-    extensions.fail(told);
+    extensions.fail(failure(kind.or_else(|| Some(fallback.to_owned())), payload));
     let mut response = Response::new(full(r#"{"status":"OK"}"#));
     *response.status_mut() = StatusCode::ACCEPTED;
     response

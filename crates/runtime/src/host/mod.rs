@@ -114,8 +114,9 @@ pub struct HostStats {
     /// Interpreters that wait, and how many of the cold starts found one.
     pub prewarmed: u32,
     pub prewarmed_starts: u64,
-    /// Processes that instances are forked from, and how many of the cold starts were forks.
+    /// Processes that instances are forked from, their forks that wait, and how many of the cold starts were forks.
     pub templates: u32,
+    pub waiting_forks: u32,
     pub forked_starts: u64,
     pub invocations: u64,
 }
@@ -340,6 +341,7 @@ impl Host {
             prewarmed: self.inner.starter.prewarm.count(),
             prewarmed_starts: self.inner.starter.prewarmed_starts(),
             templates: self.inner.starter.templates.count(),
+            waiting_forks: self.inner.starter.templates.waiting(),
             forked_starts: self.inner.starter.forked_starts(),
             invocations: self.inner.invocations.load(Ordering::Relaxed),
         }

@@ -34,6 +34,14 @@ const BITS_OF_A_DESCRIPTOR: usize = 10;
 /// The version of the structure that `capset` takes, with two words for each set.
 const CAPABILITY_VERSION: u64 = 0x2008_0522;
 
+/// Takes every capability out of the bounding set, in x86-64 machine code:
+/// `for (ebx = 0; ebx != 41; ebx++) prctl(PR_CAPBSET_DROP, ebx); int3`
+const EMPTY_BOUNDING_SET: [u64; 3] = [
+    u64::from_le_bytes([0x31, 0xdb, 0xb8, 0x9d, 0, 0, 0, 0xbf]),
+    u64::from_le_bytes([0x18, 0, 0, 0, 0x89, 0xde, 0x0f, 0x05]),
+    u64::from_le_bytes([0xff, 0xc3, 0x83, 0xfb, 41, 0x75, 0xeb, 0xcc]),
+];
+
 /// What ties a keeper to others.
 pub(super) struct Ties {
     server: OwnedFd,
@@ -401,6 +409,7 @@ fn privileged_part(gate: &Driven<'_>) -> io::Result<()> {
         let kind = u64::from(kind.bits().unsigned_abs());
         gate.call(libc::SYS_setns, [descriptor, kind, 0, 0, 0])?;
     }
+    gate.run(&EMPTY_BOUNDING_SET)?;
     let header = gate.lay_down(&[CAPABILITY_VERSION, 0, 0, 0])?;
     gate.call(libc::SYS_capset, [header, header + 8, 0, 0, 0])?;
     // A change of privileges hides a process's own files in /proc from it.

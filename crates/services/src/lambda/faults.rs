@@ -45,8 +45,9 @@ pub(super) fn not_provisioned() -> Fault {
     user(404, "ProvisionedConcurrencyConfigNotFoundException", text)
 }
 
-pub(super) fn no_snap_start(runtime: &str) -> Fault {
-    parameter(format!("{runtime} is not supported for SnapStart enabled functions."))
+/// A runtime, or another feature of Lambda, that does not go together with SnapStart.
+pub(super) fn no_snap_start(what: &str) -> Fault {
+    parameter(format!("{what} is not supported for SnapStart enabled functions."))
 }
 
 pub(super) fn snap_start_not_ready() -> Fault {

@@ -76,6 +76,9 @@ pub(super) fn set(cx: &mut Cx<'_>, function: &Function, wanted: u32) -> Result<C
     if row.per_tenant {
         return Err(faults::not_per_tenant("Provisioned concurrency"));
     }
+    if row.snaps() {
+        return Err(faults::no_snap_start("ProvisionedConcurrency"));
+    }
     let version = row.number;
     if version == 0 {
         return Err(faults::parameter(
