@@ -55,6 +55,7 @@ def main():
         except Exception as error:
             _give_up(error, client.fail_restore)
         _flush()
+    context.remember()
     while True:
         headers, event = client.next()
         invoke(client, handler, headers, event)
@@ -137,10 +138,12 @@ def invoke(client, handler, headers, event):
     context.request_id = request_id
     context.tenant_id = headers.get("lambda-runtime-aws-tenant-id")
     trace_id = headers.get("lambda-runtime-trace-id")
-    if trace_id:
-        os.environ["_X_AMZN_TRACE_ID"] = trace_id
-    else:
-        os.environ.pop("_X_AMZN_TRACE_ID", None)
+    if trace_id != context.trace_id:
+        context.trace_id = trace_id
+        if trace_id:
+            os.environ["_X_AMZN_TRACE_ID"] = trace_id
+        else:
+            os.environ.pop("_X_AMZN_TRACE_ID", None)
     try:
         result = handler(codec.decode(event), context.LambdaContext(headers))
         body, content_type = codec.encode_result(result)

@@ -108,8 +108,8 @@ class Client:
         lines = data[:end].decode("latin-1").split("\r\n")
         headers = {}
         for line in lines[1:]:
-            name, _, value = line.partition(":")
-            headers[name.lower()] = value.strip()
+            name, _, value = line.partition(": ")
+            headers[name.lower()] = value
         body = self._read_body(data[end + 4 :], int(headers.get("content-length", 0)))
         if headers.get("connection", "").lower() == "close":
             self._socket.close()

@@ -15,6 +15,22 @@ from .faults import Fault
 request_id = ""
 # Whom it is for, if the function keeps tenants apart.
 tenant_id = None
+# As the environment has it.
+trace_id = None
+# What is alike in all contexts of this process.
+_fixed = {}
+
+
+def remember():
+    """Looks up what is alike in all contexts, once the function is initialised."""
+    environ = os.environ
+    _fixed.update(
+        function_name=environ.get("AWS_LAMBDA_FUNCTION_NAME"),
+        function_version=environ.get("AWS_LAMBDA_FUNCTION_VERSION"),
+        memory_limit_in_mb=environ.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE"),
+        log_group_name=environ.get("AWS_LAMBDA_LOG_GROUP_NAME"),
+        log_stream_name=environ.get("AWS_LAMBDA_LOG_STREAM_NAME"),
+    )
 
 
 class LambdaContext:
@@ -22,12 +38,7 @@ class LambdaContext:
         self.aws_request_id = headers["lambda-runtime-aws-request-id"]
         self.invoked_function_arn = headers.get("lambda-runtime-invoked-function-arn", "")
         self._epoch_deadline_time_in_ms = int(headers.get("lambda-runtime-deadline-ms", 0))
-        environ = os.environ
-        self.function_name = environ.get("AWS_LAMBDA_FUNCTION_NAME")
-        self.function_version = environ.get("AWS_LAMBDA_FUNCTION_VERSION")
-        self.memory_limit_in_mb = environ.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE")
-        self.log_group_name = environ.get("AWS_LAMBDA_LOG_GROUP_NAME")
-        self.log_stream_name = environ.get("AWS_LAMBDA_LOG_STREAM_NAME")
+        self.__dict__.update(_fixed)
         self.tenant_id = headers.get("lambda-runtime-aws-tenant-id")
         client = _parse(headers.get("lambda-runtime-client-context"), "Client Context")
         self.client_context = None if client is None else ClientContext(client)
