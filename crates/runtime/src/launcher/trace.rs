@@ -250,7 +250,13 @@ fn peek(pid: Pid, address: u64) -> io::Result<u64> {
     let place = (&raw mut word).addr();
     // SAFETY: `word` is valid for the call to write to.
     let done = unsafe {
-        libc::syscall(libc::SYS_ptrace, libc::PTRACE_PEEKDATA, libc::c_long::from(pid.as_raw()), address, place)
+        libc::syscall(
+            libc::SYS_ptrace,
+            libc::PTRACE_PEEKDATA,
+            libc::c_long::from(pid.as_raw()),
+            address,
+            place,
+        )
     };
     if done == -1 { Err(io::Error::last_os_error()) } else { Ok(word) }
 }
