@@ -14,6 +14,8 @@ const { RuntimeError, toDocument } = require('./mayfly/errors.cjs');
 const { INSTALLED, loadHandler, setModulePaths } = require('./mayfly/handler.cjs');
 const { describe, run, untilIdle } = require('./mayfly/invocation.cjs');
 
+// How long a function may load that is loaded for its modules' sake alone.
+const LOAD_LIMIT_MS = 30_000;
 // What `streamifyResponse` marks a handler with.
 const STREAMS = Symbol.for('aws.lambda.runtime.handler.streaming');
 let client = new Client(process.env.AWS_LAMBDA_RUNTIME_API);
@@ -31,7 +33,9 @@ const awslambda = {
 };
 
 async function main() {
+  if (process.argv[2] === '--load') return load();
   if (process.argv[2] === '--wait') await takeAssignment();
+  compileCache();
   patchConsole();
   process.on('uncaughtException', (error) => end(129, 'Uncaught Exception', error));
   process.on('unhandledRejection', (reason) => {
@@ -50,6 +54,25 @@ async function main() {
   }
   for (;;) {
     await serve(handler);
+  }
+}
+
+/** Uses the compiled code of the modules where there is some, which Node.js does by itself only at its own start. */
+function compileCache() {
+  const folder = process.env.NODE_COMPILE_CACHE;
+  return folder ? require('module').enableCompileCache?.(folder) : undefined;
+}
+
+/** Leaves behind the compiled code of what the function loads, however far that gets. */
+async function load() {
+  if (!compileCache()) process.exit();
+  setTimeout(() => process.exit(), LOAD_LIMIT_MS);
+  globalThis.awslambda = awslambda;
+  setModulePaths();
+  try {
+    await loadHandler(process.env.LAMBDA_TASK_ROOT, process.env._HANDLER);
+  } finally {
+    process.exit();
   }
 }
 

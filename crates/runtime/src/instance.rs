@@ -84,6 +84,8 @@ pub(crate) struct Parts {
     pub(crate) version: Arc<Version>,
     pub(crate) purpose: Purpose,
     pub(crate) boot: Boot,
+    /// What the start needs the runtime to know, unless the function says otherwise.
+    pub(crate) variables: Vec<(String, String)>,
     pub(crate) source: Source,
     pub(crate) files: Files,
     pub(crate) log: Arc<Log>,
@@ -138,7 +140,7 @@ pub(crate) enum Files {
 
 impl Files {
     /// What is mounted, in which root, and where the command starts.
-    fn place(&self) -> Place {
+    pub(crate) fn place(&self) -> Place {
         let (mut binds, mut opt) = (Vec::new(), Vec::new());
         match self {
             Files::Image { root, directory } => {
@@ -164,11 +166,11 @@ impl Files {
     }
 }
 
-struct Place {
-    binds: Vec<Bind>,
-    opt: Vec<PathBuf>,
-    root: Option<PathBuf>,
-    directory: PathBuf,
+pub(crate) struct Place {
+    pub(crate) binds: Vec<Bind>,
+    pub(crate) opt: Vec<PathBuf>,
+    pub(crate) root: Option<PathBuf>,
+    pub(crate) directory: PathBuf,
 }
 
 /// How an attempt at an answer ended without one. The instance is of no use any more.
@@ -209,7 +211,11 @@ pub(crate) enum Handled {
 
 impl Parts {
     fn environment(&self, platform: &dyn Platform, region: &str) -> Vec<(String, String)> {
-        environment(&self.version, self.purpose, platform, self.log.stream(), region)
+        let mut all = environment(&self.version, self.purpose, platform, self.log.stream(), region);
+        for (name, value) in &self.variables {
+            all.entry(name.clone()).or_insert_with(|| value.clone());
+        }
+        all.into_iter().collect()
     }
 
     fn tmp_bytes(&self) -> u64 {
@@ -663,7 +669,7 @@ fn environment(
     platform: &dyn Platform,
     stream: &str,
     region: &str,
-) -> Vec<(String, String)> {
+) -> BTreeMap<String, String> {
     let credentials = platform.credentials(version);
     let mut all = version.environment.clone();
     let own = version.image.iter().flat_map(|image| image.environment.clone());
@@ -706,5 +712,5 @@ fn environment(
         all.insert("AWS_LAMBDA_LOG_FORMAT".into(), "JSON".into());
         all.insert("AWS_LAMBDA_LOG_LEVEL".into(), application.clone());
     }
-    all.into_iter().collect()
+    all
 }

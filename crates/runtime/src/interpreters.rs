@@ -3,6 +3,8 @@
 //! A managed runtime uses what is installed: the exact version if it is there, otherwise the nearest, with a warning.
 //! An interpreter is asked for its own place, because what the search path finds may be a version manager's wrapper.
 
+use crate::ahead;
+use crate::java;
 use crate::launcher::protocol::Bind;
 use crate::snapshots::{SNAPSHOT_FLAG, Snapshots};
 use mayfly_kernel::function::{Runtime, Version};
@@ -10,6 +12,9 @@ use parking_lot::Mutex;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
+
+/// Texts are put together by plain calls: by default the JVM makes code for each place as it comes to it.
+const JAVAC: [&str; 3] = ["--release", "17", "-XDstringConcat=inline"];
 
 /// The clients inside the sandbox, as they are mounted.
 pub(crate) const CLIENT: &str = "/var/runtime";
@@ -26,6 +31,8 @@ pub(crate) struct Interpreter {
 #[derive(Clone, Debug)]
 pub(crate) struct Start {
     pub(crate) boot: Boot,
+    /// Variables beside the function's own, and after them.
+    pub(crate) variables: Vec<(String, String)>,
     pub(crate) warning: Option<String>,
     /// Whether the command can start before it is known for which version, with [`WAIT`] as its last argument.
     pub(crate) waits: bool,
@@ -48,7 +55,7 @@ pub(crate) const HOOKS: &str = "--hooks";
 impl Start {
     /// A program of the package's own.
     pub(crate) fn own(command: Vec<String>, binds: Vec<Bind>) -> Start {
-        Start { boot: Boot { command, binds }, warning: None, waits: false }
+        Start { boot: Boot { command, binds }, variables: Vec::new(), warning: None, waits: false }
     }
 }
 
@@ -133,26 +140,22 @@ impl Interpreters {
                 let fits = !version.environment.keys().any(|name| changes_node(name));
                 let folder = self.runtimes_dir.join("node");
                 let snapshot = fits.then(|| self.snapshots.find(&folder, &found.program, &heap)).flatten();
-                Ok(self.client("node", found, warning, |program| {
+                let mut start = self.client("node", found, warning, |program| {
                     let snapshot = snapshot.into_iter().flat_map(|blob| [SNAPSHOT_FLAG.into(), blob]);
                     let mut command = vec![program, heap];
                     command.extend(snapshot.chain([format!("{CLIENT}/bootstrap.cjs")]));
                     command
-                }))
+                });
+                if let Some(cache) = ahead::node_cache(code, version, &start.boot) {
+                    start.variables.push(("NODE_COMPILE_CACHE".into(), cache.display().to_string()));
+                }
+                Ok(start)
             }
             Runtime::Java(wanted) => {
                 let (found, warning) = nearest("Java", self.java(), wanted)?;
                 self.compile_java(found)?;
-                let heap = format!("-Xmx{}m", version.memory_mib * 3 / 4);
-                let path = format!("{CLIENT}/build:/var/task:/var/task/lib/*:/opt/java/lib/*");
-                let client = self.client("java", found, warning, |program| {
-                    let fast =
-                        ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xshare:auto"].map(String::from);
-                    let mut command = vec![program, heap];
-                    command.extend(fast);
-                    command.extend(["-cp".into(), path, "mayfly.Bootstrap".into()]);
-                    command
-                });
+                let client =
+                    self.client("java", found, warning, |program| java::command(&program, code, version));
                 Ok(Start { waits: false, ..client })
             }
             Runtime::Provided(_) => {
@@ -206,7 +209,7 @@ impl Interpreters {
         let mut binds = vec![Bind { source: self.runtimes_dir.join(language), target: CLIENT.into() }];
         binds.extend(outside(interpreter));
         let command = command(interpreter.program.display().to_string());
-        Start { boot: Boot { command, binds }, warning, waits: true }
+        Start { boot: Boot { command, binds }, variables: Vec::new(), warning, waits: true }
     }
 
     /// A web function is its `bootstrap` or `run.sh`, else its handler as a command line.
@@ -250,20 +253,22 @@ impl Interpreters {
     fn compile_java(&self, java: &Interpreter) -> Result<(), String> {
         let _one = self.compiling.lock();
         let folder = self.runtimes_dir.join("java");
-        if folder.join("build/mayfly/Bootstrap.class").exists() {
+        let jar = folder.join("client.jar");
+        if jar.exists() {
             return Ok(());
         }
         let compiler = java.prefix.join("bin/javac");
         let mut sources = Vec::new();
         collect(&folder.join("src"), &mut sources).map_err(|error| error.to_string())?;
-        let fresh = folder.join("build.new");
-        let done = Command::new(&compiler).arg("-d").arg(&fresh).args(&sources).output();
+        let build = folder.join("build");
+        let _ = std::fs::remove_dir_all(&build);
+        let done = Command::new(&compiler).args(JAVAC).arg("-d").arg(&build).args(&sources).output();
         let done =
             done.map_err(|error| format!("Java functions need a JDK: {}: {error}", compiler.display()))?;
         if !done.status.success() {
             return Err(format!("javac: {}", String::from_utf8_lossy(&done.stderr)));
         }
-        std::fs::rename(&fresh, folder.join("build")).map_err(|error| error.to_string())
+        java::write_jar(&build, &jar).map_err(|error| error.to_string())
     }
 }
 

@@ -6,8 +6,8 @@
 //! with `unsafe`, which lives in `launcher::sys`, `launcher::trace`, `memory`, `readiness`, `rsa` and `wasm`
 //! alone.
 
+mod ahead;
 pub mod body;
-mod bytecode;
 mod clients;
 mod doctor;
 mod extensions;
@@ -17,6 +17,7 @@ mod host;
 mod image;
 mod instance;
 mod interpreters;
+mod java;
 mod launcher;
 mod layers;
 mod logs;

@@ -2,13 +2,13 @@
 //!
 //! Who may have a new instance, and what becomes of one afterwards, is the pool's and the host's to say.
 
-use crate::bytecode::Bytecode;
+use crate::ahead::Ahead;
 use crate::extensions;
 use crate::extensions::telemetry::{Kind, Telemetry};
 use crate::farewell::Farewells;
 use crate::image::Images;
 use crate::instance::{Beginning, Broken, Files, Instance, Parts, Source};
-use crate::interpreters::{Boot, Interpreters, Start};
+use crate::interpreters::{Interpreters, Start};
 use crate::layers::{Layer, Layers};
 use crate::logs::Log;
 use crate::package::PackageCache;
@@ -38,7 +38,7 @@ pub(crate) struct Starter {
     interpreters: Interpreters,
     packages: PackageCache,
     images: Images,
-    bytecode: Bytecode,
+    ahead: Ahead,
     pub(crate) platform: Arc<dyn Platform>,
     pub(crate) clock: Arc<dyn Clock>,
     ids: Ids,
@@ -113,7 +113,7 @@ impl Starter {
             prewarm: Prewarm::new(&limits),
             templates,
             limits_memory_later: layers.contains(&Layer::MemoryCgroup),
-            bytecode: Bytecode::new(limits.package_unpacked_bytes),
+            ahead: Ahead::new(limits.package_unpacked_bytes),
             farewells: Arc::new(Farewells::new(clock.clone())),
             interpreters,
             packages,
@@ -221,6 +221,7 @@ impl Starter {
             version: version.clone(),
             purpose,
             boot: start.boot,
+            variables: start.variables,
             source,
             files,
             log,
@@ -237,9 +238,8 @@ impl Starter {
         tokio::spawn(async move {
             let start = starter.with_snapshot(&version, start, &folders).await;
             let template = starter.look_after_template(&version);
-            let (compiled, refilled) =
-                (starter.compile(&version, &start.boot, &folders), starter.refill(&version, &start));
-            tokio::join!(compiled, refilled, template);
+            let compiled = starter.ahead.make(&version, &start.boot, &folders, &starter.launcher);
+            tokio::join!(compiled, starter.refill(&version, &start), template);
         });
     }
 
@@ -261,15 +261,6 @@ impl Starter {
             starter.interpreters.start(&version, &code)
         };
         tokio::task::spawn_blocking(again).await.ok().and_then(Result::ok).unwrap_or(start)
-    }
-
-    /// Compiles the modules of a Python package and its layers.
-    async fn compile(&self, version: &Version, boot: &Boot, folders: &[PathBuf]) {
-        if matches!(version.runtime, Runtime::Python(_)) {
-            for folder in folders {
-                self.bytecode.make(folder, boot, &self.launcher).await;
-            }
-        }
     }
 
     /// Boots an interpreter for the next start of this kind.
@@ -309,7 +300,7 @@ impl Starter {
         self.interpreters.prepare(version);
         let Ready { files, start: Start { boot, warning, .. }, .. } = self.make_ready(version)?;
         let (starter, version, folders) = (self.clone(), version.clone(), files.folders());
-        tokio::spawn(async move { starter.compile(&version, &boot, &folders).await });
+        tokio::spawn(async move { starter.ahead.make(&version, &boot, &folders, &starter.launcher).await });
         Ok(warning)
     }
 

@@ -152,7 +152,9 @@ final class Binder {
             throw mismatch(value.getClass().getSimpleName(), raw);
         }
         Map<String, Object> members = new HashMap<>();
-        given.forEach((name, member) -> members.put(lower(String.valueOf(name)), member));
+        for (Map.Entry<?, ?> member : given.entrySet()) {
+            members.put(lower(String.valueOf(member.getKey())), member.getValue());
+        }
         try {
             if (raw.isRecord()) {
                 return record(members, raw);

@@ -11,7 +11,6 @@ import java.lang.reflect.Type;
 import java.lang.reflect.TypeVariable;
 import java.nio.charset.StandardCharsets;
 import java.util.Arrays;
-import java.util.Comparator;
 
 /**
  * The method that `_HANDLER` names, `package.Class::method`, or `package.Class` with its `handleRequest`.
@@ -43,13 +42,11 @@ final class Handler {
         } catch (ClassNotFoundException error) {
             throw new ClassNotFoundException("Class not found: " + parts[0], error);
         }
-        // As on Lambda: of several methods with the name, the one that takes the most, and a context before
-        // none.
-        Method method = Arrays.stream(type.getMethods())
-                .filter(each -> each.getName().equals(methodName) && !each.isBridge() && fits(each))
-                .max(Comparator.comparingInt(Method::getParameterCount).thenComparing(Handler::takesContext))
-                .orElseThrow(() -> new NoSuchMethodException("No public method named " + methodName
-                        + " with appropriate method signature found on " + type));
+        Method method = best(type, methodName);
+        if (method == null) {
+            throw new NoSuchMethodException("No public method named " + methodName
+                    + " with appropriate method signature found on " + type);
+        }
         method.setAccessible(true);
         try {
             boolean isStatic = java.lang.reflect.Modifier.isStatic(method.getModifiers());
@@ -86,6 +83,22 @@ final class Handler {
             throw error.getCause();
         }
         return output != null ? output.toByteArray() : Json.write(result).getBytes(StandardCharsets.UTF_8);
+    }
+
+    /** As on Lambda: of several methods with the name, the one that takes the most, and a context before none. */
+    private static Method best(Class<?> type, String name) {
+        Method best = null;
+        for (Method each : type.getMethods()) {
+            boolean candidate = each.getName().equals(name) && !each.isBridge() && fits(each);
+            if (candidate && (best == null || rank(each) > rank(best))) {
+                best = each;
+            }
+        }
+        return best;
+    }
+
+    private static int rank(Method method) {
+        return 2 * method.getParameterCount() + (takesContext(method) ? 1 : 0);
     }
 
     private static boolean fits(Method method) {

@@ -49,7 +49,7 @@ final class InvocationContext implements InvocationHandler {
             case "getClientContext":
                 return members(method, "lambda-runtime-client-context");
             case "getLogger":
-                return proxy(method.getReturnType(), InvocationContext::log);
+                return proxy(method.getReturnType(), new Logger());
             default:
                 return otherwise(this, self, method, arguments);
         }
@@ -67,7 +67,12 @@ final class InvocationContext implements InvocationHandler {
     }
 
     private static Object members(Class<?> type, Map<?, ?> given) {
-        return proxy(type, (self, method, arguments) -> {
+        return proxy(type, new Members(given));
+    }
+
+    private record Members(Map<?, ?> given) implements InvocationHandler {
+        @Override
+        public Object invoke(Object self, Method method, Object[] arguments) throws Throwable {
             String name = Binder.propertyOf(method, "get");
             if (name == null) {
                 return otherwise(given, self, method, arguments);
@@ -76,7 +81,7 @@ final class InvocationContext implements InvocationHandler {
             Class<?> wanted = method.getReturnType();
             boolean nested = value instanceof Map<?, ?> && !Map.class.isAssignableFrom(wanted);
             return nested ? members(wanted, (Map<?, ?>) value) : value;
-        });
+        }
     }
 
     /** The documents' own names for three families of getters. */
@@ -92,16 +97,19 @@ final class InvocationContext implements InvocationHandler {
         }
     }
 
-    private static Object log(Object self, Method method, Object[] arguments) throws Throwable {
-        if (!method.getName().equals("log")) {
-            return otherwise("LambdaLogger", self, method, arguments);
+    private static final class Logger implements InvocationHandler {
+        @Override
+        public Object invoke(Object self, Method method, Object[] arguments) throws Throwable {
+            if (!method.getName().equals("log")) {
+                return otherwise("LambdaLogger", self, method, arguments);
+            }
+            String text = arguments[0] instanceof byte[] bytes
+                    ? new String(bytes, StandardCharsets.UTF_8)
+                    : String.valueOf(arguments[0]);
+            // A message is one log event, whatever line breaks it holds.
+            System.out.print(text.stripTrailing().replace("\n", "\r") + "\n");
+            return null;
         }
-        String text = arguments[0] instanceof byte[] bytes
-                ? new String(bytes, StandardCharsets.UTF_8)
-                : String.valueOf(arguments[0]);
-        // A message is one log event, whatever line breaks it holds.
-        System.out.print(text.stripTrailing().replace("\n", "\r") + "\n");
-        return null;
     }
 
     private static Object otherwise(Object like, Object self, Method method, Object[] arguments)

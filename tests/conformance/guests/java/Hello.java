@@ -19,6 +19,8 @@ public class Hello {
         return Map.of("name", order.name(), "total", order.count() * 2, "calls", calls,
                 "java", Runtime.version().feature(),
                 "shadow", Files.exists(Path.of("/etc/shadow")),
-                "layer", Files.exists(Path.of("/opt/java/lib")));
+                "layer", Files.exists(Path.of("/opt/java/lib")),
+                "archived", Files.readString(Path.of("/proc/self/maps")).contains("/classes.jsa"),
+                "resource", String.valueOf(Hello.class.getResource("/shop/words.txt")));
     }
 }

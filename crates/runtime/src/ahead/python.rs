@@ -1,112 +1,51 @@
 //! Python bytecode: the modules of a package are compiled once, rather than by every instance anew.
 //!
 //! A package is read-only in its sandbox, and what Python compiles there is lost with the instance; for a large
-//! package that takes longer than all the rest of a start. So it is compiled in a sandbox of its own, because
-//! nothing outside of one reads a stranger's source, and the results are put where Python looks for them:
-//! `__pycache__` beside each module. They are of the package's bytes alone, so whoever uses it may have them.
-//!
-//! In the background and one package at a time: until it is done, instances compile for themselves.
+//! package that takes longer than all the rest of a start. The results are put where Python looks for them:
+//! `__pycache__` beside each module.
 
-use crate::instance::TASK;
+use super::{Order, Plan, mark, spend};
 use crate::interpreters::{Boot, CLIENT};
-use crate::launcher::protocol::{Bind, Kind, Spec};
 use crate::package::inner_path;
-use crate::sandbox::Launcher;
-use parking_lot::Mutex;
-use rustix::fd::OwnedFd;
-use std::collections::HashSet;
-use std::fs::{self, File, Permissions};
-use std::io::{self, BufReader, Read};
+use std::fs::{self, Permissions};
+use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 /// So much source is compiled in the time that a start takes anyway.
 const WORTHWHILE_BYTES: u64 = 64 << 10;
-/// What compiling one package may take.
-const LIMIT: Duration = Duration::from_secs(300);
 const MEMORY_BYTES: u64 = 512 << 20;
 const PROCESSES: u32 = 16;
 /// A path, or the tag of an interpreter's bytecode.
 const NAME_BYTES: u32 = 4096;
 /// The bytecode of one module; `compile.py` leaves longer ones out.
 const CODE_BYTES: u32 = 16 << 20;
-/// A file costs this much beside its bytes, so that many empty ones come to an end too.
-const FILE_BYTES: u64 = 512;
 
-pub(crate) struct Bytecode {
-    /// All results of one package together.
-    limit: u64,
-    /// The marks of what was begun or found.
-    begun: Mutex<HashSet<PathBuf>>,
-    turn: tokio::sync::Mutex<()>,
+/// Compiles an unpacked package for the interpreter that `boot` starts.
+pub(super) fn plan(package: &Path, boot: &Boot) -> Option<Plan> {
+    let (folder, boot) = (package.to_owned(), boot.clone());
+    let mark = mark(package, &boot, "")?;
+    Some(Plan { package: package.to_owned(), mark, order: Box::new(move || Ok(order(folder, boot))) })
 }
 
-impl Bytecode {
-    /// `limit` is the most that an unpacked package may hold.
-    pub(crate) fn new(limit: u64) -> Bytecode {
-        Bytecode { limit, begun: Mutex::default(), turn: tokio::sync::Mutex::default() }
+fn order(package: PathBuf, boot: Boot) -> Option<Order> {
+    if source_bytes(&package, WORTHWHILE_BYTES) < WORTHWHILE_BYTES {
+        return None;
     }
-
-    /// Compiles an unpacked package for the interpreter that `python` boots, unless that was done before.
-    pub(crate) async fn make(&self, package: &Path, python: &Boot, launcher: &Launcher) {
-        let Some(mark) = mark(package, python) else { return };
-        if !self.begun.lock().insert(mark.clone()) {
-            return;
-        }
-        let _one = self.turn.lock().await;
-        let (folder, known) = (package.to_owned(), mark.clone());
-        let wanted = move || !known.exists() && source_bytes(&folder, WORTHWHILE_BYTES) >= WORTHWHILE_BYTES;
-        if !tokio::task::spawn_blocking(wanted).await.unwrap_or(false) {
-            return;
-        }
-        let made = match tokio::time::timeout(LIMIT, self.compile(package, python, launcher)).await {
-            Ok(made) => made,
-            Err(late) => Err(late.into()),
-        };
-        match made.and_then(|count| fs::write(&mark, "").map(|()| count)) {
-            Ok(count) => tracing::debug!(count, "compiled the modules of a package"),
-            Err(error) => tracing::warn!(%error, "the modules of a package are not compiled ahead"),
-        }
-    }
-
-    async fn compile(&self, package: &Path, python: &Boot, launcher: &Launcher) -> io::Result<usize> {
-        let program = python.command.first().cloned().unwrap_or_default();
-        // Warnings would be printed among the results.
-        let options = ["-I", "-S", "-B", "-W", "ignore"].map(String::from);
-        let script = format!("{CLIENT}/compile.py");
-        let mut binds = vec![Bind { source: package.to_owned(), target: TASK.into() }];
-        binds.extend(python.binds.iter().cloned());
-        let spec = Spec {
-            id: launcher.next_id(),
-            command: [program].into_iter().chain(options).chain([script]).collect(),
-            environment: Vec::new(),
-            root: None,
-            directory: TASK.into(),
-            binds,
-            opt: Vec::new(),
-            tmp_bytes: 1 << 20,
-            memory_bytes: MEMORY_BYTES,
-            max_processes: PROCESSES,
-            kind: Kind::Whole,
-            helpers: Vec::new(),
-        };
-        let (_sandbox, doors) = launcher.spawn(spec).await.map_err(io::Error::other)?;
-        rustix::io::ioctl_fionbio(&doors.log, false)?;
-        let (results, package, limit): (OwnedFd, _, _) = (doors.log, package.to_owned(), self.limit);
-        // Ends with the sandbox at the latest.
-        let reading = tokio::task::spawn_blocking(move || {
-            take_in(&mut BufReader::new(File::from(results)), &package, limit)
-        });
-        reading.await?
-    }
-}
-
-/// Says that a package has been compiled: beside it, because what lies in it is seen by functions.
-fn mark(package: &Path, python: &Boot) -> Option<PathBuf> {
-    let interpreter = python.command.first()?.replace('/', "_");
-    Some(package.with_file_name(format!(".{}{interpreter}", package.file_name()?.to_str()?)))
+    // Warnings would be printed among the results.
+    let options = ["-I", "-S", "-B", "-W", "ignore"].map(String::from);
+    let script = format!("{CLIENT}/compile.py");
+    Some(Order {
+        command: boot.command.into_iter().take(1).chain(options).chain([script]).collect(),
+        environment: Vec::new(),
+        layers: Vec::new(),
+        binds: boot.binds,
+        tmp_bytes: 1 << 20,
+        memory_bytes: MEMORY_BYTES,
+        processes: PROCESSES,
+        take_in: Box::new(move |results, limit| take_in(results, &package, limit)),
+    })
 }
 
 /// The size of all Python sources below a folder, or of enough of them.
@@ -126,9 +65,8 @@ fn source_bytes(folder: &Path, enough: u64) -> u64 {
     sum
 }
 
-/// Puts what `compile.py` prints beside the sources; how many files that were. What comes from a sandbox is not
-/// trusted: it may lie about its own package's code, and about nothing else.
-fn take_in(results: &mut impl Read, package: &Path, limit: u64) -> io::Result<usize> {
+/// Puts what `compile.py` prints beside the sources; how many files that were.
+fn take_in(results: &mut dyn Read, package: &Path, limit: u64) -> io::Result<usize> {
     let package = package.canonicalize()?;
     let tag = String::from_utf8(item(results, NAME_BYTES)?).unwrap_or_default();
     if tag.is_empty() || !tag.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
@@ -141,14 +79,13 @@ fn take_in(results: &mut impl Read, package: &Path, limit: u64) -> io::Result<us
             return Ok(count);
         }
         let code = item(results, CODE_BYTES)?;
-        let cost = code.len() as u64 + FILE_BYTES;
-        left = left.checked_sub(cost).ok_or(io::Error::from(io::ErrorKind::FileTooLarge))?;
+        spend(&mut left, code.len() as u64)?;
         count += usize::from(put(&package, Path::new(std::ffi::OsStr::from_bytes(&path)), &tag, &code)?);
     }
 }
 
 /// The next item, which must not be longer than `limit`.
-fn item(results: &mut impl Read, limit: u32) -> io::Result<Vec<u8>> {
+fn item(results: &mut dyn Read, limit: u32) -> io::Result<Vec<u8>> {
     let mut length = [0; 4];
     results.read_exact(&mut length)?;
     let length = u32::from_be_bytes(length);
@@ -156,7 +93,7 @@ fn item(results: &mut impl Read, limit: u32) -> io::Result<Vec<u8>> {
         return Err(io::Error::from(io::ErrorKind::FileTooLarge));
     }
     let mut bytes = Vec::new();
-    if results.by_ref().take(length.into()).read_to_end(&mut bytes)? as u64 != u64::from(length) {
+    if results.take(length.into()).read_to_end(&mut bytes)? as u64 != u64::from(length) {
         return Err(io::Error::from(io::ErrorKind::UnexpectedEof));
     }
     Ok(bytes)
