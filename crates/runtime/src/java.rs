@@ -17,7 +17,7 @@ use zip::CompressionMethod;
 use zip::ZipArchive;
 use zip::write::{SimpleFileOptions, ZipWriter};
 
-pub(crate) const ARCHIVE: &str = "classes.jsa";
+pub(crate) const ARCHIVE: &str = "loaded.jsa";
 /// The classes that lie in the package one by one.
 const CLASSES: &str = "classes.jar";
 const MAIN: &str = "mayfly.Bootstrap";

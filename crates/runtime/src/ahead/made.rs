@@ -5,7 +5,7 @@
 //! fit after all.
 
 use super::{Order, Plan, mark, spend};
-use crate::instance::DEFAULTS;
+use crate::instance::{DEFAULTS, TASK};
 use crate::interpreters::Boot;
 use crate::java;
 use crate::package::inner_path;
@@ -77,7 +77,15 @@ fn plan(
     let (package, layers) = folders.split_first()?;
     let mark = mark(package, boot, &name)?;
     let (into, layers, binds) = (package.clone(), layers.to_vec(), boot.binds.clone());
-    let own = [("_HANDLER", version.handler.as_str()), ("LAMBDA_TASK_ROOT", crate::instance::TASK)];
+    let own = [
+        ("_HANDLER", version.handler.as_str()),
+        ("LAMBDA_TASK_ROOT", TASK),
+        // Nobody listens.
+        ("AWS_LAMBDA_RUNTIME_API", "127.0.0.1:1"),
+        // What constructors of clients ask for most.
+        ("AWS_REGION", &version.function.region),
+        ("AWS_DEFAULT_REGION", &version.function.region),
+    ];
     let own = own.into_iter().chain(DEFAULTS).map(|(name, value)| (name.to_owned(), value.to_owned()));
     let own: Vec<(String, String)> = own.collect();
     let memory_bytes = u64::from(version.memory_mib) * MIB + TMP_BYTES + SPARE_BYTES;
@@ -112,7 +120,7 @@ fn name(command: &[String], version: &Version) -> String {
 
 fn find(code: &Path, name: &str) -> Option<PathBuf> {
     let inside = Path::new(FOLDER).join(name);
-    code.join(&inside).is_dir().then(|| Path::new(crate::instance::TASK).join(inside))
+    code.join(&inside).is_dir().then(|| Path::new(TASK).join(inside))
 }
 
 /// The package's folder of results. Nothing if something of the function's own is in its place.

@@ -20,7 +20,7 @@ public class Hello {
                 "java", Runtime.version().feature(),
                 "shadow", Files.exists(Path.of("/etc/shadow")),
                 "layer", Files.exists(Path.of("/opt/java/lib")),
-                "archived", Files.readString(Path.of("/proc/self/maps")).contains("/classes.jsa"),
+                "archived", Files.readString(Path.of("/proc/self/maps")).contains("/loaded.jsa"),
                 "resource", String.valueOf(Hello.class.getResource("/shop/words.txt")));
     }
 }
