@@ -20,6 +20,7 @@ want redis-server redis-server
 want nats-server nats-server
 want rabbitmqctl rabbitmq-server
 want mvn maven
+want mosquitto mosquitto
 [ -n "$(ls /usr/lib/postgresql/*/bin/postgres 2>/dev/null)" ] || missing="$missing postgresql"
 python3 -c "import ensurepip, venv" >/dev/null 2>&1 || missing="$missing python3-venv"
 [ -n "$missing" ] || exit 0

@@ -11,7 +11,7 @@ import socket
 import ssl
 import subprocess
 import tempfile
-import time
+import threading
 
 import pytest
 
@@ -138,6 +138,106 @@ class Nats(Broker):
         finally:
             loop.run_until_complete(connection.close())
             loop.close()
+
+
+class Mosquitto(Broker):
+    """Of MQTT. What it keeps for those who are away has no bound but the disk's."""
+
+    settings, login, tls = "allow_anonymous true\n", None, None
+
+    def secure(self, authority):
+        """Over TLS alone, and with a password; before it starts."""
+        certificate, key = authority.certificate("DNS:localhost", "IP:127.0.0.1")
+        passwords = self.directory / "passwords"
+        passwords.touch(mode=0o600)
+        self.login = ("mayfly", "pencil")
+        subprocess.run([program("mosquitto_passwd", "/usr/bin/mosquitto_passwd"), "-b", passwords, *self.login], check=True)
+        self.settings = f"certfile {certificate}\nkeyfile {key}\nallow_anonymous false\npassword_file {passwords}\n"
+        self.tls = ssl.create_default_context(cafile=authority.pem)
+
+    def command(self):
+        conf = self.directory / "mosquitto.conf"
+        # As root it would give up being so, and read neither keys nor passwords.
+        conf.write_text(f"user root\nmax_queued_messages 0\nlistener {self.port} 127.0.0.1\n{self.settings}")
+        return [program("/usr/sbin/mosquitto", "mosquitto"), "-c", str(conf)]
+
+    @contextlib.contextmanager
+    def client(self, name="", **options):
+        """Connected, and once it is not needed, gone with its session."""
+        from paho.mqtt import client as mqtt
+        client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, name, protocol=mqtt.MQTTv5)
+        if self.login:
+            client.username_pw_set(*self.login)
+        if self.tls:
+            client.tls_set_context(self.tls)
+        greetings = []
+        client.on_connect = lambda client, data, flags, reason, properties: greetings.append((flags, reason))
+        client.connect("localhost", self.port, **options)
+        client.loop_start()
+        try:
+            mayfly.until(lambda: greetings, seconds=10)
+            client.session_present = greetings[0][0].session_present
+            yield client
+        finally:
+            client.disconnect()
+            client.loop_stop()
+
+    def ready(self):
+        with self.client():
+            return True
+
+    def has_session(self, name):
+        with self.client(name, clean_start=False) as client:
+            return client.session_present
+
+
+def send(client, topic, payload, **options):
+    """Publishes to an MQTT broker, and returns once that has it."""
+    client.publish(topic, payload, qos=1, **options).wait_for_publish(30)
+
+
+class OlderMqtt:
+    """Before an MQTT broker: what refuses version 5, as brokers did that knew 3.1.1 alone."""
+
+    def __init__(self, broker):
+        self.broker, self.port = broker, free_port()
+        self.listener = socket.create_server(("127.0.0.1", self.port))
+        threading.Thread(target=self.serve, daemon=True).start()
+
+    @property
+    def address(self):
+        return f"127.0.0.1:{self.port}"
+
+    def serve(self):
+        with contextlib.suppress(OSError):
+            while True:
+                threading.Thread(target=self.answer, args=self.listener.accept()[:1], daemon=True).start()
+
+    def answer(self, client):
+        with client, contextlib.suppress(OSError):
+            hello = client.recv(1024)
+            # The version is behind the packet's head and the protocol's name.
+            if hello[8] != 4:
+                client.sendall(b"\x20\x02\x00\x01")
+                return
+            with socket.create_connection(("127.0.0.1", self.broker.port)) as broker:
+                broker.sendall(hello)
+                threading.Thread(target=self.copy, args=(broker, client), daemon=True).start()
+                self.copy(client, broker)
+
+    @staticmethod
+    def copy(source, sink):
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                sink.sendall(data)
+        for one in (source, sink):
+            with contextlib.suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+
+    def close(self):
+        # Whoever waits in accept wakes up.
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
 
 
 class RabbitMq(Broker):

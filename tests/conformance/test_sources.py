@@ -246,6 +246,7 @@ def test_what_no_source_is_like_is_refused(functions, wrong, why):
 
 nats_server, rabbit_server = session(brokers.Nats), session(brokers.RabbitMq)
 kafka_server, postgres_server = session(brokers.Kafka), session(brokers.PostgreSql)
+mqtt_server = session(brokers.Mosquitto)
 
 
 def test_a_subject_of_jetstream_is_brought_to_its_function(functions, logs, nats_server):
@@ -413,39 +414,106 @@ def test_changes_of_postgresql_are_brought_to_their_function(postgres_server):
         mayfly.until(lambda: database.execute("SELECT count(*) FROM pg_replication_slots").fetchone() == (0,))
 
 
+def test_messages_of_mqtt_are_brought_to_their_function(functions, logs, mqtt_server):
+    from paho.mqtt.packettypes import PacketTypes
+    from paho.mqtt.properties import Properties
+    mayfly.create(functions, "of-mqtt", {"app.py": KEEPS})
+    with mqtt_server.client() as client:
+        brokers.send(client, "shop/orders/eu", b"kept", retain=True)
+        made = outside(functions, "of-mqtt", ("MQTT_BROKERS", f"mqtt://{mqtt_server.address}"), {"Topics": ["shop/orders/+"]},
+                       BatchSize=4, FilterCriteria={"Filters": [{"Pattern": json.dumps({"data": [{"anything-but": "cheap"}]})}]})
+        assert made["Topics"] == ["shop/orders/+"] and "StartingPosition" not in made
+        uuid, group = made["UUID"], made["SelfManagedKafkaEventSourceConfig"]["ConsumerGroupId"]
+
+        def seen():
+            return [text(one["data"]) for one in records(logs, "of-mqtt").get("shop/orders/+", [])]
+
+        mayfly.until(lambda: seen() == ["kept"])
+        properties = Properties(PacketTypes.PUBLISH)
+        properties.ContentType, properties.UserProperty, properties.CorrelationData = "text/plain", ("k", "v"), b"\xff"
+        brokers.send(client, "shop/orders/us", b"7", properties=properties)
+        mayfly.until(lambda: seen() == ["kept", "7"])
+        event = batches(logs, "of-mqtt")[1]
+        assert event["eventSource"] == "mayfly:mqtt" and event["servers"] == mqtt_server.address
+        assert event["records"]["shop/orders/+"] == [{
+            "id": "2", "topic": "shop/orders/us", "qos": 1, "duplicate": False, "retained": False, "contentType": "text/plain",
+            "responseTopic": None, "correlationData": "/w==", "messageExpiryInterval": None,
+            "userProperties": [{"name": "k", "value": "v"}], "data": base64.b64encode(b"7").decode()}]
+        for number in range(300):
+            brokers.send(client, "shop/orders/us", "cheap" if number % 3 else str(number))
+        expected = ["kept", "7"] + [str(number) for number in range(0, 300, 3)]
+        assert mayfly.until(lambda: len(found := seen()) == len(expected) and found) == expected, "in order, once"
+        assert max(len(event["records"]["shop/orders/+"]) for event in batches(logs, "of-mqtt")) <= 4
+
+        # What is sent while the mapping is paused waits for it, and what is retained does not come a second time.
+        functions.update_event_source_mapping(UUID=uuid, Enabled=False)
+        enabled(functions, uuid, "Disabled")
+        brokers.send(client, "shop/orders/us", b"paused")
+        functions.update_event_source_mapping(UUID=uuid, Enabled=True)
+        expected += ["paused"]
+        mayfly.until(lambda: seen() == expected)
+        assert result(functions, uuid) == "OK"
+
+        # Mappings that share a subscription have each message once together; without, each has every message.
+        mayfly.create(functions, "of-mqtt-too", {"app.py": KEEPS})
+        shared = [outside(functions, function, ("MQTT_BROKERS", mqtt_server.address), {"Topics": ["$share/g/work"]})
+                  for function in ("of-mqtt", "of-mqtt-too")]
+        mayfly.until(lambda: (brokers.send(client, "work", b"warm"), all(
+            "$share/g/work" in records(logs, function) for function in ("of-mqtt", "of-mqtt-too")))[1])
+        for number in range(20):
+            brokers.send(client, "work", f"n{number}")
+
+        def shares():
+            both = [records(logs, function)["$share/g/work"] for function in ("of-mqtt", "of-mqtt-too")]
+            return [text(one["data"]) for some in both for one in some if text(one["data"]).startswith("n")]
+
+        mayfly.until(lambda: sorted(shares()) == sorted(f"n{number}" for number in range(20)))
+        for one in [made, *shared]:
+            functions.delete_event_source_mapping(UUID=one["UUID"])
+        mayfly.until(lambda: not any(one in json.dumps(functions.list_event_source_mappings(), default=str) for one in [uuid]))
+        assert not mqtt_server.has_session(group)
+        brokers.send(client, "shop/orders/eu", b"", retain=True)
+
+
 def test_brokers_over_tls_are_checked_and_logged_in_to(tmp_path):
     authority = authorities.Authority(tmp_path)
     secret = tmp_path / "secret.json"
     config = f'[secrets]\nbrokers = "{secret}"\n'
     login = {"SourceAccessConfigurations": [
-        {"Type": "BASIC_AUTH", "URI": "arn:aws:secretsmanager:us-east-1:000000000000:secret:brokers"}], "StartingPosition": "TRIM_HORIZON"}
+        {"Type": "BASIC_AUTH", "URI": "arn:aws:secretsmanager:us-east-1:000000000000:secret:brokers"}]}
+    first, topics = {"StartingPosition": "TRIM_HORIZON"}, {"Topics": ["s"]}
     with (brokers.running(brokers.Redis, authority) as redis, brokers.running(brokers.Nats, authority) as nats,
-          nats.client() as jetstream):
+          brokers.running(brokers.Mosquitto, authority) as mqtt, nats.client() as jetstream, mqtt.client() as publisher):
         redis.client().xadd("s", {"n": "1"})
         jetstream.add_stream(name="S", subjects=["s"])
         jetstream.publish("s", b"1")
-        secret.write_text(json.dumps({"username": "default", "password": "pencil"}))
+        brokers.send(publisher, "s", b"1", retain=True)
+        sources = [
+            ("default", ("REDIS_SERVERS", f"rediss://localhost:{redis.tls_port}"), {**login, **topics, **first}),
+            ("mayfly", ("NATS_SERVERS", f"tls://localhost:{nats.port}"), {**login, **topics, **first}),
+            ("mayfly", ("MQTT_BROKERS", f"mqtts://localhost:{mqtt.port}"), {**login, **topics}),
+        ]
         with mayfly.server(f'certificate_authorities = "{authority.pem}"\n' + config) as cloud:
             functions, logs = cloud.client("lambda"), cloud.client("logs")
             mayfly.create(functions, "of-tls", {"app.py": KEEPS})
-            made = outside(functions, "of-tls", ("REDIS_SERVERS", f"rediss://localhost:{redis.tls_port}"), {"Topics": ["s"]}, **login)
-            mayfly.until(lambda: len(batches(logs, "of-tls")) == 1)
-            functions.delete_event_source_mapping(UUID=made["UUID"])
-            secret.write_text(json.dumps({"username": "mayfly", "password": "pencil"}))
-            outside(functions, "of-tls", ("NATS_SERVERS", f"tls://localhost:{nats.port}"), {"Topics": ["s"]}, **login)
-            mayfly.until(lambda: len(batches(logs, "of-tls")) == 2)
-            # A password that is wrong is told, and is no use to anybody who reads that.
-            secret.write_text(json.dumps({"username": "mayfly", "password": "hunter2"}))
             mayfly.create(functions, "of-nobody", {"app.py": KEEPS})
-            for servers in [("REDIS_SERVERS", f"rediss://localhost:{redis.tls_port}"), ("NATS_SERVERS", f"tls://localhost:{nats.port}")]:
-                made = outside(functions, "of-nobody", servers, {"Topics": ["s"]}, **login)
+            for number, (user, servers, source) in enumerate(sources):
+                secret.write_text(json.dumps({"username": user, "password": "pencil"}))
+                made = outside(functions, "of-tls", servers, source)
+                mayfly.until(lambda: len(batches(logs, "of-tls")) == number + 1)
+                functions.delete_event_source_mapping(UUID=made["UUID"])
+                # A password that is wrong is told, and is no use to anybody who reads that.
+                secret.write_text(json.dumps({"username": user, "password": "hunter2"}))
+                made = outside(functions, "of-nobody", servers, source)
                 told = mayfly.until(lambda: (r := result(functions, made["UUID"])).startswith("PROBLEM") and r)
-                assert re.search("(?i)password authentication failed|authorization violation", told) and "hunter2" not in told
+                assert re.search("(?i)password authentication failed|authorization violation|not authorized|bad user", told), told
+                assert "hunter2" not in told
+                functions.delete_event_source_mapping(UUID=made["UUID"])
         with mayfly.server(config) as cloud:
             functions = cloud.client("lambda")
             mayfly.create(functions, "of-tls", {"app.py": KEEPS})
-            for servers in [("REDIS_SERVERS", f"rediss://localhost:{redis.tls_port}"), ("NATS_SERVERS", f"tls://localhost:{nats.port}")]:
-                made = outside(functions, "of-tls", servers, {"Topics": ["s"]}, **login)
+            for _, servers, source in sources:
+                made = outside(functions, "of-tls", servers, source)
                 mayfly.until(lambda: "ertificate" in result(functions, made["UUID"]))
 
 
@@ -467,7 +535,7 @@ def handler(event, context):
 
 
 @contextlib.contextmanager
-def senders(redis_server, nats_server, rabbit_server, kafka_server, postgres_server):
+def senders(redis_server, nats_server, rabbit_server, kafka_server, postgres_server, mqtt_server):
     """For each broker: its endpoint, what a mapping of it says, and what sends it one message and returns once it is there."""
     from kafka import KafkaProducer
     with contextlib.ExitStack() as stack:
@@ -483,6 +551,8 @@ def senders(redis_server, nats_server, rabbit_server, kafka_server, postgres_ser
         database = stack.enter_context(postgres_server.client())
         database.execute("CREATE TABLE kills (id int)")
         database.execute("CREATE PUBLICATION kills FOR TABLE kills")
+        publisher = stack.enter_context(mqtt_server.client())
+        older = stack.enter_context(contextlib.closing(brokers.OlderMqtt(mqtt_server)))
         first, topic = {"StartingPosition": "TRIM_HORIZON"}, {"Topics": ["kills"]}
         login = {"SourceAccessConfigurations": [
             {"Type": "BASIC_AUTH", "URI": "arn:aws:secretsmanager:us-east-1:000000000000:secret:postgres-AbCdEf"}]}
@@ -495,16 +565,19 @@ def senders(redis_server, nats_server, rabbit_server, kafka_server, postgres_ser
                       lambda n: producer.send("kills", n.encode()).get(30)),
             "postgres": (("POSTGRESQL_SERVERS", postgres_server.address), {**topic, **login},
                          lambda n: database.execute(f"INSERT INTO kills VALUES ({n})")),
+            "mqtt": (("MQTT_BROKERS", mqtt_server.address), topic, lambda n: brokers.send(publisher, "kills", n)),
+            "mqtt-3": (("MQTT_BROKERS", older.address), {"Topics": ["kills/older"]},
+                       lambda n: brokers.send(publisher, "kills/older", n)),
         }
 
 
 def test_kill_9_under_load_of_every_source_loses_nothing(
-        redis_server, nats_server, rabbit_server, kafka_server, postgres_server):
+        redis_server, nats_server, rabbit_server, kafka_server, postgres_server, mqtt_server):
     """Publishers work while the server is killed that brings what they send to functions. Each function copies what it
     was given to a queue of its own before its answer, so that queue tells what was handed over, and in which order first."""
     secret = postgres_server.directory / "secret.json"
     secret.write_text(json.dumps({"username": "mayfly", "password": "pencil"}))
-    all_brokers = (redis_server, nats_server, rabbit_server, kafka_server, postgres_server)
+    all_brokers = (redis_server, nats_server, rabbit_server, kafka_server, postgres_server, mqtt_server)
     with mayfly.server(f'[secrets]\npostgres = "{secret}"\n') as running, senders(*all_brokers) as sources:
         aws, functions = running.client("sqs"), running.client("lambda")
         seen = {}

@@ -28,8 +28,6 @@ use tracing::warn;
 
 /// Of one answer, about: a single batch of records may be larger.
 const FETCH_BYTES: i32 = 1024 * 1024;
-/// What an answer may take beyond the time that the broker was asked to wait.
-const GRACE: Duration = Duration::from_secs(10);
 /// How often it is asked whether there are more partitions.
 const DISCOVER_EVERY: Duration = Duration::from_secs(60);
 const DISCOVER_AGAIN: Duration = Duration::from_secs(5);
@@ -161,9 +159,7 @@ impl Partition {
     async fn fetch(&mut self, within: Duration) -> Result<(), Trouble> {
         let began = Instant::now();
         let wait = i32::try_from(within.as_millis()).unwrap_or(i32::MAX);
-        let fetch = self.client.fetch_records(self.next, 1..FETCH_BYTES, wait);
-        let fetched = tokio::time::timeout(within + GRACE, fetch).await.context("Kafka does not answer")?;
-        let (records, end) = match fetched {
+        let (records, end) = match self.client.fetch_records(self.next, 1..FETCH_BYTES, wait).await {
             Ok(fetched) => fetched,
             Err(Error::ServerError { protocol_error: ProtocolError::OffsetOutOfRange, .. }) => {
                 // Retention has overtaken us, or the topic is another one by now.

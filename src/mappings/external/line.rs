@@ -5,6 +5,7 @@
 //! was not acknowledged comes again, from the broker, once the line was dropped and opened anew; nothing is
 //! put back by hand, except where a broker would wait for long.
 
+use anyhow::Context as _;
 use mayfly_services::lambda::mappings::Record;
 use std::future::Future;
 use std::time::Duration;
@@ -19,6 +20,17 @@ pub(super) struct Want {
     pub(super) records: usize,
     /// Zero: only what is there. A line may come back with nothing before this is over.
     pub(super) within: Duration,
+}
+
+/// What an answer of a broker may take, beyond the time that it was asked to wait.
+pub(super) const GRACE: Duration = Duration::from_secs(10);
+
+/// Whatever is asked of a line; a broker that is there and says nothing is in trouble like one that is not.
+pub(super) async fn answered<T>(
+    within: Duration,
+    asked: impl Future<Output = Result<T, Trouble>>,
+) -> Result<T, Trouble> {
+    tokio::time::timeout(within + GRACE, asked).await.context("the broker does not answer")?
 }
 
 pub(super) trait Line: Send {

@@ -5,8 +5,10 @@
 //! that comes again.
 
 mod access;
+mod body;
 mod kafka;
 mod line;
+mod mqtt;
 mod nats;
 mod postgres;
 mod rabbit;
@@ -144,6 +146,7 @@ async fn forget(desk: &Desk) {
             Broker::Nats => nats::forget(desk).await,
             Broker::Redis => redis::forget(desk).await,
             Broker::PostgreSql => postgres::forget(desk).await,
+            Broker::Mqtt => mqtt::forget(desk).await,
             Broker::Unspecified | Broker::Kafka | Broker::RabbitMq => Ok(()),
         }
     });
@@ -169,6 +172,7 @@ async fn work(desk: Arc<Desk>) -> bool {
             Broker::PostgreSql => {
                 lines.spawn(keep(desk, async |desk: &Desk| postgres::Slot::open(desk).await))
             }
+            Broker::Mqtt => lines.spawn(keep(desk, async |desk: &Desk| mqtt::Subscription::open(desk).await)),
         };
     }
     let mut draining = false;
@@ -212,7 +216,8 @@ async fn keep<L: Line>(desk: Arc<Desk>, open: impl AsyncFn(&Desk) -> Result<L, T
                 desk.status.recovered(&desk).await;
                 let mut worker = Worker { desk: &desk, line };
                 let worked = worker.work().await;
-                worker.line.release().await;
+                // What it cannot be told now, the broker finds out.
+                let _ = tokio::time::timeout(line::GRACE, worker.line.release()).await;
                 match worked {
                     Ok(end) => return end,
                     Err(trouble) => trouble,

@@ -13,12 +13,15 @@ use futures_util::{FutureExt as _, StreamExt as _};
 use lapin::message::Delivery;
 use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions};
 use lapin::types::{AMQPValue, FieldTable, ShortString};
-use lapin::uri::{AMQPAuthority, AMQPScheme, AMQPUri, AMQPUserInfo};
+use lapin::uri::{AMQPAuthority, AMQPQueryString, AMQPScheme, AMQPUri, AMQPUserInfo};
 use lapin::{Channel, Connection, ConnectionProperties, Consumer};
 use mayfly_kernel::Time;
 use mayfly_services::lambda::mappings::{Endpoint, External, Record};
 use serde_json::{Value, json};
 use std::collections::VecDeque;
+
+/// A broker that is gone is noticed after twice this time.
+const HEARTBEAT_S: u16 = 15;
 
 pub(super) struct Queue {
     connection: Connection,
@@ -59,7 +62,7 @@ async fn connect_to(desk: &Desk, endpoint: Endpoint) -> Result<Connection, Troub
         scheme: AMQPScheme::AMQP,
         authority: AMQPAuthority { userinfo, host: endpoint.host.clone(), port: endpoint.port },
         vhost: virtual_host(&desk.contract.source).to_owned(),
-        query: Default::default(),
+        query: AMQPQueryString { heartbeat: Some(HEARTBEAT_S), ..AMQPQueryString::default() },
     };
     let name = ConnectionProperties::default().with_connection_name("mayfly".into());
     Ok(Connection::connect_uri(uri, name).await?)

@@ -15,13 +15,10 @@ use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Cmd, RedisConnectionInfo, Value};
 use serde_json::json;
 use std::collections::VecDeque;
-use std::time::Duration;
 
 const CONSUMER: &str = "mayfly";
 /// Entries of one answer, whose sizes are not known before.
 const AT_ONCE: usize = 100;
-/// What an answer may take beyond the time that the server was asked to wait.
-const GRACE: Duration = Duration::from_secs(10);
 
 pub(super) struct Stream {
     connection: MultiplexedConnection,
@@ -46,7 +43,7 @@ impl Stream {
         };
         let mut create = redis::cmd("XGROUP");
         create.arg("CREATE").arg(topic).arg(group).arg(from).arg("MKSTREAM");
-        match ask(&mut connection, &create, Duration::ZERO).await {
+        match ask(&mut connection, &create).await {
             Err(trouble) if !format!("{trouble:#}").contains("BUSYGROUP") => return Err(trouble),
             Ok(_) | Err(_) => {}
         }
@@ -58,20 +55,18 @@ impl Stream {
         let mut read = redis::cmd("XREADGROUP");
         let count = want.records.clamp(1, AT_ONCE);
         read.arg("GROUP").arg(&self.group).arg(CONSUMER).arg("COUNT").arg(count);
-        let blocks = self.pending.is_none() && !want.within.is_zero();
-        if blocks {
+        if self.pending.is_none() && !want.within.is_zero() {
             // Zero would be for ever.
             read.arg("BLOCK").arg(u64::try_from(want.within.as_millis()).unwrap_or(1).max(1));
         }
         read.arg("STREAMS").arg(&self.key).arg(self.pending.as_deref().unwrap_or(">"));
-        let wait = if blocks { want.within } else { Duration::ZERO };
-        entries(ask(&mut self.connection, &read, wait).await?)
+        entries(ask(&mut self.connection, &read).await?)
     }
 
     async fn remove(&mut self, ids: &[String]) -> Result<(), Trouble> {
         let mut remove = redis::cmd("XACK");
         remove.arg(&self.key).arg(&self.group).arg(ids);
-        ask(&mut self.connection, &remove, Duration::ZERO).await?;
+        ask(&mut self.connection, &remove).await?;
         Ok(())
     }
 }
@@ -120,7 +115,7 @@ pub(super) async fn forget(desk: &Desk) -> Result<(), Trouble> {
     let External { topic, group, .. } = &desk.contract.source;
     let mut destroy = redis::cmd("XGROUP");
     destroy.arg("DESTROY").arg(topic).arg(group);
-    ask(&mut connect(desk).await?, &destroy, Duration::ZERO).await?;
+    ask(&mut connect(desk).await?, &destroy).await?;
     Ok(())
 }
 
@@ -147,13 +142,8 @@ async fn connect_to(desk: &Desk, endpoint: Endpoint) -> Result<MultiplexedConnec
     Ok(connection)
 }
 
-async fn ask(
-    connection: &mut MultiplexedConnection,
-    command: &Cmd,
-    wait: Duration,
-) -> Result<Value, Trouble> {
-    let answer = tokio::time::timeout(wait + GRACE, connection.send_packed_command(command)).await;
-    Ok(answer.context("Redis does not answer")??)
+async fn ask(connection: &mut MultiplexedConnection, command: &Cmd) -> Result<Value, Trouble> {
+    Ok(connection.send_packed_command(command).await?)
 }
 
 struct Entry {

@@ -4,7 +4,7 @@
 //! is one batch of at most an event's size, beside what the broker's client has read ahead.
 
 use super::Desk;
-use super::line::{Line, Trouble, Want};
+use super::line::{self, Line, Trouble, Want};
 use crate::mappings::MEMORY_KIB_MAX;
 use crate::mappings::flight::{self, Attempt};
 use mayfly_kernel::function::{Invocation, Outcome};
@@ -75,7 +75,7 @@ impl<'a, L: Line> Worker<'a, L> {
                 () = super::stopped(&mut stop) => return Ok(None),
                 // The semaphore is never closed.
                 room = &mut room => return Ok(Some(room?)),
-                () = tokio::time::sleep(HOLD_EVERY) => self.line.hold().await?,
+                () = tokio::time::sleep(HOLD_EVERY) => self.hold().await?,
             }
         }
     }
@@ -90,7 +90,7 @@ impl<'a, L: Line> Worker<'a, L> {
         loop {
             let left = until.map_or(HOLD_EVERY, |until| until.saturating_duration_since(Instant::now()));
             let want = Want { records: plan.batch_size - wanted, within: left.min(HOLD_EVERY) };
-            let records = self.line.read(want).await?;
+            let records = line::answered(want.within, self.line.read(want)).await?;
             let none = records.is_empty();
             let now = self.desk.cloud.runner.clock().now();
             for record in records {
@@ -112,7 +112,7 @@ impl<'a, L: Line> Worker<'a, L> {
                 return Ok(held);
             }
             if Instant::now() >= hold_at {
-                self.line.hold().await?;
+                self.hold().await?;
                 hold_at = Instant::now() + HOLD_EVERY;
             }
         }
@@ -216,7 +216,7 @@ impl<'a, L: Line> Worker<'a, L> {
                 () = tokio::time::sleep(HOLD_EVERY) => {}
             }
             // The function's work is worth its end, whatever the source says meanwhile.
-            if let Err(trouble) = self.line.hold().await {
+            if let Err(trouble) = self.hold().await {
                 warn!(mapping = self.desk.key.2, "cannot hold records: {trouble:#}");
             }
         }
@@ -236,7 +236,7 @@ impl<'a, L: Line> Worker<'a, L> {
             if step == until {
                 return Ok(false);
             }
-            self.line.hold().await?;
+            self.hold().await?;
         }
     }
 
@@ -247,16 +247,20 @@ impl<'a, L: Line> Worker<'a, L> {
         Ok(())
     }
 
+    async fn hold(&mut self) -> Result<(), Trouble> {
+        line::answered(Duration::ZERO, self.line.hold()).await
+    }
+
     async fn acknowledge(&mut self, records: usize) -> Result<(), Trouble> {
         if records == 0 {
             return Ok(());
         }
         if let Some(next) = self.line.cursor(records) {
             let Desk { cloud, caller, key, .. } = self.desk;
-            let line = self.line.name().to_owned();
-            flight::persist(cloud, caller, |cx| mappings::advance(cx, key, &line, next)).await;
+            let name = self.line.name().to_owned();
+            flight::persist(cloud, caller, |cx| mappings::advance(cx, key, &name, next)).await;
         }
-        self.line.acknowledge(records).await
+        line::answered(Duration::ZERO, self.line.acknowledge(records)).await
     }
 
     /// The first records go where what is given up goes, and only then are they acknowledged.
@@ -281,7 +285,7 @@ impl<'a, L: Line> Worker<'a, L> {
             cursor.map_or(Ok(()), |next| mappings::advance(cx, key, &line, next))
         })
         .await;
-        self.line.acknowledge(records).await?;
+        line::answered(Duration::ZERO, self.line.acknowledge(records)).await?;
         flight.went(records);
         Ok(())
     }

@@ -20,6 +20,10 @@ use wire::{Refused, Streamed, Wire};
 /// The server hears from us at least so often; it waits for a minute, if it is not told otherwise.
 const CONFIRM_EVERY: Duration = Duration::from_secs(5);
 
+/// A server that was asked for an answer and has said nothing for so long is gone. It may be busy with a
+/// transaction of others meanwhile, so this is as patient as PostgreSQL's own subscribers are.
+const SILENCE: Duration = Duration::from_secs(60);
+
 /// A change that was read and is not acknowledged.
 struct Held {
     /// It is the last of a transaction that ends here.
@@ -36,6 +40,7 @@ pub(super) struct Slot {
     /// Everything before is done.
     done: u64,
     confirmed_at: Instant,
+    heard_at: Instant,
 }
 
 impl Slot {
@@ -53,8 +58,8 @@ impl Slot {
             quoted(group)
         );
         wire.start(&start).await?;
-        let (reader, held, name) = (Reader::default(), VecDeque::new(), topic.clone());
-        Ok(Slot { wire, reader, name, held, within: false, done: 0, confirmed_at: Instant::now() })
+        let (reader, held, name, now) = (Reader::default(), VecDeque::new(), topic.clone(), Instant::now());
+        Ok(Slot { wire, reader, name, held, within: false, done: 0, confirmed_at: now, heard_at: now })
     }
 
     async fn confirm(&mut self) -> Result<(), Trouble> {
@@ -64,6 +69,7 @@ impl Slot {
     }
 
     async fn take(&mut self, streamed: Streamed) -> Result<Option<Record>, Trouble> {
+        self.heard_at = Instant::now();
         match streamed {
             Streamed::Message(message) => match self.reader.read(message)? {
                 Told::Change(Change { id, at, shape, bytes }) => {
@@ -109,6 +115,9 @@ impl Line for Slot {
                 Ok(streamed) => records.extend(self.take(streamed?).await?),
                 Err(_) => break,
             }
+        }
+        if records.is_empty() && self.heard_at.elapsed() >= SILENCE {
+            bail!("PostgreSQL does not answer");
         }
         if self.confirmed_at.elapsed() >= CONFIRM_EVERY {
             self.confirm().await?;

@@ -2,9 +2,10 @@
 //!
 //! A change comes once its transaction is committed, between that one's beginning and its end.
 
+use crate::mappings::external::body::Body;
 use crate::mappings::external::line::Trouble;
 use anyhow::{Context as _, bail};
-use bytes::{Buf as _, Bytes};
+use bytes::Bytes;
 use mayfly_kernel::Time;
 use serde_json::{Map, Value, json};
 use std::collections::HashMap;
@@ -71,7 +72,7 @@ impl Reader {
         let mut body = Body(message);
         match body.u8()? {
             b'B' => {
-                let (end, at, xid) = (body.u64()?, body.time()?, body.u32()?);
+                let (end, at, xid) = (body.u64()?, time(&mut body)?, body.u32()?);
                 self.transaction = Transaction { end, at, xid, changes: 0 };
                 Ok(Told::Begin)
             }
@@ -82,7 +83,7 @@ impl Reader {
             }
             b'R' => self.table(&mut body),
             b'Y' => {
-                let (kind, schema, name) = (body.u32()?, body.text()?, body.text()?);
+                let (kind, schema, name) = (body.u32()?, text(&mut body)?, text(&mut body)?);
                 self.kinds.insert(kind, format!("{schema}.{name}"));
                 Ok(Told::Nothing)
             }
@@ -124,13 +125,13 @@ impl Reader {
     }
 
     fn table(&mut self, body: &mut Body) -> Result<Told, Trouble> {
-        let (id, schema, name) = (body.u32()?, body.text()?, body.text()?);
+        let (id, schema, name) = (body.u32()?, text(body)?, text(body)?);
         body.u8()?;
         let count = body.u16()?;
         let mut columns = Vec::with_capacity(count.into());
         for _ in 0..count {
             body.u8()?;
-            let (name, kind) = (body.text()?, body.u32()?);
+            let (name, kind) = (text(body)?, body.u32()?);
             body.u32()?;
             columns.push(Column { name, kind });
         }
@@ -255,43 +256,16 @@ fn value(kind: u32, text: &[u8]) -> Value {
     read.unwrap_or(Value::String(text))
 }
 
-/// A message that is read from its beginning; one that is too short is an error.
-struct Body(Bytes);
+fn time(body: &mut Body) -> Result<Option<Time>, Trouble> {
+    Ok(Some(Time::from_ms(EPOCH_MS + body.u64()? / 1000)))
+}
 
-impl Body {
-    fn bytes(&mut self, count: usize) -> Result<Bytes, Trouble> {
-        if self.0.len() < count {
-            bail!("a message of the slot is cut off");
-        }
-        Ok(self.0.split_to(count))
-    }
-
-    fn u8(&mut self) -> Result<u8, Trouble> {
-        Ok(self.bytes(1)?.get_u8())
-    }
-
-    fn u16(&mut self) -> Result<u16, Trouble> {
-        Ok(self.bytes(2)?.get_u16())
-    }
-
-    fn u32(&mut self) -> Result<u32, Trouble> {
-        Ok(self.bytes(4)?.get_u32())
-    }
-
-    fn u64(&mut self) -> Result<u64, Trouble> {
-        Ok(self.bytes(8)?.get_u64())
-    }
-
-    fn time(&mut self) -> Result<Option<Time>, Trouble> {
-        Ok(Some(Time::from_ms(EPOCH_MS + self.u64()? / 1000)))
-    }
-
-    fn text(&mut self) -> Result<String, Trouble> {
-        let end = self.0.iter().position(|byte| *byte == 0).context("a message of the slot is cut off")?;
-        let text = self.0.split_to(end);
-        self.0.advance(1);
-        Ok(String::from_utf8_lossy(&text).into_owned())
-    }
+/// Up to a zero.
+fn text(body: &mut Body) -> Result<String, Trouble> {
+    let end = body.0.iter().position(|byte| *byte == 0).context("a message of the slot is cut off")?;
+    let text = body.bytes(end)?;
+    body.u8()?;
+    Ok(String::from_utf8_lossy(&text).into_owned())
 }
 
 #[cfg(test)]

@@ -183,16 +183,16 @@ impl Wire {
         }
     }
 
-    /// Says up to where everything is done.
+    /// Says up to where everything is done, and asks for an answer.
     pub(super) async fn confirm(&mut self, end: u64) -> Result<(), Trouble> {
         let mut body = BytesMut::with_capacity(34);
         body.put_u8(b'r');
         for _ in ["written", "flushed", "applied"] {
             body.put_u64(end);
         }
-        // The time is of no use to the server, and an answer of none to us.
+        // The time is of no use to the server.
         body.put_u64(0);
-        body.put_u8(0);
+        body.put_u8(1);
         let mut out = BytesMut::new();
         frontend::CopyData::new(body.freeze())?.write(&mut out);
         self.send(&out).await

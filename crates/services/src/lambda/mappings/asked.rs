@@ -129,6 +129,9 @@ impl Asked {
         match wanted.as_deref() {
             Some([name]) => {
                 check::length(name, member, 1, length)?;
+                if broker == Broker::Mqtt && !is_topic_filter(name) {
+                    return Err(faults::parameter(format!("{name} is no topic filter of MQTT.")));
+                }
                 Ok(name.clone())
             }
             Some([]) | None => {
@@ -270,9 +273,6 @@ fn broker(source: &SelfManaged) -> Result<(Broker, Vec<String>), Fault> {
     let (Some((name, endpoints)), None) = (kinds.next(), kinds.next()) else {
         return Err(faults::parameter("SelfManagedEventSource takes endpoints of one type."));
     };
-    if name == MQTT {
-        return Err(Fault::not_implemented("MQTT brokers as event sources"));
-    }
     check::one_of(name, "selfManagedEventSource.endpoints", &names)?;
     let broker = Broker::ALL.into_iter().find(|broker| broker.endpoint_type() == name);
     let broker = broker.unwrap_or(Broker::Unspecified);
@@ -294,6 +294,21 @@ fn broker(source: &SelfManaged) -> Result<(Broker, Vec<String>), Fault> {
     Ok((broker, endpoints.clone()))
 }
 
+/// `+` is a whole level, `#` the last one, and what is shared has a name without either.
+fn is_topic_filter(text: &str) -> bool {
+    let filter = match text.strip_prefix("$share/") {
+        None => text,
+        Some(shared) => match shared.split_once('/') {
+            Some((name, filter)) if !name.is_empty() && !name.contains(['+', '#']) => filter,
+            Some(_) | None => return false,
+        },
+    };
+    let above = filter.strip_suffix('#').unwrap_or(filter);
+    let has_no_rest = above.len() == filter.len() || above.is_empty() || above.ends_with('/');
+    let is_level = |level: &str| level == "+" || !level.contains(['+', '#', '\0']);
+    !filter.is_empty() && has_no_rest && above.split('/').all(is_level)
+}
+
 /// Names that brokers refuse would only be found out later.
 fn check_group(broker: Broker, group: &str) -> Result<(), Fault> {
     let good = |b: u8| match broker {
@@ -312,8 +327,6 @@ fn check_group(broker: Broker, group: &str) -> Result<(), Fault> {
 
 /// Schemes of brokers to which there is no TLS yet.
 const WITHOUT_TLS: [&str; 2] = ["kafkas", "amqps"];
-/// The type of endpoints of MQTT brokers, which are not read yet.
-const MQTT: &str = "MQTT_BROKERS";
 
 const VIRTUAL_HOST: &str = "VIRTUAL_HOST";
 const ACCESS_TYPES: [&str; 8] = [
@@ -384,5 +397,22 @@ fn destination(text: &str) -> Result<String, Fault> {
         "sqs" | "sns" => Ok(text.to_owned()),
         "s3" => Err(Fault::not_implemented("buckets as destinations of event source mappings")),
         _ => Err(wrong()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_topic_filter;
+
+    #[test]
+    fn topic_filters_are_those_of_the_standard() {
+        for good in ["a", "/", "#", "+", "a/#", "+/b/+", "$SYS/#", "$share/g/a/#", "a//b"] {
+            assert!(is_topic_filter(good), "{good}");
+        }
+        for bad in
+            ["", "a#", "a/b#", "#/a", "a+", "a/+b", "$share/g", "$share//a", "$share/+/a", "$share/g/", "a\0"]
+        {
+            assert!(!is_topic_filter(bad), "{bad}");
+        }
     }
 }

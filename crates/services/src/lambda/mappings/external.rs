@@ -14,7 +14,7 @@ pub(in crate::lambda) struct ExternalRow {
     pub(super) broker: i32,
     #[prost(string, repeated, tag = "2")]
     pub(super) endpoints: Vec<String>,
-    /// The topic, queue, subject, stream or publication.
+    /// The topic, queue, subject, stream, publication or topic filter.
     #[prost(string, tag = "3")]
     pub(super) topic: String,
     #[prost(string, tag = "4")]
@@ -24,7 +24,7 @@ pub(in crate::lambda) struct ExternalRow {
     /// The ARN of the secret of the login.
     #[prost(string, tag = "6")]
     pub(super) secret: String,
-    /// The consumer group, durable consumer or slot, if the user has named it.
+    /// The consumer group, durable consumer, slot or client identifier, if the user has named it.
     #[prost(string, tag = "7")]
     pub(super) group: String,
     #[prost(enumeration = "Position", tag = "8")]
@@ -51,6 +51,7 @@ pub enum Broker {
     Nats = 3,
     Redis = 4,
     PostgreSql = 5,
+    Mqtt = 6,
 }
 
 /// How one says who one is.
@@ -93,8 +94,8 @@ pub(super) enum Named {
 }
 
 impl Broker {
-    pub const ALL: [Broker; 5] =
-        [Broker::Kafka, Broker::RabbitMq, Broker::Nats, Broker::Redis, Broker::PostgreSql];
+    pub const ALL: [Broker; 6] =
+        [Broker::Kafka, Broker::RabbitMq, Broker::Nats, Broker::Redis, Broker::PostgreSql, Broker::Mqtt];
 
     /// The key of `SelfManagedEventSource.Endpoints`.
     pub(super) fn endpoint_type(self) -> &'static str {
@@ -105,6 +106,7 @@ impl Broker {
             Broker::Nats => "NATS_SERVERS",
             Broker::Redis => "REDIS_SERVERS",
             Broker::PostgreSql => "POSTGRESQL_SERVERS",
+            Broker::Mqtt => "MQTT_BROKERS",
         }
     }
 
@@ -117,6 +119,7 @@ impl Broker {
             Broker::Nats => "mayfly:nats",
             Broker::Redis => "mayfly:redis",
             Broker::PostgreSql => "mayfly:postgresql",
+            Broker::Mqtt => "mayfly:mqtt",
         }
     }
 
@@ -129,6 +132,7 @@ impl Broker {
             Broker::Nats => "mayfly.nats.batch",
             Broker::Redis => "mayfly.redis.batch",
             Broker::PostgreSql => "mayfly.postgresql.batch",
+            Broker::Mqtt => "mayfly.mqtt.batch",
         }
     }
 
@@ -143,10 +147,11 @@ impl Broker {
             Broker::Redis => ("redis", Some("rediss")),
             // As its own clients do, one asks for TLS with `?sslmode=`.
             Broker::PostgreSql => ("postgresql", None),
+            Broker::Mqtt => ("mqtt", Some("mqtts")),
         }
     }
 
-    fn port(self) -> u16 {
+    fn port(self, tls: bool) -> u16 {
         match self {
             Broker::Unspecified => 0,
             Broker::Kafka => 9092,
@@ -154,6 +159,8 @@ impl Broker {
             Broker::Nats => 4222,
             Broker::Redis => 6379,
             Broker::PostgreSql => 5432,
+            Broker::Mqtt if tls => 8883,
+            Broker::Mqtt => 1883,
         }
     }
 
@@ -168,7 +175,7 @@ impl Broker {
                 &[Position::TrimHorizon, Position::Latest, Position::AtTimestamp]
             }
             Broker::PostgreSql => &[Position::Latest],
-            Broker::Unspecified | Broker::RabbitMq => &[],
+            Broker::Unspecified | Broker::RabbitMq | Broker::Mqtt => &[],
         }
     }
 
@@ -233,7 +240,7 @@ impl Endpoint {
             return Err("that is no host".into());
         }
         let port = match port {
-            None => broker.port(),
+            None => broker.port(tls),
             Some(port) => port.parse().map_err(|_| "that is no port".to_owned())?,
         };
         Ok(Endpoint { tls, host: host.into(), port, path: path.into() })
@@ -355,6 +362,8 @@ mod tests {
         assert_eq!((redis.authority().as_str(), redis.tls, redis.path.as_str()), ("cache:6379", true, "3"));
         assert_eq!(read(Broker::Nats, "tls://[::1]:4").unwrap().authority(), "[::1]:4");
         assert_eq!(read(Broker::RabbitMq, "amqp://mq").unwrap().port, 5672);
+        let ports = ["mqtt://m", "mqtts://m"].map(|text| read(Broker::Mqtt, text).unwrap().port);
+        assert_eq!(ports, [1883, 8883]);
         let base = read(Broker::PostgreSql, "postgresql://db/shop?sslmode=verify-full").unwrap();
         assert_eq!((base.path.as_str(), base.tls, base.port), ("shop", true, 5432));
         for (broker, text) in [

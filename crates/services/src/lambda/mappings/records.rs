@@ -127,7 +127,7 @@ fn opened(broker: Broker, shape: &Value) -> Value {
         }
         // A change is JSON already.
         Broker::PostgreSql | Broker::Unspecified => {}
-        Broker::RabbitMq | Broker::Nats => open(&mut shape["data"]),
+        Broker::RabbitMq | Broker::Nats | Broker::Mqtt => open(&mut shape["data"]),
     }
     shape
 }

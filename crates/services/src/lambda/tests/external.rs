@@ -135,6 +135,4 @@ fn a_function_reads_a_source_once_and_what_is_fixed_stays() {
     assert!(refused.1.contains("cannot be changed") || refused.0 == "ResourceInUseException", "{refused:?}");
     let tls = json!({ "SelfManagedEventSource": { "Endpoints": { "RABBITMQ_SERVERS": ["amqps://a"] } } });
     assert_eq!(cloud.refusal(&format!("POST {PATH}"), &asked(tls)).0, "NotImplemented");
-    let mqtt = json!({ "SelfManagedEventSource": { "Endpoints": { "MQTT_BROKERS": ["mqtt://a"] } } });
-    assert_eq!(cloud.refusal(&format!("POST {PATH}"), &asked(mqtt)).0, "NotImplemented");
 }
