@@ -177,7 +177,7 @@ def start(command):
         # Other signs of percent are in no command.
         command = [part % port if "%d" in part else part for part in command]
         began = time.perf_counter()
-        process = subprocess.Popen(command, env={"PATH": os.defpath})
+        process = subprocess.Popen(command, env={"PATH": os.defpath}, stderr=subprocess.DEVNULL)
         connection, _ = listener.accept()
         connection.recv(1)
         took = (time.perf_counter() - began) * 1000

@@ -16,7 +16,8 @@ import time
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "tests" / "conformance")]
-FAMILIES = ["startup", "gateway", "writes", "functions", "cold_starts", "events", "queues", "scaling", "growth"]
+FAMILIES = ["startup", "gateway", "writes", "functions", "cold_starts", "compiled_ahead", "events", "queues",
+            "scaling", "growth"]
 # Minutes of loading, so only when they are named: `waiting` (ten million messages), `schedules` (a million).
 
 
