@@ -58,9 +58,14 @@ pub(crate) async fn start(config: Config) -> anyhow::Result<Running> {
     let authority = config.authority.clone().unwrap_or_else(|| address.to_string());
 
     let ids = Ids::system();
-    let (keyring, first_start) = keys(&store, &ids, &config)?;
+    let keyring = keys(&store, &ids, &config)?;
+    let first_start = keyring.is_new();
     let endpoint = format!("http://{authority}");
-    write_root_key(data, keyring.root(), &endpoint, &config.region)?;
+    let place = (endpoint.as_str(), config.region.as_str());
+    write_root_key(&data.join("root-key.json"), keyring.root(), place)?;
+    for (account, key) in keyring.others() {
+        write_root_key(&data.join(format!("root-key-{account}.json")), key, place)?;
+    }
 
     let trust = Trust::new(config.certificate_authorities.as_deref())?;
     let outlets = Outlets::open(&config, &trust)?;
@@ -136,19 +141,19 @@ fn explain_open(data: &Path, error: mayfly_store::OpenError) -> anyhow::Error {
     }
 }
 
-fn keys(store: &Store, ids: &Ids, config: &Config) -> anyhow::Result<(Keyring, bool)> {
+fn keys(store: &Store, ids: &Ids, config: &Config) -> anyhow::Result<Keyring> {
     let mut tx = store.begin();
-    let keyring = Keyring::load_or_create(&mut tx, ids, &config.account, &config.region)?;
-    let first_start = tx.is_dirty();
-    if first_start {
-        tx.commit(Durability::Durable).wait().context("keep the root key")?;
+    let accounts = (config.account.as_str(), &config.accounts[..]);
+    let keyring = Keyring::load_or_create(&mut tx, ids, accounts, &config.region)?;
+    if tx.is_dirty() {
+        tx.commit(Durability::Durable).wait().context("keep the root keys")?;
     }
-    Ok((keyring, first_start))
+    Ok(keyring)
 }
 
-/// The file from which `mayfly env` and the other commands learn the endpoint and the key. For its owner
-/// alone.
-fn write_root_key(data: &Path, root: &RootKey, endpoint: &str, region: &str) -> anyhow::Result<()> {
+/// The file of an account from which `mayfly env` and the other commands learn the endpoint and the key. For its
+/// owner alone.
+fn write_root_key(file: &Path, root: &RootKey, (endpoint, region): (&str, &str)) -> anyhow::Result<()> {
     use std::io::Write as _;
     use std::os::unix::fs::OpenOptionsExt as _;
     let document = serde_json::json!({
@@ -157,12 +162,12 @@ fn write_root_key(data: &Path, root: &RootKey, endpoint: &str, region: &str) -> 
         "endpoint": endpoint,
         "region": region,
     });
-    let (file, fresh) = (data.join("root-key.json"), data.join("root-key.json.new"));
+    let fresh = file.with_extension("json.new");
     let _ = std::fs::remove_file(&fresh);
     let mut out = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&fresh)?;
     out.write_all(serde_json::to_string_pretty(&document)?.as_bytes())?;
     out.sync_all()?;
-    std::fs::rename(&fresh, &file).with_context(|| format!("write {}", file.display()))
+    std::fs::rename(&fresh, file).with_context(|| format!("write {}", file.display()))
 }
 
 fn host_config(config: &Config, trust: &Trust) -> anyhow::Result<HostConfig> {

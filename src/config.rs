@@ -22,6 +22,9 @@ pub(crate) struct Config {
     pub(crate) listen: SocketAddr,
     /// The account that owns everything, twelve digits.
     pub(crate) account: String,
+    /// More accounts, each behind its own wall and with a key of its own: `root-key-ACCOUNT.json` in the data
+    /// directory.
+    pub(crate) accounts: Vec<String>,
     pub(crate) region: String,
     /// What functions and clients are told as the gateway's host and port; the listening address if absent.
     pub(crate) authority: Option<String>,
@@ -75,6 +78,7 @@ impl Default for Config {
             data: crate::cli::default_data_dir(),
             listen: SocketAddr::from(([127, 0, 0, 1], 4566)),
             account: "000000000000".into(),
+            accounts: Vec::new(),
             region: "us-east-1".into(),
             authority: None,
             trusted_proxies: Vec::new(),
@@ -99,8 +103,11 @@ impl Config {
         let Some(file) = file else { return Ok(Config::default()) };
         let text = std::fs::read_to_string(file).with_context(|| format!("read {}", file.display()))?;
         let config: Config = toml::from_str(&text).with_context(|| format!("in {}", file.display()))?;
-        let digits = config.account.len() == 12 && config.account.bytes().all(|b| b.is_ascii_digit());
-        anyhow::ensure!(digits, "in {}: account must be twelve digits", file.display());
+        let digits = |account: &String| account.len() == 12 && account.bytes().all(|b| b.is_ascii_digit());
+        let bad = std::iter::once(&config.account).chain(&config.accounts).find(|account| !digits(account));
+        if let Some(bad) = bad {
+            anyhow::bail!("in {}: an account has twelve digits, not {bad}", file.display());
+        }
         Ok(config)
     }
 }

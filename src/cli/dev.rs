@@ -73,7 +73,7 @@ async fn server(args: &Args) -> anyhow::Result<(Client, Option<Child>)> {
                 bail!("the server did not start ({status})");
             }
             // The file may be of an earlier run on another port, so only an answer counts.
-            if let Ok(settings) = settings::root_key(&data)
+            if let Ok(settings) = settings::root_key(&data, None)
                 && let Ok(client) = Client::new(settings)
                 && healthy(&client).await
             {

@@ -11,6 +11,9 @@ pub(crate) struct Args {
     /// The server's data directory [default: $MAYFLY_DATA or ~/.mayfly]
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
+    /// Another account than the server's first, by its number
+    #[arg(long, value_name = "ID")]
+    account: Option<String>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -18,7 +21,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let data = args.data.clone().unwrap_or_else(settings::default_data_dir);
-    let key = settings::root_key(&data)?;
+    let key = settings::root_key(&data, args.account.as_deref())?;
     let variables = [
         ("AWS_ENDPOINT_URL", &key.endpoint),
         ("AWS_ACCESS_KEY_ID", &key.access_key),

@@ -19,6 +19,9 @@ pub(crate) struct Server {
     /// The server's data directory, whose key is used [default: $MAYFLY_DATA or ~/.mayfly]
     #[arg(long, value_name = "DIR", global = true, help_heading = "Server")]
     pub(crate) data: Option<PathBuf>,
+    /// Another account than the server's first, by its number: its key in the data directory
+    #[arg(long, value_name = "ID", global = true, help_heading = "Server")]
+    pub(crate) account: Option<String>,
     /// The region [default: $AWS_REGION, or what the data directory says]
     #[arg(long, value_name = "NAME", global = true, help_heading = "Server")]
     pub(crate) region: Option<String>,
@@ -57,9 +60,10 @@ impl Server {
     }
 
     fn from(&self, variable: Variables<'_>) -> anyhow::Result<Settings> {
-        let named = match self.data {
-            Some(_) => None,
-            None => variable("AWS_ENDPOINT_URL").or_else(|| self.endpoint.clone()),
+        // Only the data directory has the keys of several accounts.
+        let named = match self.data.is_some() || self.account.is_some() {
+            true => None,
+            false => variable("AWS_ENDPOINT_URL").or_else(|| self.endpoint.clone()),
         };
         let keys = variable("AWS_ACCESS_KEY_ID").zip(variable("AWS_SECRET_ACCESS_KEY"));
         let mut settings = match (named, keys) {
@@ -74,7 +78,7 @@ impl Server {
             },
             (named, _) => {
                 let data = self.data.clone().unwrap_or_else(|| data_dir(variable));
-                let mut settings = root_key(&data)?;
+                let mut settings = root_key(&data, self.account.as_deref())?;
                 settings.endpoint = named.unwrap_or(settings.endpoint);
                 settings
             }
@@ -89,11 +93,18 @@ impl Server {
     }
 }
 
-/// The key that a server wrote into its data directory.
-pub(crate) fn root_key(data: &Path) -> anyhow::Result<Settings> {
-    let file = data.join("root-key.json");
+/// The key of an account, or of the first one, that a server wrote into its data directory.
+pub(crate) fn root_key(data: &Path, account: Option<&str>) -> anyhow::Result<Settings> {
+    let file = match account {
+        None => data.join("root-key.json"),
+        Some(account) => data.join(format!("root-key-{account}.json")),
+    };
     let text = match std::fs::read_to_string(&file) {
         Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && account.is_some() => bail!(
+            "there is no {}: name the account under `accounts` in the server's configuration and start it",
+            file.display()
+        ),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => bail!(
             "no server has been started with the data directory {}. Start one with `mayfly up`, or name a \
              server with --data DIR, or with AWS_ENDPOINT_URL and its keys",
@@ -183,7 +194,11 @@ mod tests {
             (found.endpoint.as_str(), found.access_key.as_str()),
             ("http://127.0.0.1:4566", "FILEKEY")
         );
-        let flags = Server { endpoint: Some("http://other".into()), region: Some("r".into()), data: None };
+        let flags = Server {
+            endpoint: Some("http://other".into()),
+            region: Some("r".into()),
+            ..Server::default()
+        };
         let found = settings(flags, &AWS);
         assert_eq!((found.endpoint.as_str(), found.region.as_str()), ("http://other", "r"));
     }
@@ -191,7 +206,9 @@ mod tests {
     #[test]
     fn a_missing_key_says_what_to_do() {
         let data = tempfile::tempdir().unwrap();
-        let told = root_key(data.path()).unwrap_err().to_string();
+        let told = root_key(data.path(), None).unwrap_err().to_string();
         assert!(told.contains("`mayfly up`"), "{told}");
+        let told = root_key(data.path(), Some("111111111111")).unwrap_err().to_string();
+        assert!(told.contains("`accounts`"), "{told}");
     }
 }

@@ -180,6 +180,7 @@ pub(super) fn anonymous(cloud: &Cloud) -> Caller {
         principal: Principal::Anonymous,
         access_key: String::new(),
         depth: 0,
+        address: None,
     }
 }
 

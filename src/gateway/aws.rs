@@ -5,7 +5,7 @@
 
 use super::auth::{self, Credential, Payload};
 use super::bodies::{self, Intake, Source};
-use super::{Peer, Request, Response, forms, respond, stage, streams};
+use super::{Peer, Request, Response, forms, respond, source, stage, streams};
 use crate::cloud::Cloud;
 use base64::Engine as _;
 use bytes::Bytes;
@@ -287,7 +287,7 @@ fn authenticate(exchange: &Exchange<'_>, body: Bytes) -> Result<(Caller, Bytes),
     };
     let hash = auth::sha256_hex(&body);
     let (caller, payload) = auth::verify(exchange.cloud, exchange.parts, credential, protocol, Some(&hash))?;
-    let caller = admit_peer(exchange.peer, caller, protocol)?;
+    let caller = admit_peer(exchange, caller, protocol)?;
     let body = match payload {
         Payload::Chunked(mut decoder) => {
             let pieces = decoder.push(body).map_err(|error| error.to_fault())?;
@@ -304,9 +304,22 @@ fn authenticate(exchange: &Exchange<'_>, body: Bytes) -> Result<(Caller, Bytes),
 }
 
 /// The caller on this connection, if the two agree; what a function causes is as deep as its connection says.
-pub(super) fn admit_peer(peer: &Peer, caller: Caller, protocol: Protocol) -> Result<Caller, Fault> {
+pub(super) fn admit_peer(
+    exchange: &Exchange<'_>,
+    caller: Caller,
+    protocol: Protocol,
+) -> Result<Caller, Fault> {
+    let peer = exchange.peer;
+    let address = match peer {
+        Peer::Client(address) => {
+            let forwarded = exchange.parts.headers.get_all("x-forwarded-for").iter();
+            let forwarded = forwarded.filter_map(|value| value.to_str().ok());
+            Some(source::client(*address, forwarded, &exchange.cloud.trusted_proxies))
+        }
+        Peer::Function { .. } => None,
+    };
     match auth::agrees(peer, &caller) {
-        true => Ok(Caller { depth: peer.depth(), ..caller }),
+        true => Ok(Caller { depth: peer.depth(), address, ..caller }),
         false => Err(AuthError::InvalidToken.to_fault(protocol)),
     }
 }
@@ -409,7 +422,7 @@ async fn upload(
         None => (auth::anonymous(cloud), Payload::Unsigned),
         Some(credential) => {
             let (caller, payload) = auth::verify(cloud, exchange.parts, credential, protocol, None)?;
-            let caller = admit_peer(exchange.peer, caller, protocol)?;
+            let caller = admit_peer(exchange, caller, protocol)?;
             (caller, payload)
         }
     };

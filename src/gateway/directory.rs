@@ -16,6 +16,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+/// The service as which routes of APIs call functions.
+const API_GATEWAY: &str = "apigateway.amazonaws.com";
 /// When so many are kept, all are forgotten: a bound, not a policy.
 const KEPT_MAX: usize = 16 * 1024;
 
@@ -112,7 +114,8 @@ impl<T> Kept<T> {
 }
 
 fn read_url(cloud: &Cloud, id: &str, request_id: &str) -> Result<Option<Url>, Fault> {
-    let caller = caller(cloud, "lambda.amazonaws.com");
+    let site = cloud.runner.site();
+    let caller = Caller::service("lambda.amazonaws.com", &site.account, &site.region);
     let target = cloud.runner.view(&caller, request_id, |cx| lambda::url_target(cx, id))?;
     Ok(target.map(|target| Url {
         auth: target.auth,
@@ -132,17 +135,13 @@ fn read_url(cloud: &Cloud, id: &str, request_id: &str) -> Result<Option<Url>, Fa
 }
 
 fn read_api(cloud: &Cloud, id: &str, request_id: &str) -> Result<Option<Api>, Fault> {
-    let caller = caller(cloud, "apigateway.amazonaws.com");
+    let site = cloud.runner.site();
+    let caller = Caller::service(API_GATEWAY, &site.account, &site.region);
     let compiled = cloud.runner.view(&caller, request_id, |cx| apigateway::compile(cx, id))?;
     Ok(compiled.map(|compiled| {
         let endpoints = (0..compiled.targets()).map(|_| OnceLock::new()).collect();
         Api { compiled, endpoints }
     }))
-}
-
-fn caller(cloud: &Cloud, service: &'static str) -> Caller {
-    let site = cloud.runner.site();
-    Caller::service(service, &site.account, &site.region)
 }
 
 impl Api {
@@ -167,9 +166,9 @@ impl Api {
             return Ok(known.clone());
         }
         let function: Arn = target.function.parse().map_err(|e| Fault::internal("read an integration", e))?;
-        let caller = caller(cloud, "apigateway.amazonaws.com");
+        let caller = Caller::service(API_GATEWAY, &self.compiled.account, &self.compiled.region);
         let choice = cloud.runner.view(&caller, request_id, |cx| {
-            if !lambda::permits(cx, &function, "apigateway.amazonaws.com", &target.source_arn)? {
+            if lambda::permits(cx, &function, API_GATEWAY, &target.source_arn)?.is_err() {
                 return Ok(None);
             }
             match lambda::resolve(cx, &target.function) {

@@ -137,7 +137,7 @@ fn admit(exchange: &Exchange<'_>, fields: &Fields, bucket: &str) -> Result<(Call
     signer.verify(document, &secret)?;
     let region = signer.region().unwrap_or(&caller.region).to_owned();
     let caller = Caller { region, ..caller };
-    let caller = aws::admit_peer(exchange.peer, caller, DIALECT)?;
+    let caller = aws::admit_peer(exchange, caller, DIALECT)?;
     let policy = Policy::parse(document)?;
     policy.admit(fields, bucket, cloud.runner.clock().now())?;
     Ok((caller, policy.length()))

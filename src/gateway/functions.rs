@@ -18,11 +18,11 @@ use mayfly_kernel::function::{Invocation, Refusal, Version};
 use mayfly_kernel::{Caller, Fault, Limits};
 use mayfly_runtime::{Body, FetchError, body};
 use mayfly_services::apigateway::{Cors, cors_headers, payload};
-use mayfly_services::lambda::UrlAuth;
+use mayfly_services::lambda::{self, UrlAuth};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
-use tracing::error;
+use tracing::{error, warn};
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
@@ -220,6 +220,18 @@ impl Taken {
     }
 }
 
+/// Whether the function's policy, or its own account's wall, lets a caller in.
+fn may_call(exchange: &Exchange<'_>, caller: &Caller) -> bool {
+    let runner = &exchange.cloud.runner;
+    let asked = runner.view(caller, &runner.request_id(), |cx| {
+        lambda::admits_to_url(cx, &exchange.endpoint.invoked_arn)
+    });
+    asked.unwrap_or_else(|fault| {
+        warn!(%fault, "cannot read a function's policy");
+        false
+    })
+}
+
 /// Lets in whom the address lets in, and calls the function.
 async fn admit(mut exchange: Exchange<'_>, auth: UrlAuth, parts: Parts, incoming: Incoming) -> Response {
     let mut taken = Taken::Incoming(incoming);
@@ -230,8 +242,7 @@ async fn admit(mut exchange: Exchange<'_>, auth: UrlAuth, parts: Parts, incoming
             Err(refusal) => return refusal,
         };
         match auth::signer(exchange.cloud, &parts, "lambda", &bytes) {
-            // The account's wall; a caller from elsewhere would need a statement, which needs another account.
-            Ok(caller) if caller.account == exchange.endpoint.account => exchange.caller = Some(caller),
+            Ok(caller) if may_call(&exchange, &caller) => exchange.caller = Some(caller),
             Ok(_) => return plain(403, "Forbidden"),
             Err(fault) => return plain(403, &fault.message),
         }

@@ -85,5 +85,6 @@ fn caller(at: &Place) -> Caller {
         principal: Principal::Function(function.clone()),
         access_key: String::new(),
         depth: at.depth,
+        address: None,
     }
 }

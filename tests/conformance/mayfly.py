@@ -87,7 +87,12 @@ class Server:
 
     @property
     def key(self):
-        return json.loads((self.data / "root-key.json").read_text())
+        return self.key_of(None)
+
+    def key_of(self, account):
+        """The key of an account, or of the first one."""
+        name = f"root-key-{account}.json" if account else "root-key.json"
+        return json.loads((self.data / name).read_text())
 
     @property
     def env(self):
@@ -102,8 +107,8 @@ class Server:
             "AWS_PAGER": "",
         }
 
-    def client(self, service, **settings):
-        key = self.key
+    def client(self, service, account=None, **settings):
+        key = self.key_of(account)
         config = Config(retries={"max_attempts": 0}, read_timeout=90, s3={"addressing_style": "path"}, **settings)
         return boto3.client(
             service,

@@ -1,6 +1,7 @@
 //! Who makes a call.
 
 use crate::Arn;
+use std::net::IpAddr;
 
 /// A caller whose signature has been verified, or the platform itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,6 +13,8 @@ pub struct Caller {
     pub access_key: String,
     /// How many invocations of functions led to this call, one from another.
     pub depth: u32,
+    /// Where the call came from, if over the network.
+    pub address: Option<IpAddr>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,6 +37,7 @@ impl Caller {
             principal: Principal::Service(name),
             access_key: String::new(),
             depth: 0,
+            address: None,
         }
     }
 

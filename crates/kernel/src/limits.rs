@@ -66,6 +66,8 @@ pub struct Limits {
     pub environment_bytes: u64,
     pub layers_per_function: usize,
     pub resource_policy_bytes: usize,
+    /// Of an event bus.
+    pub bus_policy_bytes: usize,
     /// All packages of an account together.
     pub code_storage_bytes: u64,
     pub http_request_bytes: u64,
@@ -156,6 +158,7 @@ impl Default for Limits {
             environment_bytes: 4 * 1024,
             layers_per_function: 5,
             resource_policy_bytes: 20 * 1024,
+            bus_policy_bytes: 10 * 1024,
             code_storage_bytes: 75 * 1024 * MIB,
             http_request_bytes: 10 * MIB,
             http_integration_timeout_ms: 30_000,

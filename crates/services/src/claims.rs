@@ -24,6 +24,11 @@ impl Claims {
 }
 
 impl Held {
+    /// Hands the claims on.
+    pub(crate) fn take(&mut self) -> Held {
+        Held { claims: self.claims.clone(), keys: std::mem::take(&mut self.keys) }
+    }
+
     /// Claims a row; false if another transaction has.
     pub(crate) fn claim(&mut self, key: Vec<u8>) -> bool {
         let mut claimed = self.claims.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,11 +1,13 @@
 //! What a handler is given: the transaction, the caller, the time, ids, and the ways to have an effect.
 
+use crate::access::{self, Refusal};
 use crate::claims::Held;
 use crate::fabric;
 use crate::identity::LinkSeal;
 use crate::memo::Recall;
 use crate::readers::Reader;
 use crate::sns::Signer;
+use mayfly_kernel::caller::Principal;
 use mayfly_kernel::ids::Ids;
 use mayfly_kernel::{Arn, Caller, Fault, Limits, Time};
 use mayfly_store::Tx;
@@ -74,6 +76,8 @@ pub struct Cx<'a> {
     pub limits: &'a Limits,
     pub site: &'a Site,
     pub request_id: &'a str,
+    /// The operation that runs, by its name in the table; empty for the platform's own work.
+    pub(crate) operation: &'static str,
     allowed: bool,
     signals: Vec<Signal>,
     held: Held,
@@ -90,28 +94,68 @@ impl<'a> Cx<'a> {
         (held, recall): (Held, Recall<'a>),
     ) -> Cx<'a> {
         let signals = Vec::new();
-        Cx { tx, caller, now, ids, limits, site, request_id, allowed: false, signals, held, recall }
+        Cx {
+            tx,
+            caller,
+            now,
+            ids,
+            limits,
+            site,
+            request_id,
+            operation: "",
+            allowed: false,
+            signals,
+            held,
+            recall,
+        }
     }
 
     /// Asks whether the caller may do this operation on `resource`. Every handler asks; the runner refuses to
     /// answer for one that did not.
     ///
-    /// Until access control is built, the rule is the account's wall: a principal may do anything in its own
-    /// account and nothing elsewhere, and nobody without a signature may do anything.
+    /// The rule is the account's wall: a principal may do anything in its own account and nothing elsewhere, and
+    /// nobody without a signature may do anything. What has a policy of its own asks that ([`crate::access`]).
     pub fn allow(&mut self, resource: &Arn) -> Result<(), Fault> {
-        use mayfly_kernel::caller::Principal;
         self.allowed = true;
         let own = resource.account.is_empty() || resource.account == self.caller.account;
         match &self.caller.principal {
             Principal::Root | Principal::Function(_) | Principal::Service(_) if own => Ok(()),
             Principal::Root | Principal::Function(_) | Principal::Service(_) | Principal::Anonymous => {
-                Err(Fault::new(
-                    403,
-                    "AccessDeniedException",
-                    format!("User is not authorized to access {resource}"),
-                ))
+                let action = format!("{}:{}", resource.service, self.operation);
+                let text = Refusal::Silent.text(&access::name_of(self.caller), &action, resource);
+                Err(Fault::new(403, "AccessDeniedException", text))
             }
         }
+    }
+
+    /// Does something for another account in the same transaction, as a service of it.
+    pub(crate) fn on_behalf<T>(
+        &mut self,
+        service: &'static str,
+        (account, region): (&str, &str),
+        f: impl FnOnce(&mut Cx<'_>) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
+        if self.caller.account == account && self.caller.region == region {
+            return f(self);
+        }
+        let caller = Caller { depth: self.caller.depth, ..Caller::service(service, account, region) };
+        let mut inner = Cx {
+            tx: &mut *self.tx,
+            caller: &caller,
+            signals: std::mem::take(&mut self.signals),
+            held: self.held.take(),
+            now: self.now,
+            ids: self.ids,
+            limits: self.limits,
+            site: self.site,
+            request_id: self.request_id,
+            operation: self.operation,
+            allowed: self.allowed,
+            recall: self.recall,
+        };
+        let done = f(&mut inner);
+        (self.signals, self.held) = inner.finish();
+        done
     }
 
     /// Says that a resource's own policy has admitted the caller, signed or not.

@@ -7,6 +7,7 @@
 //!
 //! Deliberately absent: any knowledge of the runtime, of HTTP connections and of other nodes.
 
+mod access;
 pub mod apigateway;
 pub mod autoscaling;
 pub mod blobs;

@@ -311,6 +311,7 @@ impl Service {
     {
         let codec = self.codec(name, status);
         Box::new(move |cx, call| {
+            cx.operation = name;
             let output = f(cx, codec.input(call)?)?;
             codec.reply(cx, call, &output)
         })
@@ -323,9 +324,12 @@ impl Service {
         O: Serialize + 'static,
     {
         let codec = self.codec(name, 200);
-        let run: Poll = Box::new(move |cx, call| match f(cx, codec.input(call)?)? {
-            Polled::Ready(output) => Ok((codec.reply(cx, call, &output)?, None)),
-            Polled::Wait { empty, pause } => Ok((codec.reply(cx, call, &empty)?, Some(pause))),
+        let run: Poll = Box::new(move |cx, call| {
+            cx.operation = name;
+            match f(cx, codec.input(call)?)? {
+                Polled::Ready(output) => Ok((codec.reply(cx, call, &output)?, None)),
+                Polled::Wait { empty, pause } => Ok((codec.reply(cx, call, &empty)?, Some(pause))),
+            }
         });
         self.add(name, None, Handler::Poll(run))
     }
@@ -378,7 +382,10 @@ impl Service {
         I: DeserializeOwned + 'static,
     {
         let protocol = self.protocol;
-        let run: Run = Box::new(move |cx, call| f(cx, mayfly_wire::decode_head(protocol, call)?, call));
+        let run: Run = Box::new(move |cx, call| {
+            cx.operation = name;
+            f(cx, mayfly_wire::decode_head(protocol, call)?, call)
+        });
         self.add(name, Some(route), by_method(route, run))
     }
 

@@ -103,6 +103,7 @@ impl Bench {
             principal: Principal::Root,
             access_key: "AKIATEST".into(),
             depth: 0,
+            address: None,
         };
         let runner = Runner::new(store, clock.clone(), Ids::seeded(seed), limits, site);
         Bench { runner, clock, catalogue: catalogue(), caller }

@@ -7,9 +7,12 @@
 use super::keys::{AlarmKey, alarm_arn};
 use super::model::{Alarm, Query, State};
 use crate::fabric::{Delivery, Target};
+use crate::access::Agent;
+use crate::sns::Announcement;
 use crate::{Cx, events, lambda, sns};
 use mayfly_kernel::{Arn, Fault, Time};
 use serde_json::{Value, json};
+use tracing::warn;
 
 /// The service as which alarms call functions.
 const PRINCIPAL: &str = "lambda.alarms.cloudwatch.amazonaws.com";
@@ -31,7 +34,12 @@ pub(super) fn tell(cx: &mut Cx<'_>, key: &AlarmKey, before: &Alarm, alarm: &Alar
                 let subject = format!("{}: \"{}\" in {}", alarm.state().name(), key.2, key.1);
                 let subject: String = subject.chars().take(100).collect();
                 let text = message(key, before, alarm).to_string();
-                sns::announce(cx, &target, &subject, text.into_bytes(), &[], cx.caller.depth + 1)?;
+                let agent = Agent::new("cloudwatch.amazonaws.com", &arn, "");
+                let (body, depth) = (text.into_bytes(), cx.caller.depth + 1);
+                let said = Announcement { subject: &subject, body, attributes: &[], depth };
+                if let Err(why) = sns::announce(cx, &target, &agent, said)? {
+                    warn!(alarm = %arn, topic = %target, %why, "an alarm cannot be told");
+                }
             }
             "lambda" => call(cx, target, key, &arn, detail.clone())?,
             _ => {}
@@ -41,7 +49,7 @@ pub(super) fn tell(cx: &mut Cx<'_>, key: &AlarmKey, before: &Alarm, alarm: &Alar
 }
 
 fn call(cx: &mut Cx<'_>, function: Arn, key: &AlarmKey, arn: &str, detail: Value) -> Result<(), Fault> {
-    if !lambda::exists(cx, &function)? || !lambda::permits(cx, &function, PRINCIPAL, arn)? {
+    if !lambda::exists(cx, &function)? || lambda::permits(cx, &function, PRINCIPAL, arn)?.is_err() {
         return Ok(());
     }
     let event = json!({

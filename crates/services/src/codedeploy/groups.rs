@@ -5,6 +5,7 @@ use super::configs::{self, AT_ONCE};
 use super::keys::{GROUPS, GroupKey, RUNNING, group_arn};
 use super::model::{Alarms, End, Group, Rollback, Trigger};
 use super::{deployments, faults, tags, tell};
+use crate::access::Agent;
 use crate::tags::Tag;
 use crate::{Cx, sns};
 use mayfly_kernel::{Arn, Fault};
@@ -96,12 +97,14 @@ fn triggers(cx: &Cx<'_>, forms: Vec<TriggerForm>) -> Result<Vec<Trigger>, Fault>
         let text = format!("A deployment group has at most {TRIGGERS_MAX} triggers.");
         return Err(Fault::new(400, "TriggerTargetsLimitExceededException", text));
     }
+    let source = cx.arn("codedeploy", "deploymentgroup:*").to_string();
     let checked = |form: TriggerForm| {
         let (Some(name), Some(topic)) = (form.trigger_name, form.trigger_target_arn) else {
             return Err(faults::bad_trigger("A trigger has a name and a target."));
         };
         let arn = topic.parse::<Arn>().ok();
-        if !arn.is_some_and(|arn| sns::is_target(cx, &arn).unwrap_or(false)) {
+        let agent = Agent::new(tell::PRINCIPAL, &source, "");
+        if !arn.is_some_and(|arn| sns::is_target(cx, &arn, &agent).unwrap_or(false)) {
             return Err(faults::bad_trigger(format!("The target of a trigger is a topic: {topic}")));
         }
         if let Some(other) = form.trigger_events.iter().find(|event| !tell::is_event(event)) {

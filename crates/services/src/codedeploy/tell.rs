@@ -5,9 +5,14 @@
 use super::keys::{GROUPS, NamedKey, application_arn, group_arn};
 use super::model::{Deployment, Status};
 use super::show::Overview;
+use crate::access::Agent;
+use crate::sns::Announcement;
 use crate::{Cx, events, sns};
 use mayfly_kernel::{Arn, Fault, Time};
 use serde_json::json;
+
+/// The service as which deployment groups speak.
+pub(super) const PRINCIPAL: &str = "codedeploy.amazonaws.com";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Event {
@@ -78,11 +83,14 @@ pub(super) fn change(
         events::emit(cx, (&key.0, &key.1), kind, resources, detail)?;
     }
     let (wanted, subject) = (event.trigger(), subject(key, deployment));
+    let source = group_arn(&group).to_string();
     for trigger in row.triggers.iter().filter(|trigger| trigger.events.iter().any(|name| name == wanted)) {
         let Ok(topic) = trigger.topic.parse::<Arn>() else { continue };
         let text = message(key, deployment, &trigger.name).to_string();
-        // A topic that is gone is told nothing, and holds nothing up.
-        sns::announce(cx, &topic, &subject, text.into_bytes(), &[], cx.caller.depth + 1)?;
+        // A topic that is gone, or lets nobody in, is told nothing, and holds nothing up.
+        let (body, depth) = (text.into_bytes(), cx.caller.depth + 1);
+        let said = Announcement { subject: &subject, body, attributes: &[], depth };
+        let _ = sns::announce(cx, &topic, &Agent::new(PRINCIPAL, &source, ""), said)?;
     }
     Ok(())
 }

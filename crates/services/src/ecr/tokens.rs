@@ -82,5 +82,6 @@ pub fn open(site: &Site, password: &str, now: Time) -> Option<Caller> {
         principal,
         access_key: String::new(),
         depth: 0,
+        address: None,
     })
 }

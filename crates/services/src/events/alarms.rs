@@ -6,7 +6,7 @@
 
 use super::keys::ALARMS;
 use super::model::Alarm;
-use super::route::put_on;
+use super::route::emit_at;
 use crate::Cx;
 use mayfly_kernel::{Arn, Fault, Time};
 use mayfly_store::Scan;
@@ -23,14 +23,14 @@ pub(crate) fn chain_cut(cx: &mut Cx<'_>, resource: &Arn, source: &str, depth: u3
         return Ok(());
     }
     ALARMS.put(cx.tx, &key, &Alarm { at_ms: cx.now.ms() });
-    let bus = Arn::new("events", &resource.region, &resource.account, "event-bus/default");
     let detail = json!({
         "resource": key.0,
         "caused-by": source,
         "depth": depth,
         "limit": cx.limits.delivery_depth,
     });
-    put_on(cx, &bus, ("mayfly", "Event Chain Cut"), json!([key.0]), detail, 0).map(drop)
+    let place = (resource.account.as_str(), resource.region.as_str());
+    emit_at(cx, place, ("mayfly", "Event Chain Cut"), json!([key.0]), detail, 0)
 }
 
 /// Forgets up to `limit` alarms that need not be remembered any more; how many.

@@ -1,6 +1,4 @@
 //! Event buses: their life, and the policy that says who else may put events on them.
-//!
-//! Nothing asks the policy yet: access is the account's wall.
 
 use super::faults;
 use super::keys::{self, BUSES, BusKey, RULES};
@@ -9,7 +7,7 @@ use super::names::{self, bus_arn, bus_key, open_bus};
 use super::tags;
 use crate::Cx;
 use crate::tags::Tag;
-use mayfly_kernel::{Fault, Time};
+use mayfly_kernel::{Fault, Policy, Time};
 use mayfly_store::Scan;
 use mayfly_wire::with::epoch_seconds;
 use serde::{Deserialize, Serialize};
@@ -181,9 +179,9 @@ pub(super) fn list(cx: &mut Cx<'_>, input: List) -> Result<Listed, Fault> {
 }
 
 pub(super) fn delete(cx: &mut Cx<'_>, input: Named) -> Result<(), Fault> {
-    let name = names::bus_name(input.name.as_deref()).to_owned();
+    let key = names::bus_of(cx.caller, input.name.as_deref());
+    let name = key.2.clone();
     names::check("name", &name, 256, true)?;
-    let key = bus_key(cx.caller, &name);
     cx.allow(&bus_arn(&key))?;
     if name == DEFAULT_BUS {
         return Err(faults::validation("Cannot delete event bus default."));
@@ -219,13 +217,11 @@ struct Condition {
 pub(super) fn put_permission(cx: &mut Cx<'_>, input: PutPermission) -> Result<(), Fault> {
     let (key, mut bus) = open_bus(cx, input.event_bus_name.as_deref())?;
     if let Some(policy) = input.policy {
-        let known = serde_json::from_str::<Value>(&policy).is_ok_and(|policy| policy["Statement"].is_array());
-        if !known {
-            return Err(faults::validation("Invalid policy document."));
+        if input.action.is_some() || input.principal.is_some() || input.statement_id.is_some() {
+            let text = "Action, Principal, StatementId and Condition are not valid with Policy.";
+            return Err(faults::validation(text));
         }
-        bus.policy = policy;
-        put(cx, &key, &mut bus);
-        return Ok(());
+        return set_policy(cx, &key, &mut bus, policy);
     }
     let (Some(action), Some(principal), Some(id)) = (input.action, input.principal, input.statement_id)
     else {
@@ -250,21 +246,47 @@ pub(super) fn put_permission(cx: &mut Cx<'_>, input: PutPermission) -> Result<()
     let mut statements = statements(&bus);
     statements.retain(|other| other["Sid"] != id);
     statements.push(statement);
-    write(cx, &key, &mut bus, statements);
-    Ok(())
+    write(cx, &key, &mut bus, statements)
 }
 
 fn statements(bus: &Bus) -> Vec<Value> {
     let document: Value = serde_json::from_str(&bus.policy).unwrap_or_default();
-    document["Statement"].as_array().cloned().unwrap_or_default()
+    match &document["Statement"] {
+        Value::Array(statements) => statements.clone(),
+        Value::Null => Vec::new(),
+        one => vec![one.clone()],
+    }
 }
 
-fn write(cx: &mut Cx<'_>, key: &BusKey, bus: &mut Bus, statements: Vec<Value>) {
-    bus.policy = match statements.is_empty() {
-        true => String::new(),
-        false => json!({ "Version": "2012-10-17", "Statement": statements }).to_string(),
-    };
+fn write(cx: &mut Cx<'_>, key: &BusKey, bus: &mut Bus, statements: Vec<Value>) -> Result<(), Fault> {
+    let policy = json!({ "Version": "2012-10-17", "Statement": statements }).to_string();
+    match statements.is_empty() {
+        true => {
+            bus.policy.clear();
+            keys::changed(cx, (&key.0, &key.1, &key.2));
+            put(cx, key, bus);
+            Ok(())
+        }
+        false => set_policy(cx, key, bus, policy),
+    }
+}
+
+/// Keeps a document as the bus's policy if it is one, of actions of EventBridge on this bus.
+fn set_policy(cx: &mut Cx<'_>, key: &BusKey, bus: &mut Bus, document: String) -> Result<(), Fault> {
+    let bad = |why: String| faults::validation(format!("Invalid policy document: {why}"));
+    let policy: Policy = serde_json::from_str(&document).map_err(|error| bad(error.to_string()))?;
+    let of_buses = |action: &String| action == "*" || action.to_ascii_lowercase().starts_with("events:");
+    if let Some(other) = policy.actions().find(|action| !of_buses(action)) {
+        return Err(bad(format!("{other} is no action of EventBridge")));
+    }
+    let (most, size) = (cx.limits.bus_policy_bytes, document.len());
+    if size > most {
+        return Err(faults::policy_too_long(size, most));
+    }
+    bus.policy = document;
+    keys::changed(cx, (&key.0, &key.1, &key.2));
     put(cx, key, bus);
+    Ok(())
 }
 
 #[derive(Deserialize)]
@@ -279,8 +301,7 @@ pub(super) struct RemovePermission {
 pub(super) fn remove_permission(cx: &mut Cx<'_>, input: RemovePermission) -> Result<(), Fault> {
     let (key, mut bus) = open_bus(cx, input.event_bus_name.as_deref())?;
     if input.remove_all_permissions {
-        write(cx, &key, &mut bus, Vec::new());
-        return Ok(());
+        return write(cx, &key, &mut bus, Vec::new());
     }
     let mut statements = statements(&bus);
     if statements.is_empty() {
@@ -292,6 +313,5 @@ pub(super) fn remove_permission(cx: &mut Cx<'_>, input: RemovePermission) -> Res
     if statements.len() == before {
         return Err(faults::missing("Statement with the provided id does not exist."));
     }
-    write(cx, &key, &mut bus, statements);
-    Ok(())
+    write(cx, &key, &mut bus, statements)
 }

@@ -32,7 +32,9 @@ pub fn receive(cx: &mut Cx<'_>, bus: &str, headers: &HeaderMap, body: &[u8]) -> 
     let count = events.len();
     for event in events {
         let event = translated(cx, event)?;
-        route::accept(cx, &bus, event, cx.caller.depth)?;
+        if let Some(compiled) = route::compiled(cx, &bus)? {
+            route::accept(cx, &bus, &compiled, event, cx.caller.depth)?;
+        }
     }
     Ok(count)
 }

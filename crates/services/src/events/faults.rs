@@ -12,6 +12,16 @@ pub(super) fn validation(text: impl Into<String>) -> Fault {
     Fault::new(400, "ValidationException", text)
 }
 
+pub(super) fn denied(text: String) -> Fault {
+    Fault::new(400, "AccessDeniedException", text)
+}
+
+/// Names the limit that is reached.
+pub(super) fn policy_too_long(size: usize, most: usize) -> Fault {
+    let text = format!("The policy would have {size} bytes; it has at most {most} (bus_policy_bytes).");
+    Fault::new(400, "PolicyLengthExceededException", text)
+}
+
 pub(super) fn constraint(member: &str, value: &str, rule: &str) -> Fault {
     validation(format!(
         "1 validation error detected: Value '{value}' at '{member}' failed to satisfy constraint: {rule}"

@@ -7,7 +7,7 @@ use super::keys::{ARCHIVES, BUSES, BusKey, RULES, TARGETS};
 use super::model::{DEFAULT_BUS, Target};
 use crate::Cx;
 use crate::pattern::Pattern;
-use mayfly_kernel::Fault;
+use mayfly_kernel::{Fault, Policy};
 use mayfly_store::Scan;
 use serde_json::Value;
 use std::collections::HashMap;
@@ -15,8 +15,11 @@ use std::collections::HashMap;
 /// In how many places a rule may stand; one with more is asked for every event.
 const PLACES_MAX: usize = 64;
 
+#[derive(Default)]
 pub(crate) struct Compiled {
     pub(super) exists: bool,
+    /// Who else may put events on it.
+    pub(super) policy: Option<Policy>,
     rules: Vec<Rule>,
     /// By source and type; a rule may leave either open.
     places: HashMap<(Option<String>, Option<String>), Vec<usize>>,
@@ -43,9 +46,11 @@ impl Archive {
 impl Compiled {
     /// Reads without being held to it: a rule that is changed meanwhile is as if it were changed before or after.
     pub(super) fn read(cx: &Cx<'_>, key: &BusKey) -> Result<Compiled, Fault> {
-        let exists = key.2 == DEFAULT_BUS || BUSES.peek(cx.tx, key)?.is_some();
-        let mut compiled =
-            Compiled { exists, rules: Vec::new(), places: HashMap::new(), archives: Vec::new() };
+        let row = BUSES.peek(cx.tx, key)?;
+        let exists = key.2 == DEFAULT_BUS || row.is_some();
+        // A stored document that is no policy says nothing.
+        let policy = row.and_then(|row| serde_json::from_str(&row.policy).ok());
+        let mut compiled = Compiled { exists, policy, ..Compiled::default() };
         for (rule, record) in RULES.peek_scan(cx.tx, Scan::prefix(key, usize::MAX))? {
             if record.pattern.is_empty() || record.disabled {
                 continue;
@@ -111,8 +116,7 @@ mod tests {
 
     #[test]
     fn an_event_meets_its_own_rules_alone_and_all_of_them() {
-        let mut bus =
-            Compiled { exists: true, rules: Vec::new(), places: HashMap::new(), archives: Vec::new() };
+        let mut bus = Compiled { exists: true, ..Compiled::default() };
         let many: Vec<String> = (0..100).map(|n| format!("s{n}")).collect();
         let patterns = [
             json!({ "source": ["a", "b"], "detail-type": ["x"] }),

@@ -7,8 +7,8 @@
 //! The rules of a bus are compiled once and remembered until one changes (`index.rs`, `crate::memo`); rules that name
 //! the sources and types they want are found by them.
 //!
-//! Deliberately absent: partner event sources, global endpoints, schema discovery, KMS, and buses of other
-//! accounts and regions.
+//! Deliberately absent: partner event sources, global endpoints, schema discovery, KMS, and rules on buses of other
+//! accounts, which may put events there and no more.
 //!
 //! Keys: `BUSES(account, region, bus)`, `RULES(bus, rule)`, `TARGETS(rule, id)`, `BY_TARGET(bus, ARN, rule, id)`,
 //! `TIMERS(rule)`; `ARCHIVES(account, region, archive)`, `ARCHIVED(archive id, time, number)`, `REPLAYS(…)`.
@@ -42,7 +42,7 @@ pub use endpoints::{Request, TokenRequest, authorized, token_of};
 pub(crate) use index::Compiled;
 pub(crate) use keys::{BusKey, READ_FROM};
 pub use replays::replay_step;
-pub(crate) use route::{emit, event_at, pass_on, put_on};
+pub(crate) use route::{Unplaced, emit, event_at, pass_on, put_on};
 pub use timers::fire;
 
 use crate::Service;

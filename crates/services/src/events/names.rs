@@ -15,6 +15,15 @@ pub(super) fn bus_name(name_or_arn: Option<&str>) -> &str {
     }
 }
 
+/// The bus of this name, which is the caller's, or of this ARN, which may be somebody else's.
+pub(super) fn bus_of(caller: &Caller, name_or_arn: Option<&str>) -> BusKey {
+    let arn = name_or_arn.and_then(|text| text.parse::<Arn>().ok());
+    match arn.as_ref().and_then(|arn| Some((arn, arn.resource.strip_prefix("event-bus/")?))) {
+        Some((arn, name)) => (arn.account.clone(), arn.region.clone(), name.to_owned()),
+        None => bus_key(caller, bus_name(name_or_arn)),
+    }
+}
+
 pub(super) fn bus_key(caller: &Caller, name: &str) -> BusKey {
     (caller.account.clone(), caller.region.clone(), name.to_owned())
 }
@@ -62,7 +71,7 @@ pub(super) fn rule_of(arn: &Arn) -> Option<RuleKey> {
 
 /// The bus of this name or ARN, if the caller may use it. The default bus is always there.
 pub(super) fn open_bus(cx: &mut Cx<'_>, name_or_arn: Option<&str>) -> Result<(BusKey, Bus), Fault> {
-    let key = bus_key(cx.caller, bus_name(name_or_arn));
+    let key = bus_of(cx.caller, name_or_arn);
     cx.allow(&bus_arn(&key))?;
     match BUSES.get(cx.tx, &key)? {
         Some(bus) => Ok((key, bus)),

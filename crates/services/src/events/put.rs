@@ -1,9 +1,11 @@
 //! PutEvents: events of applications come onto a bus.
 
-use super::names::{bus_arn, bus_key, bus_name};
+use super::names::{bus_arn, bus_of};
 use super::{faults, route};
 use crate::Cx;
-use mayfly_kernel::{Fault, Time};
+use crate::access::{self, Document, Gate};
+use mayfly_kernel::policy::Facts;
+use mayfly_kernel::{Arn, Fault, Policy, Time};
 use mayfly_wire::with::epoch_seconds;
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
@@ -93,15 +95,38 @@ pub(super) fn put(cx: &mut Cx<'_>, input: Put) -> Result<Done, Fault> {
 
 /// Puts one event on its bus; its id, or why it is not taken. A bus that is not there takes everything, as AWS's.
 fn take(cx: &mut Cx<'_>, entry: Entry) -> Result<Result<String, Refused>, Fault> {
-    let bus = bus_key(cx.caller, bus_name(entry.event_bus_name.as_deref()));
-    cx.allow(&bus_arn(&bus))?;
+    let bus = bus_of(cx.caller, entry.event_bus_name.as_deref());
+    let compiled = route::compiled(cx, &bus)?;
+    let policy = compiled.as_ref().and_then(|bus| bus.policy.as_ref());
+    admit(cx, &bus_arn(&bus), policy, &entry)?;
     let event = match event(cx, entry) {
         Ok(event) => event,
         Err(refused) => return Ok(Err(refused)),
     };
     let id = event["id"].as_str().unwrap_or_default().to_owned();
-    route::accept(cx, &bus, event, cx.caller.depth)?;
+    if let Some(compiled) = compiled {
+        route::accept(cx, &bus, &compiled, event, cx.caller.depth)?;
+    }
     Ok(Ok(id))
+}
+
+/// Asks whether the caller may put this event on a bus.
+fn admit(cx: &mut Cx<'_>, bus: &Arn, policy: Option<&Policy>, entry: &Entry) -> Result<(), Fault> {
+    if policy.is_none() && access::is_free(cx, bus, "") {
+        return Ok(());
+    }
+    let text = |text: &Option<String>| text.clone().unwrap_or_default();
+    let facts = Facts::default()
+        .with("events:source", text(&entry.source))
+        .with("events:detail-type", text(&entry.detail_type));
+    let gate = Gate {
+        resource: bus,
+        action: "events:PutEvents",
+        policy: Document::Read(policy),
+        facts,
+        keeps_root_in: false,
+    };
+    gate.caller(cx).map_err(faults::denied)
 }
 
 fn event(cx: &Cx<'_>, entry: Entry) -> Result<Value, Refused> {

@@ -8,10 +8,14 @@ use super::model::{Archived, DEFAULT_BUS, Target};
 use super::names::rule_arn;
 use super::put::{envelope, seconds};
 use crate::Cx;
+use crate::access::{Agent, Document, Gate};
 use crate::targets::{self, Parcel, Sender};
-use mayfly_kernel::{Arn, Fault, Time};
+use mayfly_kernel::{Arn, Fault, Time, policy};
 use serde_json::Value;
 use std::sync::Arc;
+
+/// The service as which buses send.
+pub(super) const PRINCIPAL: &str = "events.amazonaws.com";
 
 /// The bus as it is compiled, if there is one.
 pub(super) fn compiled(cx: &Cx<'_>, bus: &BusKey) -> Result<Option<Arc<Compiled>>, Fault> {
@@ -20,9 +24,14 @@ pub(super) fn compiled(cx: &Cx<'_>, bus: &BusKey) -> Result<Option<Arc<Compiled>
     Ok(Some(found).filter(|bus| bus.exists))
 }
 
-/// Puts an event on a bus: into its archives, and to the targets of its rules. A bus that is not there has none.
-pub(super) fn accept(cx: &mut Cx<'_>, bus: &BusKey, event: Value, depth: u32) -> Result<bool, Fault> {
-    let Some(compiled) = compiled(cx, bus)? else { return Ok(false) };
+/// Puts an event on a bus: into its archives, and to the targets of its rules, on behalf of the bus's account.
+pub(super) fn accept(
+    cx: &mut Cx<'_>,
+    bus: &BusKey,
+    compiled: &Compiled,
+    event: Value,
+    depth: u32,
+) -> Result<(), Fault> {
     for archive in compiled.archives.iter().filter(|archive| archive.wants(&event)) {
         let bytes = bytes_of(&event)?;
         ARCHIVE_COUNTS.add(cx.tx, &(archive.id, 0), 1);
@@ -30,8 +39,7 @@ pub(super) fn accept(cx: &mut Cx<'_>, bus: &BusKey, event: Value, depth: u32) ->
         let uid = cx.ids.number();
         ARCHIVED.put(cx.tx, &(archive.id, cx.now, uid), &Archived { event: bytes });
     }
-    tell(cx, bus, &compiled, &event, depth, |_| true)?;
-    Ok(true)
+    cx.on_behalf(PRINCIPAL, (&bus.0, &bus.1), |cx| tell(cx, bus, compiled, &event, depth, |_| true))
 }
 
 /// Puts an event that was archived on a bus again, for some of its rules or for all.
@@ -104,37 +112,89 @@ fn bytes_of(value: &Value) -> Result<Vec<u8>, Fault> {
     serde_json::to_vec(value).map_err(|e| Fault::internal("write an event", e))
 }
 
-/// An event that comes from another bus, or from a schedule. False if there is no such bus.
-pub(crate) fn pass_on(cx: &mut Cx<'_>, bus: &Arn, event: Value, depth: u32) -> Result<bool, Fault> {
-    let name = bus.resource.trim_start_matches("event-bus/").to_owned();
-    accept(cx, &(bus.account.clone(), bus.region.clone(), name), event, depth)
+/// Why an event cannot come onto a bus.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Unplaced {
+    NoSuchBus,
+    /// Its policy does not let the sender in, in the words of IAM.
+    Denied(String),
 }
 
-/// An event of the platform itself, on the default bus of an account in a region.
+/// An event that comes from another bus, from a schedule, or from what a service acts for.
+pub(crate) fn pass_on(
+    cx: &mut Cx<'_>,
+    bus: &Arn,
+    agent: &Agent<'_>,
+    event: Value,
+    depth: u32,
+) -> Result<Result<(), Unplaced>, Fault> {
+    let key = key_of(bus);
+    let Some(compiled) = compiled(cx, &key)? else { return Ok(Err(Unplaced::NoSuchBus)) };
+    let gate = Gate {
+        resource: bus,
+        action: "events:PutEvents",
+        policy: Document::Read(compiled.policy.as_ref()),
+        facts: policy::Facts::default(),
+        keeps_root_in: false,
+    };
+    if let Err(why) = gate.agent(cx, agent) {
+        return Ok(Err(Unplaced::Denied(why)));
+    }
+    accept(cx, &key, &compiled, event, depth)?;
+    Ok(Ok(()))
+}
+
+fn key_of(bus: &Arn) -> BusKey {
+    let name = bus.resource.trim_start_matches("event-bus/").to_owned();
+    (bus.account.clone(), bus.region.clone(), name)
+}
+
+/// An event of the platform itself, on the default bus of an account in a region. No policy keeps it out.
 pub(crate) fn emit(
+    cx: &mut Cx<'_>,
+    place: (&str, &str),
+    kind: (&str, &str),
+    resources: Value,
+    detail: Value,
+) -> Result<(), Fault> {
+    emit_at(cx, place, kind, resources, detail, cx.caller.depth)
+}
+
+/// The same for what does not follow from what the caller does.
+pub(super) fn emit_at(
     cx: &mut Cx<'_>,
     (account, region): (&str, &str),
     kind: (&str, &str),
     resources: Value,
     detail: Value,
+    depth: u32,
 ) -> Result<(), Fault> {
     let bus = Arn::new("events", region, account, format!("event-bus/{DEFAULT_BUS}"));
-    put_on(cx, &bus, kind, resources, detail, cx.caller.depth).map(drop)
+    let (event, key) = (of_platform(cx, &bus, kind, resources, detail), key_of(&bus));
+    match compiled(cx, &key)? {
+        Some(compiled) => accept(cx, &key, &compiled, event, depth),
+        None => Ok(()),
+    }
 }
 
-/// The same on any bus; false if there is no such bus.
-pub(crate) fn put_on(
-    cx: &mut Cx<'_>,
-    bus: &Arn,
-    kind: (&str, &str),
-    resources: Value,
-    detail: Value,
-    depth: u32,
-) -> Result<bool, Fault> {
+fn of_platform(cx: &Cx<'_>, bus: &Arn, kind: (&str, &str), resources: Value, detail: Value) -> Value {
     let mut event = envelope(cx, kind, cx.now, resources, detail);
     event["account"] = Value::from(bus.account.as_str());
     event["region"] = Value::from(bus.region.as_str());
-    pass_on(cx, bus, event, depth)
+    event
+}
+
+/// An event that a service makes for a resource, on any bus.
+pub(crate) fn put_on(
+    cx: &mut Cx<'_>,
+    bus: &Arn,
+    agent: &Agent<'_>,
+    kind: (&str, &str),
+    (resources, detail): (Value, Value),
+    depth: u32,
+) -> Result<Result<(), Unplaced>, Fault> {
+    let event = of_platform(cx, bus, kind, resources, detail);
+    pass_on(cx, bus, agent, event, depth)
 }
 
 /// What a target that is a bus gets, if a schedule or a pipe makes an event for it.

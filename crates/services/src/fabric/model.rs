@@ -138,6 +138,12 @@ pub enum Kind {
 
 impl Record {
     pub(super) fn new(cx: &Cx<'_>, delivery: Delivery) -> Record {
+        // What a function does is of its own account, whoever has asked for it.
+        let (account, region) = match &delivery.target {
+            Target::Function(arn) => (&arn.account, &arn.region),
+            _ => (&cx.caller.account, &cx.caller.region),
+        };
+        let (account, region) = (account.clone(), region.clone());
         let (kind, arn, version) = match delivery.target {
             Target::Function(arn) => (Kind::Function, arn, String::new()),
             Target::Prepare { function, version } => (Kind::Prepare, function, version),
@@ -154,8 +160,8 @@ impl Record {
         Record {
             id: delivery.id.unwrap_or_else(|| cx.ids.uuid()),
             kind: kind.into(),
-            account: cx.caller.account.clone(),
-            region: cx.caller.region.clone(),
+            account,
+            region,
             arn: arn.to_string(),
             version,
             event_type: delivery.event_type,

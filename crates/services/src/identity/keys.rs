@@ -9,9 +9,10 @@ use mayfly_kernel::{Arn, Caller, Fault, Time};
 use mayfly_store::{Map, Tx};
 
 const META: Map<(String,), RootKey> = Map::new(spaces::META);
+/// The name of the first account's key; another account's has its number behind it.
 const ROOT_KEY: &str = "root-key";
 
-/// The key that owns the account, and the seal of session tokens. Made once, at first start.
+/// The key that owns an account, and of the first one the seal of session tokens. Made once, at first start.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 pub struct RootKey {
     #[prost(string, tag = "1")]
@@ -26,27 +27,37 @@ pub struct RootKey {
 pub struct Keyring {
     root: RootKey,
     account: String,
+    /// More accounts of this installation, and the keys that own them.
+    others: Vec<(String, RootKey)>,
     region: String,
+    is_new: bool,
 }
 
 impl Keyring {
     /// The stored keys, or new ones in the caller's transaction.
-    pub fn load_or_create(tx: &mut Tx, ids: &Ids, account: &str, region: &str) -> Result<Keyring, Fault> {
-        let key = (ROOT_KEY.to_owned(),);
-        let root = match META.get(tx, &key)? {
-            Some(root) => root,
-            None => {
-                let root = RootKey {
-                    access_key: format!("AKIA{}", ids.pick(16, b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567")),
-                    secret_key: ids
-                        .pick(40, b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"),
-                    session_seal: ids.bytes::<32>().to_vec(),
-                };
-                META.put(tx, &key, &root);
-                root
-            }
-        };
-        Ok(Keyring { root, account: account.into(), region: region.into() })
+    pub fn load_or_create(
+        tx: &mut Tx,
+        ids: &Ids,
+        (account, others): (&str, &[String]),
+        region: &str,
+    ) -> Result<Keyring, Fault> {
+        let (root, is_new) = load_or_make(tx, ids, ROOT_KEY.to_owned(), true)?;
+        let others = others.iter().map(|account| {
+            let (key, _) = load_or_make(tx, ids, format!("{ROOT_KEY}/{account}"), false)?;
+            Ok((account.clone(), key))
+        });
+        let others = others.collect::<Result<_, Fault>>()?;
+        Ok(Keyring { root, account: account.into(), others, region: region.into(), is_new })
+    }
+
+    /// Whether the root key was made just now, which is once in an installation's life.
+    pub fn is_new(&self) -> bool {
+        self.is_new
+    }
+
+    /// The other accounts' keys, by account.
+    pub fn others(&self) -> &[(String, RootKey)] {
+        &self.others
     }
 
     pub fn root(&self) -> &RootKey {
@@ -56,10 +67,13 @@ impl Keyring {
     /// The secret of an access key and whose it is; `None` if there is no such key or its token is not valid.
     pub fn find(&self, access_key: &str, session_token: Option<&str>, now: Time) -> Option<(String, Caller)> {
         match session_token {
-            None if access_key == self.root.access_key => {
-                Some((self.root.secret_key.clone(), self.caller(access_key, Principal::Root)))
+            None => {
+                let root = std::iter::once((&self.account, &self.root));
+                let mut keys = root.chain(self.others.iter().map(|(account, key)| (account, key)));
+                let (account, key) = keys.find(|(_, key)| key.access_key == access_key)?;
+                let caller = self.caller(access_key, Principal::Root);
+                Some((key.secret_key.clone(), Caller { account: account.clone(), ..caller }))
             }
-            None => None,
             Some(token) => {
                 let session = sessions::open(&self.root.session_seal, access_key, token, now)?;
                 let caller = self.caller(access_key, Principal::Function(session.function));
@@ -85,6 +99,22 @@ impl Keyring {
             principal,
             access_key: access_key.into(),
             depth: 0,
+            address: None,
         }
     }
+}
+
+/// The stored key of this name, or a new one, and whether it is new.
+fn load_or_make(tx: &mut Tx, ids: &Ids, name: String, seals: bool) -> Result<(RootKey, bool), Fault> {
+    let name = (name,);
+    if let Some(key) = META.get(tx, &name)? {
+        return Ok((key, false));
+    }
+    let key = RootKey {
+        access_key: format!("AKIA{}", ids.pick(16, b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567")),
+        secret_key: ids.pick(40, b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"),
+        session_seal: if seals { ids.bytes::<32>().to_vec() } else { Vec::new() },
+    };
+    META.put(tx, &name, &key);
+    Ok((key, true))
 }

@@ -197,6 +197,14 @@ pub(super) fn statement_exists(sid: &str) -> Fault {
     ))
 }
 
+pub(super) fn bad_principal() -> Fault {
+    parameter("The provided principal was invalid. Please check the principal and try again.")
+}
+
+pub(super) fn access_denied(text: String) -> Fault {
+    Fault::new(403, "AccessDeniedException", text)
+}
+
 pub(super) fn no_policy() -> Fault {
     not_found("No policy is associated with the given resource.")
 }

@@ -1,5 +1,4 @@
-//! The resource policy of a layer version. It is kept and shown; until there are other accounts, nobody is
-//! asked by it.
+//! The resource policy of a layer version: which other accounts may read it and build functions on it.
 
 use super::keys::{LAYER_POLICIES, LAYERS};
 use super::layers::{self, Layer};
@@ -8,7 +7,9 @@ use super::permissions::Policy;
 use super::policy::{Principal, Statement};
 use super::{check, faults};
 use crate::Cx;
-use mayfly_kernel::Fault;
+use crate::access::{Document, Gate};
+use mayfly_kernel::policy::Facts;
+use mayfly_kernel::{Arn, Fault};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -77,6 +78,23 @@ pub(super) fn add(cx: &mut Cx<'_>, input: Add) -> Result<Added, Fault> {
     row.revision_id = cx.ids.uuid();
     LAYER_POLICIES.put(cx.tx, &key, &row);
     Ok(Added { statement: document, revision_id: row.revision_id })
+}
+
+/// Asks whether the caller may use a version of a layer, which may be another account's.
+pub(super) fn admit(cx: &mut Cx<'_>, layer: &Layer, number: u64) -> Result<(), Fault> {
+    let arn = layer.arn();
+    if arn.account == cx.caller.account {
+        return cx.allow(&arn);
+    }
+    let row = LAYER_POLICIES.get(cx.tx, &layer.version_key(number))?;
+    let gate = Gate {
+        resource: &Arn { resource: format!("{}:{number}", arn.resource), ..arn },
+        action: "lambda:GetLayerVersion",
+        policy: Document::Text(&row.as_ref().map(super::permissions::rendered).unwrap_or_default()),
+        facts: Facts::default(),
+        keeps_root_in: false,
+    };
+    gate.caller(cx).map_err(faults::access_denied)
 }
 
 fn existing(cx: &mut Cx<'_>, name: &str, number: i64) -> Result<(Layer, u64), Fault> {

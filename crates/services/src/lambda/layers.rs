@@ -3,7 +3,7 @@
 use super::code::{self, Code};
 use super::keys::{FunctionKey, LAYER_HEADS, LAYER_POLICIES, LAYERS, NumberedKey};
 use super::model::{LayerHeadRow, LayerRow, LayerUse, timestamp};
-use super::{account, check, faults, paging};
+use super::{account, check, faults, layer_permissions, paging};
 use crate::operation::{Package, PackageSource};
 use crate::{Cx, blobs};
 use mayfly_kernel::{Arn, Fault};
@@ -45,7 +45,7 @@ impl Layer {
         Ok(layer)
     }
 
-    fn arn(&self) -> Arn {
+    pub(super) fn arn(&self) -> Arn {
         let (account, region, name) = &self.key;
         Arn::new("lambda", region, account, format!("layer:{name}"))
     }
@@ -106,7 +106,7 @@ fn version_by_arn(cx: &mut Cx<'_>, text: &str, path: &str) -> Result<(Layer, u64
     let arn: Arn = text.parse().map_err(|_| bad())?;
     let (name, Some(number)) = split(&arn).ok_or_else(bad)? else { return Err(bad()) };
     let layer = Layer { key: (arn.account.clone(), arn.region.clone(), name.to_owned()) };
-    cx.allow(&layer.arn())?;
+    layer_permissions::admit(cx, &layer, number)?;
     Ok((layer, number))
 }
 

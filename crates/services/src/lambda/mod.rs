@@ -70,7 +70,7 @@ pub use code::PACKAGE_PATH;
 pub(crate) use leads::{Lead, lead, reference, set_lead};
 pub use model::package_blob;
 pub(crate) use permissions::exists;
-pub use permissions::permits;
+pub use permissions::{admits_to_url, permits};
 pub use provisioned::{Standing, Wanted, forget_standing, note, wanted};
 pub(crate) use provisioned::{provisioned_concurrency, set_provisioned_concurrency};
 pub use reactions::{NotReady, Prepared, Why, prepared};

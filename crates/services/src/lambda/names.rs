@@ -3,7 +3,7 @@
 
 use super::keys::{FunctionKey, NumberedKey, QualifiedKey};
 use super::model::VersionRow;
-use super::{check, faults};
+use super::{check, faults, permissions};
 use crate::Cx;
 use mayfly_kernel::{Arn, Fault};
 
@@ -34,7 +34,7 @@ pub(super) enum Qualifier {
 /// Reads a function's name, and asks whether the caller may do this to it.
 pub(super) fn function(cx: &mut Cx<'_>, reference: &str, qualifier: Option<&str>) -> Result<Function, Fault> {
     let function = parse(reference, qualifier, &cx.caller.account, &cx.caller.region)?;
-    cx.allow(&function.arn())?;
+    permissions::admit(cx, &function)?;
     if function.region != cx.caller.region {
         return Err(faults::other_region(&function.region, &cx.caller.region));
     }

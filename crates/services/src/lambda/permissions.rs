@@ -1,16 +1,22 @@
-//! A function's resource policy: AddPermission, GetPolicy, RemovePermission, and whether it lets a service
-//! in.
+//! A function's resource policy: AddPermission, GetPolicy, RemovePermission, and whom it lets in.
+//!
+//! Other accounts may call a function that lets them in, and no more: every other operation is for its own account.
 
 use super::configuration::check_revision;
 use super::keys::{ALIASES, POLICIES, VERSIONS};
 use super::model::{PolicyRow, StatementRow};
 use super::names::{self, Function, Qualifier};
-use super::policy::{self, Principal, Request, Statement};
+use super::policy::{Principal, Statement};
 use super::{check, faults, lookup, resolve};
 use crate::Cx;
+use crate::access::{Agent, Document, Gate};
+use mayfly_kernel::policy::Facts;
 use mayfly_kernel::{Arn, Fault};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+
+const INVOKE: &str = "lambda:InvokeFunction";
+const INVOKE_URL: &str = "lambda:InvokeFunctionUrl";
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -45,6 +51,9 @@ pub(super) fn add(cx: &mut Cx<'_>, input: Add) -> Result<Added, Fault> {
     check_revision(input.revision_id.as_deref(), owner.revision_id())?;
     let statement = statement(&function, &input)?;
     let document = serde_json::to_string(&statement).map_err(|e| Fault::internal("write a statement", e))?;
+    if serde_json::from_str::<mayfly_kernel::Policy>(&document_of(&[&document])).is_err() {
+        return Err(faults::bad_principal());
+    }
     let key = policy_key(&function);
     let mut row = POLICIES.get(cx.tx, &key)?.unwrap_or_default();
     if row.statements.iter().any(|other| other.sid == input.statement_id) {
@@ -125,9 +134,7 @@ fn principal(text: &str) -> Result<Principal, Fault> {
     }
     match text.parse::<Arn>() {
         Ok(arn) if arn.service == "iam" => Ok(Principal::Aws { aws: text.into() }),
-        Ok(_) | Err(_) => Err(faults::parameter(
-            "The provided principal was invalid. Please check the principal and try again.",
-        )),
+        Ok(_) | Err(_) => Err(faults::bad_principal()),
     }
 }
 
@@ -197,6 +204,10 @@ impl Policy {
 /// The policy's document, of the statements' documents.
 pub(super) fn rendered(row: &PolicyRow) -> String {
     let statements: Vec<&str> = row.statements.iter().map(|statement| statement.document.as_str()).collect();
+    document_of(&statements)
+}
+
+fn document_of(statements: &[&str]) -> String {
     format!(r#"{{"Version":"2012-10-17","Id":"default","Statement":[{}]}}"#, statements.join(","))
 }
 
@@ -243,27 +254,64 @@ pub(crate) fn exists(cx: &Cx<'_>, arn: &Arn) -> Result<bool, Fault> {
     }
 }
 
-/// Whether the function's policy lets a service invoke it on behalf of `source_arn`. The ARN's qualifier
-/// decides which policy is meant.
-pub fn permits(cx: &mut Cx<'_>, function: &Arn, principal: &str, source_arn: &str) -> Result<bool, Fault> {
+/// Whether the function's policy lets a service invoke it on behalf of `source_arn`; else why not, in the words of
+/// IAM. The ARN's qualifier decides which policy is meant. Unlike a queue, a function wants a statement of its own
+/// account's services too, as AWS's does: what makes them work writes it.
+pub fn permits(
+    cx: &Cx<'_>,
+    function: &Arn,
+    principal: &'static str,
+    source_arn: &str,
+) -> Result<Result<(), String>, Fault> {
     // Buckets have no account in their ARN; they are of the account that acts.
-    let owner = source_arn.parse::<Arn>().map(|arn| arn.account).unwrap_or_default();
-    let source_account = if owner.is_empty() { cx.caller.account.clone() } else { owner };
-    let request = Request {
-        service: Some(principal),
-        action: "lambda:InvokeFunction",
-        source_arn,
-        source_account: &source_account,
-        auth_type: "",
-    };
+    let agent = Agent::new(principal, source_arn, &cx.caller.account);
     let function = resolve::of_arn(function)?;
-    allows(cx, &function, request)
+    let facts = Facts::default().with("lambda:InvokedViaFunctionUrl", "false");
+    Ok(Guard::of(cx, &function)?.gate(INVOKE, facts).agent_by_statement(cx, &agent))
 }
 
-pub(super) fn allows(cx: &Cx<'_>, function: &Function, request: Request<'_>) -> Result<bool, Fault> {
-    let Some(row) = POLICIES.get(cx.tx, &policy_key(function))? else { return Ok(false) };
-    let read = |row: &StatementRow| serde_json::from_str(&row.document);
-    let statements: Result<Vec<Statement>, _> = row.statements.iter().map(read).collect();
-    let statements = statements.map_err(|e| Fault::internal("read a policy", e))?;
-    Ok(policy::allows(&statements, request))
+/// Asks whether the caller may do this operation on a function.
+pub(super) fn admit(cx: &mut Cx<'_>, function: &Function) -> Result<(), Fault> {
+    let called = matches!(cx.operation, "Invoke" | "InvokeAsync" | "InvokeWithResponseStream");
+    if function.account == cx.caller.account || !called {
+        return cx.allow(&function.arn());
+    }
+    let facts = Facts::default().with("lambda:InvokedViaFunctionUrl", "false");
+    Guard::of(cx, function)?.gate(INVOKE, facts).caller(cx).map_err(faults::access_denied)
+}
+
+/// Whether anyone may call a function by its URL.
+pub(super) fn is_public(cx: &Cx<'_>, function: &Function) -> Result<bool, Fault> {
+    Ok(Guard::of(cx, function)?.gate(INVOKE_URL, of_url("NONE")).anyone(cx))
+}
+
+/// Whether somebody who has signed may call a function by its URL.
+pub fn admits_to_url(cx: &mut Cx<'_>, function: &str) -> Result<bool, Fault> {
+    let arn: Arn = function.parse().map_err(|e| Fault::internal("read a URL's function", e))?;
+    let function = resolve::of_arn(&arn)?;
+    Ok(Guard::of(cx, &function)?.gate(INVOKE_URL, of_url("AWS_IAM")).caller(cx).is_ok())
+}
+
+fn of_url(auth_type: &str) -> Facts {
+    Facts::default()
+        .with("lambda:FunctionUrlAuthType", auth_type)
+        .with("lambda:InvokedViaFunctionUrl", "true")
+}
+
+/// A function as its policy names it, and that policy.
+struct Guard {
+    arn: Arn,
+    document: String,
+}
+
+impl Guard {
+    fn of(cx: &Cx<'_>, function: &Function) -> Result<Guard, Fault> {
+        let row = POLICIES.get(cx.tx, &policy_key(function))?;
+        Ok(Guard { arn: function.named_arn(), document: row.as_ref().map(rendered).unwrap_or_default() })
+    }
+
+    fn gate<'a>(&'a self, action: &'a str, facts: Facts) -> Gate<'a> {
+        let policy = Document::Text(&self.document);
+        Gate { resource: &self.arn, action, policy, facts, keeps_root_in: false }
+    }
 }

@@ -6,9 +6,12 @@
 
 use super::model::AsyncRow;
 use super::names::Function;
-use super::{async_config, faults, lookup, recursion, resolve};
+use super::{async_config, faults, lookup, permissions, recursion, resolve};
 use crate::Cx;
+use crate::access::Agent;
+use crate::events::Unplaced;
 use crate::fabric::{self, Delivery, Record, Target, Verdict};
+use crate::sns::Announcement;
 use crate::sqs::{self, Attribute, Post};
 use crate::{events, sns};
 use mayfly_kernel::function::{FunctionError, Outcome, Version};
@@ -17,6 +20,8 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use std::time::Duration;
 
+/// The service as which functions send to their destinations.
+const PRINCIPAL: &str = "lambda.amazonaws.com";
 const RETRIES: u32 = 2;
 const MAX_AGE_S: u32 = 6 * 3600;
 /// How much of an error a dead letter says.
@@ -237,12 +242,19 @@ impl Flight<'_> {
         if let Some(tenant) = &self.record.tenant {
             attributes.push(Attribute::of_text("TenantId", "String", tenant));
         }
+        let source = self.function.arn().to_string();
         let (body, depth) = (self.record.payload.clone(), self.record.depth + 1);
         let unreached = match arn.service.as_str() {
-            "sqs" => sqs::post(cx, &arn, Post { attributes, ..Post::new(body, depth) })?
-                .err()
-                .map(|why| why.to_string()),
-            "sns" => announce(cx, &arn, body, &attributes, depth)?,
+            "sqs" => {
+                let post = Post { attributes, ..Post::new(body, depth) };
+                sqs::post(cx, &arn, &Agent::new(PRINCIPAL, &source, ""), post)?
+                    .err()
+                    .map(|why| why.to_string())
+            }
+            "sns" => {
+                let said = Announcement { subject: "", body, attributes: &attributes, depth };
+                announce(cx, &arn, &source, said)?
+            }
             _ => Some("Mayfly does not deliver there yet".to_owned()),
         };
         Ok(match unreached {
@@ -273,12 +285,14 @@ impl Flight<'_> {
             )));
         }
         let payload = self.invocation_record(cx, condition, response)?;
+        let source = self.function.arn().to_string();
         if arn.service == "sqs" {
-            let sent = sqs::post(cx, &arn, Post::new(payload, depth))?;
+            let sent = sqs::post(cx, &arn, &Agent::new(PRINCIPAL, &source, ""), Post::new(payload, depth))?;
             return Ok(sent.err().map(|why| format!("for the destination {destination}: {why}")));
         }
         if arn.service == "sns" {
-            let unreached = announce(cx, &arn, payload, &[], depth)?;
+            let said = Announcement { subject: "", body: payload, attributes: &[], depth };
+            let unreached = announce(cx, &arn, &source, said)?;
             return Ok(unreached.map(|why| format!("for the destination {destination}: {why}")));
         }
         if payload.len() as u64 > cx.limits.async_event_bytes {
@@ -287,6 +301,11 @@ impl Flight<'_> {
         if arn.service == "events" {
             let unreached = self.put_on_bus(cx, &arn, condition, &payload, depth)?;
             return Ok(unreached.map(|why| format!("for the destination {destination}: {why}")));
+        }
+        if arn.account != self.function.account
+            && let Err(why) = permissions::permits(cx, &arn, PRINCIPAL, &source)?
+        {
+            return Ok(Some(format!("for the destination {destination}: {why}")));
         }
         cx.deliver(Delivery {
             target: Target::Function(arn),
@@ -320,8 +339,13 @@ impl Flight<'_> {
         let qualifier = self.function.qualifier.as_deref().unwrap_or("$LATEST");
         let function = self.function.arn_of(qualifier).to_string();
         let resources = serde_json::json!([bus.to_string(), function]);
-        let put = events::put_on(cx, bus, ("lambda", kind), resources, detail, depth)?;
-        Ok((!put).then(|| "there is no such bus".to_owned()))
+        let source = self.function.arn().to_string();
+        let agent = Agent::new(PRINCIPAL, &source, "");
+        let put = events::put_on(cx, bus, &agent, ("lambda", kind), (resources, detail), depth)?;
+        Ok(put.err().map(|why| match why {
+            Unplaced::NoSuchBus => "there is no such bus".to_owned(),
+            Unplaced::Denied(why) => why,
+        }))
     }
 
     fn invocation_record(
@@ -360,12 +384,11 @@ impl Flight<'_> {
 fn announce(
     cx: &mut Cx<'_>,
     arn: &Arn,
-    body: Vec<u8>,
-    attributes: &[Attribute],
-    depth: u32,
+    source: &str,
+    said: Announcement<'_>,
 ) -> Result<Option<String>, Fault> {
-    let sent = sns::announce(cx, arn, "", body, attributes, depth)?;
-    Ok((!sent).then(|| "there is no such standard topic, or the message is larger than it takes".to_owned()))
+    let sent = sns::announce(cx, arn, &Agent::new(PRINCIPAL, source, ""), said)?;
+    Ok(sent.err().map(|why| why.to_string()))
 }
 
 /// The bytes as they are if they are JSON, otherwise as a JSON text.

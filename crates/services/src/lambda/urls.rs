@@ -4,7 +4,6 @@ use super::keys::{URL_IDS, URLS};
 use super::model::{CorsRow, UrlIdRow, UrlRow, VersionRow, timestamp};
 use super::names::{self, Function, Qualifier};
 use super::paging::{self, OfFunction};
-use super::policy::Request;
 use super::resolve::Choice;
 use super::{check, faults, lookup, permissions};
 use crate::Cx;
@@ -113,7 +112,7 @@ pub fn url_target(cx: &mut Cx<'_>, url_id: &str) -> Result<Option<UrlTarget>, Fa
     let function = Function { account: id.account, region: id.region, name: id.name, qualifier };
     let Some(row) = URLS.get(cx.tx, &function.qualified_key(&id.qualifier))? else { return Ok(None) };
     let auth = match row.auth_type.as_str() {
-        "NONE" if is_public(cx, &function)? => UrlAuth::Anyone,
+        "NONE" if permissions::is_public(cx, &function)? => UrlAuth::Anyone,
         "NONE" => UrlAuth::Nobody,
         _ => UrlAuth::Iam,
     };
@@ -125,12 +124,6 @@ pub fn url_target(cx: &mut Cx<'_>, url_id: &str) -> Result<Option<UrlTarget>, Fa
         invoked_arn: function.named_arn().to_string(),
         streams: row.invoke_mode == "RESPONSE_STREAM",
     }))
-}
-
-fn is_public(cx: &Cx<'_>, function: &Function) -> Result<bool, Fault> {
-    let action = "lambda:InvokeFunctionUrl";
-    let request = Request { service: None, action, source_arn: "", source_account: "", auth_type: "NONE" };
-    permissions::allows(cx, function, request)
 }
 
 /// `FunctionUrlConfig` of the API.

@@ -236,6 +236,7 @@ impl Pipe {
     /// Whether everything that was asked for is there and goes together.
     pub(super) fn check(&self, cx: &Cx<'_>) -> Result<(), Fault> {
         let queue = source(&self.source)?;
+        check_own(cx, &queue)?;
         let Some(facts) = sqs::exists(cx, &queue)? else {
             return Err(faults::validation(format!("The source queue {queue} does not exist.")));
         };
@@ -247,14 +248,26 @@ impl Pipe {
             }
         } else {
             let arn = arn("enrichment", &self.enrichment)?;
+            check_own(cx, &arn)?;
             check_function(cx, enrichment_kind(&arn)?, &arn)?;
             check_template(enrichment.input_template.as_deref())?;
             check_http(enrichment_kind(&arn)?, enrichment.http_parameters.as_ref())?;
         }
         let target = arn("target", &self.target)?;
         let kind = target_kind(&target)?;
+        if !matches!(kind, Kind::Queue | Kind::Topic | Kind::Bus) {
+            check_own(cx, &target)?;
+        }
         check_function(cx, kind, &target)?;
         self.target_parameters()?.check(kind, &target)
+    }
+}
+
+/// What a pipe reads and calls is of its own account; what it sends to may have a policy that lets it in.
+fn check_own(cx: &Cx<'_>, arn: &Arn) -> Result<(), Fault> {
+    match arn.account == cx.caller.account {
+        true => Ok(()),
+        false => Err(faults::validation(format!("{arn} belongs to another account than the pipe."))),
     }
 }
 

@@ -7,8 +7,9 @@ use super::faults;
 use super::keys::{NOTIFICATIONS, NOTIFICATIONS_CONFIG};
 use super::model::Version;
 use super::{bus_events, events};
+use crate::access::Agent;
 use crate::fabric::{Delivery, Target};
-use crate::sns;
+use crate::sns::{self, Announcement};
 use crate::sqs::{self, Post};
 use crate::{Cx, Reply};
 use mayfly_kernel::{Arn, Fault};
@@ -17,6 +18,8 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use tracing::warn;
 
+/// The service as which buckets send and call functions.
+const PRINCIPAL: &str = "s3.amazonaws.com";
 const CONFIGURATIONS_MAX: usize = 100;
 
 /// What can happen to an object here.
@@ -235,13 +238,15 @@ pub(super) fn put(cx: &mut Cx<'_>, _: Nothing, call: &Call) -> Result<Reply, Fau
     let functions: Vec<FunctionConfig> = all.map(|wanted| wanted.checked(cx)).collect::<Result<_, _>>()?;
     check_against_each_other(&functions)?;
     let unchecked = call.header("x-amz-skip-destination-validation").is_some_and(|value| value == "true");
+    let source = bucket.arn().to_string();
+    let agent = Agent::new(PRINCIPAL, &source, &bucket.record.account);
     for config in &functions {
         let arn: Arn = config.target.parse().map_err(|_| invalid("The ARN is not well formed"))?;
         let reachable = match arn.service.as_str() {
             _ if unchecked => true,
-            "lambda" => crate::lambda::permits(cx, &arn, "s3.amazonaws.com", &bucket.arn().to_string())?,
-            "sqs" => crate::sqs::is_target(cx, &arn)?.is_ok(),
-            "sns" => crate::sns::is_target(cx, &arn)?,
+            "lambda" => crate::lambda::permits(cx, &arn, PRINCIPAL, agent.source)?.is_ok(),
+            "sqs" => sqs::is_target(cx, &arn, &agent)?,
+            "sns" => sns::is_target(cx, &arn, &agent)?,
             _ => return Err(invalid("The ARN is not well formed")),
         };
         if !reachable {
@@ -316,19 +321,23 @@ pub(super) fn notify(
         bus_events::tell(cx, bucket, key, event, version)?;
     }
     let name = format!("s3:{}", event.name());
+    let source = bucket.arn().to_string();
+    let agent = Agent::new(PRINCIPAL, &source, &bucket.record.account);
     for config in stored.functions.iter().filter(|config| config.wants(&name, key)) {
         let target: Arn = config.target.parse().map_err(|e| Fault::internal("read a notification", e))?;
         let payload = events::payload(cx, bucket, key, event, version, &config.id);
         if target.service == "sqs" {
             let post = Post::new(payload, cx.caller.depth);
-            if let Err(why) = sqs::post(cx, &target, post)? {
+            if let Err(why) = sqs::post(cx, &target, &agent, post)? {
                 warn!(bucket = bucket.name, %target, %why, "a notification has nowhere to go");
             }
             continue;
         }
         if target.service == "sns" {
-            if !sns::announce(cx, &target, "Amazon S3 Notification", payload, &[], cx.caller.depth)? {
-                warn!(bucket = bucket.name, %target, "a notification has nowhere to go");
+            let (subject, depth) = ("Amazon S3 Notification", cx.caller.depth);
+            let said = Announcement { subject, body: payload, attributes: &[], depth };
+            if let Err(why) = sns::announce(cx, &target, &agent, said)? {
+                warn!(bucket = bucket.name, %target, %why, "a notification has nowhere to go");
             }
             continue;
         }

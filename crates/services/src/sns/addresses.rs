@@ -44,6 +44,12 @@ pub(super) fn check(cx: &Cx<'_>, topic: &Opened, protocol: Protocol, endpoint: &
     }
 }
 
+/// Whether it is a queue of another account than the caller's, whose reader has to agree.
+pub(super) fn is_foreign(cx: &Cx<'_>, protocol: Protocol, endpoint: &str) -> bool {
+    let of_another = |arn: Arn| arn.account != cx.caller.account;
+    protocol == Protocol::Queue && endpoint.parse().is_ok_and(of_another)
+}
+
 fn bad(reason: &str) -> Fault {
     faults::invalid(format_args!("Endpoint Reason: {reason}"))
 }
@@ -51,6 +57,10 @@ fn bad(reason: &str) -> Fault {
 fn check_queue(cx: &Cx<'_>, topic: &Opened, endpoint: &str) -> Result<(), Fault> {
     let arn: Option<Arn> = endpoint.parse().ok();
     let arn = arn.filter(|arn| arn.service == "sqs").ok_or_else(|| bad("SQS endpoint ARN"))?;
+    if arn.account != cx.caller.account {
+        // Whether there is one is nobody else's business; it is asked whether it wants this.
+        return Ok(());
+    }
     match sqs::exists(cx, &arn)? {
         None => Err(bad("The queue does not exist")),
         Some(facts) if facts.fifo && !topic.record.fifo => {
@@ -63,6 +73,9 @@ fn check_queue(cx: &Cx<'_>, topic: &Opened, endpoint: &str) -> Result<(), Fault>
 fn check_function(cx: &Cx<'_>, endpoint: &str) -> Result<(), Fault> {
     let arn: Option<Arn> = endpoint.parse().ok();
     match arn.filter(|arn| arn.service == "lambda") {
+        Some(arn) if arn.account != cx.caller.account => {
+            Err(bad("A function is subscribed by its own account"))
+        }
         Some(arn) if lambda::exists(cx, &arn)? => Ok(()),
         Some(_) => Err(bad("The function does not exist")),
         None => Err(bad("Lambda endpoint ARN")),

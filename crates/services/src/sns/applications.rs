@@ -3,7 +3,8 @@
 //! What an application is set up with, credentials included, is what the operator's gateway of push messages
 //! is told with each message; none of it is shown again.
 
-use super::faults;
+use super::publish::Announcement;
+use super::{fanout, faults};
 use super::keys::{APPLICATIONS, ApplicationKey, DEVICE_SWEEPS};
 use super::model::{Application, Mark};
 use super::topics;
@@ -80,7 +81,9 @@ impl Opened {
             told.extend(more);
         }
         let depth = cx.caller.depth;
-        super::announce(cx, &topic, "", told.to_string().into_bytes(), &[], depth).map(drop)
+        let (source, body) = (self.arn().to_string(), told.to_string().into_bytes());
+        let said = Announcement { subject: "", body, attributes: &[], depth };
+        super::announce(cx, &topic, &fanout::agent(&source), said).map(drop)
     }
 }
 

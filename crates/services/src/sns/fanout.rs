@@ -11,11 +11,15 @@ use super::outside;
 use super::signature::{Stamp, Stamps};
 use super::subscriptions::{self, Found};
 use super::topics::Opened;
+use crate::access::Agent;
 use crate::fabric::{Delivery, Target};
 use crate::sqs::{self, Attribute, Place, Post};
 use crate::{Cx, lambda};
 use mayfly_kernel::{Arn, Fault};
 use tracing::warn;
+
+/// The service as which topics send and call functions.
+const PRINCIPAL: &str = "sns.amazonaws.com";
 
 /// Whom a topic has to tell.
 pub(super) struct Audience(Vec<Found>);
@@ -102,6 +106,11 @@ fn send(
     }
 }
 
+/// SNS, as it sends for a topic.
+pub(super) fn agent(topic: &str) -> Agent<'_> {
+    Agent::new(PRINCIPAL, topic, "")
+}
+
 /// Why the queue was not reached, if so.
 fn to_queue(
     cx: &mut Cx<'_>,
@@ -111,7 +120,8 @@ fn to_queue(
 ) -> Result<Option<String>, Fault> {
     let post = post(found, notification, depth)?;
     let arn: Arn = found.record.endpoint.parse().map_err(|e| Fault::internal("read an endpoint", e))?;
-    Ok(sqs::post(cx, &arn, post)?.err().map(|why| why.to_string()))
+    let topic = notification.topic.to_string();
+    Ok(sqs::post(cx, &arn, &agent(&topic), post)?.err().map(|why| why.to_string()))
 }
 
 /// The message as a queue gets it.
@@ -137,8 +147,8 @@ fn to_function(
     if !lambda::exists(cx, &arn)? {
         return Ok(Some("the function does not exist".into()));
     }
-    if !lambda::permits(cx, &arn, "sns.amazonaws.com", &topic)? {
-        return Ok(Some("the function's policy does not let the topic invoke it".into()));
+    if let Err(why) = lambda::permits(cx, &arn, PRINCIPAL, &topic)? {
+        return Ok(Some(why));
     }
     cx.deliver(Delivery {
         target: Target::Function(arn),
@@ -174,7 +184,8 @@ fn bury(
             Attribute::of_text("RequestID", "String", &notification.message.id),
         ];
     }
-    if let Err(unreached) = sqs::post(cx, &arn, letter)? {
+    let topic = notification.topic.to_string();
+    if let Err(unreached) = sqs::post(cx, &arn, &agent(&topic), letter)? {
         warn!(%subscription, endpoint, why, %unreached, "a message cannot go to its dead letters");
     }
     Ok(())

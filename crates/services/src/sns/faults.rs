@@ -14,6 +14,10 @@ pub(super) fn attribute_name() -> Fault {
     invalid("AttributeName")
 }
 
+pub(super) fn denied(text: String) -> Fault {
+    Fault::new(403, "AuthorizationError", text)
+}
+
 /// Of a message's attribute.
 pub(super) fn message_attribute(message: impl Into<String>) -> Fault {
     Fault::new(400, "ParameterValueInvalid", message)

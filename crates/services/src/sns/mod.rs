@@ -9,8 +9,7 @@
 //! push messages, which get documents of our own by HTTP. Without it, what needs it is refused.
 //!
 //! Deliberately absent: Firehose, encryption, archives and replay, data protection, delivery status logs, the
-//! sandbox and the origination numbers of text messages. Policies are kept and shown; access is the account's
-//! wall.
+//! sandbox and the origination numbers of text messages.
 //!
 //! Keys: `TOPICS(account, region, name)`, `SUBSCRIPTIONS(account, region, topic, id)`, `TAILS(topic number)`,
 //! `SEEN(topic number, scope, deduplication id)`, forgotten by `FORGET(time, topic number, scope, id)`;
@@ -47,7 +46,7 @@ mod web;
 pub use mail::Letter;
 pub use model::SigningKey;
 pub use outside::{Errand, Outgoing, Refused, errand, settled};
-pub(crate) use publish::{announce, is_target};
+pub(crate) use publish::{Announcement, Unheard, announce, is_target};
 pub use reactions::expire;
 pub use signature::{Digest, Signed, Signer, certificate, certificate_of_path, keep_key, newest_key};
 pub use web::{Pace, Webhook};

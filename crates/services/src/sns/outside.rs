@@ -14,12 +14,13 @@ use super::retry::Retries;
 use super::signature::{self, Stamp};
 use super::subscriptions::{self, Found};
 use super::topics::{Opened, find};
-use super::{delivery, mail, push, texts, web};
+use super::{delivery, fanout, mail, push, texts, web};
 use crate::Cx;
 use crate::fabric::{self, Delivery, Record, Target, Verdict};
-use crate::sqs::{self, Attribute, Post};
+use crate::sqs::{self, Attribute, Place, Post};
 use mayfly_kernel::{Arn, Fault};
 use serde::Serialize;
+use tracing::warn;
 
 pub(super) const NOTIFICATION: &str = "aws.sns.Notification";
 pub(super) const CONFIRMATION: &str = "aws.sns.SubscriptionConfirmation";
@@ -133,6 +134,16 @@ fn question(
         stamp: signature::stamp(cx, topic, &signed)?,
     };
     let payload = serde_json::to_vec(&question).map_err(|e| Fault::internal("write a question", e))?;
+    if found.record.protocol() == Protocol::Queue {
+        let queue: Arn = found.record.endpoint.parse().map_err(|e| Fault::internal("read an endpoint", e))?;
+        let place = topic.record.fifo.then(|| Place { group: topic_arn.clone(), dedup: id });
+        let post = Post { place, ..Post::new(payload, 0) };
+        let asked = sqs::post(cx, &queue, &fanout::agent(&topic_arn), post)?;
+        return asked.or_else(|why| {
+            warn!(subscription = %found.arn(), %queue, %why, "a queue cannot be asked");
+            Ok(())
+        });
+    }
     deliver(cx, found, event_type, (id, payload), 0)
 }
 
@@ -261,7 +272,7 @@ fn failed(cx: &mut Cx<'_>, record: &Record, refused: &Refused, sender: &Sender) 
         Attribute::of_text("RequestID", "String", &record.id),
     ];
     let letter = Post { attributes, ..Post::new(record.payload.clone(), record.depth) };
-    Ok(match sqs::post(cx, &arn, letter)? {
+    Ok(match sqs::post(cx, &arn, &fanout::agent(&record.source), letter)? {
         Ok(()) => Verdict::Done,
         Err(unreached) => {
             Verdict::Dead { reason: format!("{reason}; for the dead letters {arn}: {unreached}") }

@@ -6,7 +6,8 @@ use super::keys::{FORGET, SEEN, TAILS};
 use super::message::{Draft, Message, sequence};
 use super::model::{Mark, REMEMBERED, Seen, Tail};
 use super::topics::{Opened, find, open};
-use super::{push, texts};
+use super::{policy, push, texts};
+use crate::access::Agent;
 use crate::{Cx, sqs};
 use mayfly_kernel::{Arn, Fault, Time};
 use serde::{Deserialize, Serialize};
@@ -123,33 +124,69 @@ fn deliver(
         FORGET.put(cx.tx, &(cx.now + REMEMBERED, key.0, key.1, key.2), &Mark {});
         message.seq = Some(seq);
     }
-    fanout::fan_out(cx, topic, audience, &message, depth)?;
+    // What follows is the topic's own, whoever has published.
+    let (account, region, _) = &topic.key;
+    cx.on_behalf("sns.amazonaws.com", (account, region), |cx| {
+        fanout::fan_out(cx, topic, audience, &message, depth)
+    })?;
     Ok(Published { sequence_number: message.seq.map(sequence), message_id: message.id })
 }
 
-/// Publishes for the platform: notifications of buckets, records of invocations. False if there is no such
-/// topic, or it is FIFO, which would need a group.
+/// What the platform has to say to a topic: notifications of buckets, records of invocations.
+pub(crate) struct Announcement<'a> {
+    pub(crate) subject: &'a str,
+    pub(crate) body: Vec<u8>,
+    pub(crate) attributes: &'a [sqs::Attribute],
+    pub(crate) depth: u32,
+}
+
+/// Why the platform cannot publish to a topic.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Unheard {
+    /// There is none, or it is FIFO, which would need a group.
+    NoSuchTopic,
+    TooLarge,
+    /// Its policy does not let the sender in, in the words of IAM.
+    Denied(String),
+}
+
+impl std::fmt::Display for Unheard {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Unheard::NoSuchTopic => "there is no such standard topic",
+            Unheard::TooLarge => "the message is larger than the topic takes",
+            Unheard::Denied(why) => why,
+        })
+    }
+}
+
+/// Publishes for the platform in this transaction; or says why it cannot, and nothing is published.
 pub(crate) fn announce(
     cx: &mut Cx<'_>,
     arn: &Arn,
-    subject: &str,
-    body: Vec<u8>,
-    attributes: &[sqs::Attribute],
-    depth: u32,
-) -> Result<bool, Fault> {
-    let Some(topic) = find(cx, arn)?.filter(|topic| !topic.record.fifo) else { return Ok(false) };
+    agent: &Agent<'_>,
+    announcement: Announcement<'_>,
+) -> Result<Result<(), Unheard>, Fault> {
+    let Some(topic) = find(cx, arn)?.filter(|topic| !topic.record.fifo) else {
+        return Ok(Err(Unheard::NoSuchTopic));
+    };
+    if let Err(why) = policy::admits(cx, &topic, agent) {
+        return Ok(Err(Unheard::Denied(why)));
+    }
+    let Announcement { subject, body, attributes, depth } = announcement;
     let body = String::from_utf8_lossy(&body).into_owned();
     if body.len() as u64 > cx.limits.sns_message_bytes {
-        return Ok(false);
+        return Ok(Err(Unheard::TooLarge));
     }
     let audience = Audience::of(cx, &topic)?;
     deliver(cx, &topic, &audience, Message::of_platform(subject, body, attributes), depth)?;
-    Ok(true)
+    Ok(Ok(()))
 }
 
-/// Whether a topic can be a target of the platform.
-pub(crate) fn is_target(cx: &Cx<'_>, arn: &Arn) -> Result<bool, Fault> {
-    Ok(find(cx, arn)?.is_some_and(|topic| !topic.record.fifo))
+/// Whether a topic can be a target of what the agent says.
+pub(crate) fn is_target(cx: &Cx<'_>, arn: &Arn, agent: &Agent<'_>) -> Result<bool, Fault> {
+    let topic = find(cx, arn)?.filter(|topic| !topic.record.fifo);
+    Ok(topic.is_some_and(|topic| policy::admits(cx, &topic, agent).is_ok()))
 }
 
 #[derive(Deserialize)]

@@ -2,11 +2,12 @@
 
 use super::keys::{ASKED, ENDED, SUBSCRIPTIONS, SubscriptionKey, TOPICS};
 use super::model::{Mark, Subscription};
-use super::topics::{Opened, find as find_topic, open, read_arn};
+use super::topics::{Opened, find as find_topic, open, open_for, read_arn};
 use super::{addresses, delivery, faults, outside, settings};
 use crate::Cx;
 use crate::identity::Identity;
 use mayfly_kernel::caller::Principal;
+use mayfly_kernel::policy::Facts;
 use mayfly_kernel::{Arn, Fault};
 use mayfly_store::Scan;
 use serde::{Deserialize, Serialize};
@@ -31,6 +32,21 @@ impl Found {
     pub(super) fn topic_arn(&self) -> Arn {
         let (account, region, topic, _) = &self.key;
         Arn::new("sns", region, account, topic.as_str())
+    }
+
+    /// The account that has subscribed, which need not be the topic's.
+    fn owner(&self) -> String {
+        let principal = self.record.principal.parse::<Arn>();
+        principal.map_or_else(|_| self.key.0.clone(), |arn| arn.account)
+    }
+
+    /// Asks whether the caller may do this operation on it: its topic's account and its own may.
+    fn admit(&self, cx: &mut Cx<'_>) -> Result<(), Fault> {
+        let resource = self.arn();
+        match !cx.caller.account.is_empty() && self.owner() == cx.caller.account {
+            true => cx.allow(&Arn { account: cx.caller.account.clone(), ..resource }),
+            false => cx.allow(&resource),
+        }
     }
 }
 
@@ -66,11 +82,13 @@ fn renew(cx: &mut Cx<'_>, found: &mut Found) {
 
 fn open_subscription(cx: &mut Cx<'_>, text: &str) -> Result<Found, Fault> {
     let arn = read_arn(text, "SubscriptionArn")?;
-    cx.allow(&arn)?;
     if !arn.resource.contains(':') {
         return Err(faults::invalid("SubscriptionArn"));
     }
-    find(cx, &arn)?.ok_or_else(faults::no_subscription)
+    match find(cx, &arn)? {
+        Some(found) => found.admit(cx).map(|()| found),
+        None => cx.allow(&arn).and(Err(faults::no_subscription())),
+    }
 }
 
 #[derive(Deserialize)]
@@ -92,11 +110,12 @@ pub(super) struct Subscribed {
 }
 
 pub(super) fn subscribe(cx: &mut Cx<'_>, input: Subscribe) -> Result<Subscribed, Fault> {
-    let topic = open(cx, &input.topic_arn)?;
     let protocol = addresses::protocol(&input.protocol)?;
     let endpoint = input.endpoint.unwrap_or_default();
+    let facts = Facts::default().with("sns:Protocol", protocol.name()).with("sns:Endpoint", &*endpoint);
+    let topic = open_for(cx, &input.topic_arn, facts)?;
     addresses::check(cx, &topic, protocol, &endpoint)?;
-    let confirmed = !protocol.asks();
+    let confirmed = !protocol.asks() && !addresses::is_foreign(cx, protocol, &endpoint);
     let mut record = Subscription {
         endpoint,
         confirmed,
@@ -171,14 +190,11 @@ pub(super) struct Confirm {
     authenticate_on_unsubscribe: String,
 }
 
-/// Whoever has the token may: it was sent to the endpoint alone. With a signature one may ask that only
-/// signed calls end the subscription.
+/// Whoever has the token may, of whatever account: it was sent to the endpoint alone. With a signature one may ask
+/// that only signed calls end the subscription.
 pub(super) fn confirm(cx: &mut Cx<'_>, input: Confirm) -> Result<Subscribed, Fault> {
     let arn = read_arn(&input.topic_arn, "TopicArn")?;
     let signed = cx.caller.principal != Principal::Anonymous;
-    if signed {
-        cx.allow(&arn)?;
-    }
     cx.allowed_by_policy();
     let lock = input.authenticate_on_unsubscribe.eq_ignore_ascii_case("true");
     if lock && !signed {
@@ -235,7 +251,8 @@ pub(super) fn unsubscribe(cx: &mut Cx<'_>, input: Named) -> Result<(), Fault> {
     let open = |record: &Subscription| record.protocol().asks() && record.confirmed && !record.locked;
     match &found {
         Some(found) if open(&found.record) => cx.allowed_by_policy(),
-        Some(_) | None => cx.allow(&arn)?,
+        Some(found) => found.admit(cx)?,
+        None => cx.allow(&arn)?,
     }
     let Some(mut found) = found else { return Ok(()) };
     SUBSCRIPTIONS.delete(cx.tx, &found.key);
@@ -310,13 +327,17 @@ pub(super) struct Listed {
 }
 
 /// A token is the topic's name and the id of the last one shown.
-fn page(cx: &Cx<'_>, scan: Scan<SubscriptionKey>, token: Option<String>) -> Result<Listed, Fault> {
-    let (account, region) = (&cx.caller.account, &cx.caller.region);
+fn page(
+    cx: &Cx<'_>,
+    (account, region): (&str, &str),
+    scan: Scan<SubscriptionKey>,
+    token: Option<String>,
+) -> Result<Listed, Fault> {
     let scan = match token {
         None => scan,
         Some(token) => {
             let (topic, id) = token.split_once(':').ok_or_else(|| faults::invalid("NextToken"))?;
-            scan.after(&(account.clone(), region.clone(), topic.to_owned(), id.to_owned()))
+            scan.after(&(account.to_owned(), region.to_owned(), topic.to_owned(), id.to_owned()))
         }
     };
     let mut rows = SUBSCRIPTIONS.scan(cx.tx, scan)?;
@@ -328,7 +349,7 @@ fn page(cx: &Cx<'_>, scan: Scan<SubscriptionKey>, token: Option<String>) -> Resu
         let arn = if found.record.confirmed { found.arn().to_string() } else { "PendingConfirmation".into() };
         Member {
             subscription_arn: arn,
-            owner: found.key.0.clone(),
+            owner: found.owner(),
             protocol: found.record.protocol().name(),
             topic_arn: found.topic_arn().to_string(),
             endpoint: found.record.endpoint,
@@ -341,12 +362,13 @@ pub(super) fn list(cx: &mut Cx<'_>, input: List) -> Result<Listed, Fault> {
     let resource = cx.arn("sns", "*");
     cx.allow(&resource)?;
     let prefix = (cx.caller.account.clone(), cx.caller.region.clone());
-    page(cx, Scan::prefix(&prefix, PAGE + 1), input.next_token)
+    page(cx, (&prefix.0, &prefix.1), Scan::prefix(&prefix, PAGE + 1), input.next_token)
 }
 
 pub(super) fn list_by_topic(cx: &mut Cx<'_>, input: ListByTopic) -> Result<Listed, Fault> {
     let topic = open(cx, &input.topic_arn)?;
-    page(cx, Scan::prefix(&topic.key, PAGE + 1), input.next_token)
+    let place = (topic.key.0.as_str(), topic.key.1.as_str());
+    page(cx, place, Scan::prefix(&topic.key, PAGE + 1), input.next_token)
 }
 
 #[derive(Serialize)]
@@ -361,7 +383,7 @@ pub(super) fn get_attributes(cx: &mut Cx<'_>, input: Named) -> Result<Shown, Fau
     for (name, value) in [
         ("SubscriptionArn", found.arn().to_string()),
         ("TopicArn", found.topic_arn().to_string()),
-        ("Owner", found.key.0.clone()),
+        ("Owner", found.owner()),
     ] {
         attributes.insert(name.to_owned(), value);
     }

@@ -3,8 +3,9 @@
 use super::keys::{ENDED, SUBSCRIPTIONS, TAILS, TOPICS, TopicKey};
 use super::model::Topic;
 use super::tags::{self, Tag};
-use super::{delivery, faults};
+use super::{delivery, faults, policy};
 use crate::Cx;
+use mayfly_kernel::policy::Facts;
 use mayfly_kernel::{Arn, Fault};
 use mayfly_store::Scan;
 use serde::{Deserialize, Serialize};
@@ -31,9 +32,15 @@ impl Opened {
 
 /// The topic of this ARN, if the caller may use it.
 pub(super) fn open(cx: &mut Cx<'_>, text: &str) -> Result<Opened, Fault> {
+    open_for(cx, text, Facts::default())
+}
+
+/// The same for what its policy may have conditions on.
+pub(super) fn open_for(cx: &mut Cx<'_>, text: &str, facts: Facts) -> Result<Opened, Fault> {
     let arn = read_arn(text, "TopicArn")?;
-    cx.allow(&arn)?;
-    find(cx, &arn)?.ok_or_else(faults::no_topic)
+    let topic = find(cx, &arn)?;
+    policy::admit(cx, &arn, topic.as_ref(), facts)?;
+    topic.ok_or_else(faults::no_topic)
 }
 
 /// The ARN of a topic, or of a subscription, which has one part more.
@@ -124,14 +131,14 @@ fn check_name(name: &str, fifo: bool) -> Result<(), Fault> {
 fn set(topic: &mut Topic, name: &str, value: &str) -> Result<(), Fault> {
     let bad = || faults::attribute_value(name, "Invalid value");
     let flag = || value.to_ascii_lowercase().parse::<bool>().map_err(|_| bad());
-    let document = || match value.is_empty() || serde_json::from_str::<serde_json::Map<_, _>>(value).is_ok() {
-        true => Ok(value.to_owned()),
-        false => Err(faults::invalid(format_args!("{name}: failed to parse JSON."))),
-    };
     match name {
         "DisplayName" if value.chars().count() <= DISPLAY_NAME_MAX => topic.display_name = value.to_owned(),
         "DisplayName" => return Err(faults::invalid("DisplayName")),
-        "Policy" => topic.policy = document()?,
+        "Policy" if value.is_empty() => topic.policy.clear(),
+        "Policy" => {
+            policy::check(value)?;
+            topic.policy = value.to_owned();
+        }
         "DeliveryPolicy" if value.is_empty() => topic.delivery_policy.clear(),
         "DeliveryPolicy" => {
             delivery::check_topic(value)?;
@@ -243,8 +250,9 @@ pub(super) struct Named {
 /// One that does not exist is as good as deleted. Its subscriptions go with it.
 pub(super) fn delete(cx: &mut Cx<'_>, input: Named) -> Result<(), Fault> {
     let arn = read_arn(&input.topic_arn, "TopicArn")?;
-    cx.allow(&arn)?;
-    let Some(topic) = find(cx, &arn)? else { return Ok(()) };
+    let topic = find(cx, &arn)?;
+    policy::admit(cx, &arn, topic.as_ref(), Facts::default())?;
+    let Some(topic) = topic else { return Ok(()) };
     for (key, _) in SUBSCRIPTIONS.scan(cx.tx, Scan::prefix(&topic.key, usize::MAX))? {
         SUBSCRIPTIONS.delete(cx.tx, &key);
     }

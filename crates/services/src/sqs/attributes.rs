@@ -126,9 +126,7 @@ fn set(queue: &mut Queue, name: &str, value: &str, limits: &Limits) -> Result<()
 }
 
 fn policy(value: &str) -> Result<String, Fault> {
-    let object =
-        |text: &str| serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(text).is_ok();
-    match value.is_empty() || object(value) {
+    match value.is_empty() || super::policy::is_policy(value) {
         true => Ok(value.to_owned()),
         false => Err(faults::attribute_value("Policy")),
     }

@@ -27,6 +27,10 @@ pub(super) fn fifo_name() -> Fault {
     )
 }
 
+pub(super) fn denied(text: String) -> Fault {
+    Fault::new(403, "AccessDenied", text)
+}
+
 /// `InvalidParameterValue`, which has no shape of its own.
 pub(super) fn invalid(message: impl Into<String>) -> Fault {
     fault("InvalidParameterValueException", "InvalidParameterValue", message)

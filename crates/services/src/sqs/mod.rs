@@ -14,7 +14,7 @@
 //! A queue's rows lie under a number that changes when it is purged, so a purge and a deletion cost nothing
 //! however much the queue holds: what is left behind is swept afterwards.
 //!
-//! Deliberately absent: encryption with KMS keys. Policies are kept and shown; access is the account's wall.
+//! Deliberately absent: encryption with KMS keys.
 //!
 //! Keys: `QUEUES(account, region, name)`, `QUEUE_IDS(id)`, `DLQ_SOURCES(account, region, dead-letter queue,
 //! queue)`; `MESSAGES(queue, sent, uid)`; standard: `VISIBLE(queue, due, sent, uid)`, `STATES(queue, sent,

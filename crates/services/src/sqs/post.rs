@@ -3,11 +3,12 @@
 //! They are rows of the transaction of what caused them, so a queue that is a target needs no delivery on the
 //! way.
 
-use super::body;
+use super::{body, policy};
 use super::model::Attribute;
 use super::queues::find;
 use super::send::{self, Draft};
 use crate::Cx;
+use crate::access::Agent;
 use mayfly_kernel::{Arn, Fault};
 
 /// A message to a queue.
@@ -35,13 +36,15 @@ impl Post {
 }
 
 /// Why a message of the platform cannot go to a queue.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Unreached {
     NoSuchQueue,
     /// A FIFO queue, which would need a group.
     Fifo,
     TooLarge,
     NotText,
+    /// Its policy does not let the sender in, in the words of IAM.
+    Denied(String),
 }
 
 impl std::fmt::Display for Unreached {
@@ -51,22 +54,28 @@ impl std::fmt::Display for Unreached {
             Unreached::Fifo => "it is a FIFO queue",
             Unreached::TooLarge => "the message is larger than the queue takes",
             Unreached::NotText => "the message is not text",
+            Unreached::Denied(why) => why,
         })
     }
 }
 
-/// Whether a queue can be a target.
-pub(crate) fn is_target(cx: &Cx<'_>, arn: &Arn) -> Result<Result<(), Unreached>, Fault> {
-    Ok(match find(cx, arn)? {
-        None => Err(Unreached::NoSuchQueue),
-        Some(queue) if queue.record.fifo => Err(Unreached::Fifo),
-        Some(_) => Ok(()),
-    })
+/// Whether a queue can be a target of what the agent sends.
+pub(crate) fn is_target(cx: &Cx<'_>, arn: &Arn, agent: &Agent<'_>) -> Result<bool, Fault> {
+    let queue = find(cx, arn)?.filter(|queue| !queue.record.fifo);
+    Ok(queue.is_some_and(|queue| policy::admits(cx, &queue, agent).is_ok()))
 }
 
 /// Sends in this transaction; or says why it cannot, and nothing is sent.
-pub(crate) fn post(cx: &mut Cx<'_>, arn: &Arn, post: Post) -> Result<Result<(), Unreached>, Fault> {
+pub(crate) fn post(
+    cx: &mut Cx<'_>,
+    arn: &Arn,
+    agent: &Agent<'_>,
+    post: Post,
+) -> Result<Result<(), Unreached>, Fault> {
     let Some(queue) = find(cx, arn)? else { return Ok(Err(Unreached::NoSuchQueue)) };
+    if let Err(why) = policy::admits(cx, &queue, agent) {
+        return Ok(Err(Unreached::Denied(why)));
+    }
     let place = match post.place.filter(|_| queue.record.fifo) {
         None if queue.record.fifo => return Ok(Err(Unreached::Fifo)),
         None => Place { group: String::new(), dedup: String::new() },

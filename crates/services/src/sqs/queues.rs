@@ -2,7 +2,7 @@
 
 use super::attributes::{self, Attributes};
 use super::counts::{self, Counts};
-use super::faults;
+use super::{faults, policy};
 use super::keys::{DLQ_SOURCES, QUEUE_IDS, QUEUES, QueueKey, SWEEPS};
 use super::model::{Mark, Queue, QueueName, check_name};
 use crate::Cx;
@@ -37,8 +37,9 @@ pub(super) fn open(cx: &mut Cx<'_>, url: &str) -> Result<Opened, Fault> {
 }
 
 pub(super) fn open_arn(cx: &mut Cx<'_>, arn: &Arn) -> Result<Opened, Fault> {
-    cx.allow(arn)?;
-    find(cx, arn)?.ok_or_else(faults::no_queue)
+    let queue = find(cx, arn)?;
+    policy::admit(cx, arn, queue.as_ref())?;
+    queue.ok_or_else(faults::no_queue)
 }
 
 /// The queue of this ARN, on behalf of the platform.
@@ -118,6 +119,9 @@ fn link_dead_letters(cx: &mut Cx<'_>, queue: &Opened, before: Option<&Queue>) ->
     let Some(target) = now else { return Ok(()) };
     let bad = |reason: &str| faults::parameter("RedrivePolicy", &target, reason);
     let arn: Arn = target.parse().map_err(|e| Fault::internal("read a redrive policy", e))?;
+    if arn.account != queue.key.0 {
+        return Err(bad("Dead-letter target owner should be same as the source."));
+    }
     let dead_letters = find(cx, &arn)?.ok_or_else(|| bad("Dead letter target does not exist."))?;
     if dead_letters.record.fifo != queue.record.fifo {
         return Err(bad("Dead-letter queue must be same type of queue as the source."));
@@ -145,7 +149,10 @@ pub(super) struct GetUrl {
 pub(super) fn get_url(cx: &mut Cx<'_>, input: GetUrl) -> Result<Url, Fault> {
     let mut arn = cx.arn("sqs", input.queue_name);
     arn.account = input.owner.unwrap_or(arn.account);
-    let queue = open_arn(cx, &arn)?;
+    // Who may not know of a queue is told that there is none.
+    let own = arn.account == cx.caller.account;
+    let hidden = |fault: Fault| if own || fault.is_server() { fault } else { faults::no_queue() };
+    let queue = open_arn(cx, &arn).map_err(hidden)?;
     Ok(Url { queue_url: url(cx.site, &queue.key) })
 }
 

@@ -8,7 +8,7 @@ use super::keys::{DLQ_SOURCES, MOVES};
 use super::model::{Message, Move, MoveStatus, Queue, State};
 use super::queues::{self, Opened, find, open, open_arn};
 use super::send::Draft;
-use super::{attributes, faults, fifo, receive, send, standard};
+use super::{attributes, faults, fifo, policy, receive, send, standard};
 use crate::Cx;
 use crate::fabric::{self, Delivery, Record, Target, Verdict};
 use base64::Engine as _;
@@ -139,10 +139,11 @@ fn source(cx: &mut Cx<'_>, text: &str) -> Result<Opened, Fault> {
         .ok()
         .filter(|arn: &Arn| arn.service == "sqs")
         .ok_or_else(|| faults::parameter("SourceArn", text, "It is not the ARN of a queue."))?;
-    cx.allow(&arn)?;
+    let queue = find(cx, &arn)?;
+    policy::admit(cx, &arn, queue.as_ref())?;
     let none =
         || faults::no_resource("The resource that you specified for the SourceArn parameter doesn't exist.");
-    find(cx, &arn)?.ok_or_else(none)
+    queue.ok_or_else(none)
 }
 
 pub(super) fn start(cx: &mut Cx<'_>, input: Start) -> Result<Started, Fault> {

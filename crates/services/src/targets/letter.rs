@@ -91,5 +91,5 @@ fn send(
     attributes.extend(tried.exhausted.map(|what| text("EXHAUSTED_RETRY_CONDITION", what.name())));
     attributes.sort_by(|a, b| a.name.cmp(&b.name));
     let post = Post { attributes, ..Post::new(parcel.input.clone(), parcel.depth + 1) };
-    Ok(sqs::post(cx, &queue, post)?.map_err(|unsent| format!("for the dead-letter queue {queue}: {unsent}")))
+    Ok(sqs::post(cx, &queue, &parcel.agent(), post)?.map_err(|unsent| format!("for the dead-letter queue {queue}: {unsent}")))
 }

@@ -16,8 +16,11 @@ mod letter;
 pub(crate) use calls::request_for;
 pub use calls::{Called, called, request};
 
+use crate::access::{Agent, Refusal};
+use crate::events::Unplaced;
 use crate::events::endpoints::{HttpParameters, Letter};
 use crate::fabric::{self, Delivery, Record, Target, Verdict};
+use crate::sns::{Announcement, Unheard};
 use crate::sqs::{self, Place, Post, Unreached};
 use crate::{Cx, events, lambda, logs, sns};
 use letter::{Exhausted, Tried};
@@ -75,6 +78,16 @@ pub(crate) struct Parcel {
 }
 
 impl Parcel {
+    /// The service that sends it, for the rule, schedule or pipe that it comes from.
+    fn agent(&self) -> Agent<'_> {
+        let service = match self.sender() {
+            Sender::Schedule => "scheduler.amazonaws.com",
+            Sender::Pipe => "pipes.amazonaws.com",
+            Sender::Rule | Sender::Unspecified => "events.amazonaws.com",
+        };
+        Agent::new(service, &self.source, "")
+    }
+
     fn into_letter(self) -> Letter {
         let Parcel { input, http, attributes, whole, .. } = self;
         Letter { body: input, parameters: http.unwrap_or_default(), attributes, whole }
@@ -100,6 +113,10 @@ pub(crate) struct Undelivered {
 impl Undelivered {
     fn new(code: &'static str, message: impl Into<String>) -> Undelivered {
         Undelivered { code, message: message.into() }
+    }
+
+    fn denied(message: impl Into<String>) -> Undelivered {
+        Undelivered::new("NO_PERMISSIONS", message)
     }
 
     fn missing(message: impl Into<String>) -> Undelivered {
@@ -166,6 +183,12 @@ pub(crate) fn hand_over(cx: &mut Cx<'_>, parcel: &Parcel) -> Result<Result<(), U
         return Ok(Err(Undelivered::new(RECURSIVE_LOOP, text)));
     }
     match Kind::of(&arn) {
+        // These have no policy that could let somebody else in.
+        Some(Kind::LogGroup | Kind::ApiDestination) if parcel.agent().account != arn.account => {
+            let action = if arn.service == "logs" { "logs:PutLogEvents" } else { "events:InvokeApiDestination" };
+            let text = Refusal::Silent.text(parcel.agent().service, action, &arn);
+            Ok(Err(Undelivered::denied(text)))
+        }
         Some(Kind::Function) => to_function(cx, parcel, arn),
         Some(Kind::Queue) => to_queue(cx, parcel, &arn),
         Some(Kind::Topic) => to_topic(cx, parcel, &arn),
@@ -182,11 +205,11 @@ fn to_function(cx: &mut Cx<'_>, parcel: &Parcel, arn: Arn) -> Result<Result<(), 
     if !lambda::exists(cx, &arn)? {
         return Ok(Err(Undelivered::missing(format!("Function not found: {arn}"))));
     }
-    // Schedules and pipes act in a role of the account; a rule only with the function's own leave.
-    if parcel.sender() == Sender::Rule && !lambda::permits(cx, &arn, "events.amazonaws.com", &parcel.source)?
-    {
-        let text = format!("{} is not authorized to perform: lambda:InvokeFunction on {arn}", parcel.source);
-        return Ok(Err(Undelivered::new("NO_PERMISSIONS", text)));
+    // Schedules and pipes act in a role of their account; a rule only with the function's own leave.
+    let agent = parcel.agent();
+    let asks = parcel.sender() == Sender::Rule || agent.account != arn.account;
+    if asks && let Err(why) = lambda::permits(cx, &arn, agent.service, agent.source)? {
+        return Ok(Err(Undelivered::denied(why)));
     }
     cx.deliver(Delivery {
         target: Target::Function(arn),
@@ -209,7 +232,8 @@ fn to_queue(cx: &mut Cx<'_>, parcel: &Parcel, arn: &Arn) -> Result<Result<(), Un
     };
     let place = (!parcel.group.is_empty()).then(|| Place { group: parcel.group.clone(), dedup: dedup() });
     let post = Post { place, ..Post::new(parcel.input.clone(), parcel.depth + 1) };
-    Ok(sqs::post(cx, arn, post)?.map_err(|why| match why {
+    Ok(sqs::post(cx, arn, &parcel.agent(), post)?.map_err(|why| match why {
+        Unreached::Denied(why) => Undelivered::denied(why),
         Unreached::NoSuchQueue => Undelivered::missing(why.to_string()),
         Unreached::Fifo | Unreached::TooLarge | Unreached::NotText => {
             Undelivered::new("SDK_CLIENT_ERROR", why.to_string())
@@ -218,20 +242,21 @@ fn to_queue(cx: &mut Cx<'_>, parcel: &Parcel, arn: &Arn) -> Result<Result<(), Un
 }
 
 fn to_topic(cx: &mut Cx<'_>, parcel: &Parcel, arn: &Arn) -> Result<Result<(), Undelivered>, Fault> {
-    match sns::announce(cx, arn, "", parcel.input.clone(), &[], parcel.depth + 1)? {
-        true => Ok(Ok(())),
-        false => {
-            Ok(Err(Undelivered::missing("the topic does not exist, is FIFO, or the message is too large")))
-        }
-    }
+    let (body, depth) = (parcel.input.clone(), parcel.depth + 1);
+    let said = Announcement { subject: "", body, attributes: &[], depth };
+    Ok(sns::announce(cx, arn, &parcel.agent(), said)?.map_err(|why| match why {
+        Unheard::NoSuchTopic => Undelivered::missing(why.to_string()),
+        Unheard::TooLarge => Undelivered::new("SDK_CLIENT_ERROR", why.to_string()),
+        Unheard::Denied(why) => Undelivered::denied(why),
+    }))
 }
 
 fn to_bus(cx: &mut Cx<'_>, parcel: &Parcel, arn: &Arn) -> Result<Result<(), Undelivered>, Fault> {
     let event = serde_json::from_slice(&parcel.input).map_err(|e| Fault::internal("read an event", e))?;
-    match events::pass_on(cx, arn, event, parcel.depth + 1)? {
-        true => Ok(Ok(())),
-        false => Ok(Err(Undelivered::missing(format!("Event bus not found: {arn}")))),
-    }
+    Ok(events::pass_on(cx, arn, &parcel.agent(), event, parcel.depth + 1)?.map_err(|why| match why {
+        Unplaced::NoSuchBus => Undelivered::missing(format!("Event bus not found: {arn}")),
+        Unplaced::Denied(why) => Undelivered::denied(why),
+    }))
 }
 
 fn to_log_group(cx: &mut Cx<'_>, parcel: &Parcel, arn: &Arn) -> Result<Result<(), Undelivered>, Fault> {

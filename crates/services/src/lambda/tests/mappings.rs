@@ -2,6 +2,7 @@
 
 use super::{ARN, Cloud};
 use crate::readers::{self, Batch, Errand, Reader};
+use crate::access::Agent;
 use crate::sqs::{self, Post};
 use mayfly_kernel::Arn;
 use serde_json::{Value, json};
@@ -25,7 +26,8 @@ fn with_mapping(settings: Value) -> (Cloud, Reader) {
 fn post(cloud: &Cloud, body: &str, depth: u32) {
     let arn: Arn = QUEUE.parse().unwrap();
     let message = || Post::new(body.into(), depth);
-    cloud.0.run(|cx| sqs::post(cx, &arn, message())).unwrap();
+    let agent = Agent::new("test.mayfly", "arn:aws:test:::t", &arn.account);
+    cloud.0.run(|cx| sqs::post(cx, &arn, &agent, message())).unwrap();
 }
 
 fn take(cloud: &Cloud, mapping: &Reader, most: usize, bytes: u64) -> Option<Batch> {

@@ -1,0 +1,395 @@
+"""Resource policies between two accounts of one server: who is let in, who is kept out, and what becomes of what is
+denied on its way."""
+
+import json
+
+import pytest
+from botocore.exceptions import ClientError
+
+import mayfly
+from mayfly import create, invoke, until
+
+OURS, THEIRS = "000000000000", "111122223333"
+ROOT = f"arn:aws:iam::{THEIRS}:root"
+ECHO = {"app.py": "def handler(event, context):\n    return {'got': event, 'by': context.invoked_function_arn}\n"}
+
+
+@pytest.fixture(scope="module")
+def two():
+    """A server with two accounts, whose rules and topics retry at once."""
+    with mayfly.server(f'accounts = ["{THEIRS}"]\n[limits]\nasync_retry_seconds = 0\n') as running:
+        yield running
+
+
+class Side:
+    """The clients of one account."""
+
+    def __init__(self, server, account=None):
+        self.account = account or OURS
+        for service in ("sqs", "sns", "events", "lambda", "s3", "pipes", "sts"):
+            setattr(self, "functions" if service == "lambda" else service, server.client(service, account))
+
+    def queue(self, name, **attributes):
+        url = self.sqs.create_queue(QueueName=name, Attributes=attributes)["QueueUrl"]
+        return url, f"arn:aws:sqs:us-east-1:{self.account}:{name}"
+
+    def bodies(self, url, count, wait=5):
+        """So many messages, which are then deleted: their bodies and attributes."""
+        got = []
+
+        def enough():
+            answer = self.sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10, WaitTimeSeconds=wait,
+                                              MessageAttributeNames=["All"])
+            for message in answer.get("Messages", []):
+                self.sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+                texts = message.get("MessageAttributes", {}).items()
+                got.append((message["Body"], {name: value["StringValue"] for name, value in texts}))
+            return len(got) >= count
+
+        until(enough)
+        assert len(got) == count
+        return got
+
+    def is_empty(self, url):
+        return "Messages" not in self.sqs.receive_message(QueueUrl=url)
+
+
+@pytest.fixture(scope="module")
+def us(two):
+    return Side(two)
+
+
+@pytest.fixture(scope="module")
+def them(two):
+    return Side(two, THEIRS)
+
+
+def refusal(call, **members):
+    """Code, text and status of a call that is refused."""
+    with pytest.raises(ClientError) as told:
+        call(**members)
+    answer = told.value.response
+    return answer["Error"]["Code"], answer["Error"]["Message"], answer["ResponseMetadata"]["HTTPStatusCode"]
+
+
+def statement(effect, principal, action, resource, **more):
+    return {"Effect": effect, "Principal": principal, "Action": action, "Resource": resource, **more}
+
+
+def policy(*statements):
+    return json.dumps({"Version": "2012-10-17", "Statement": list(statements)})
+
+
+def set_policy(side, url, *statements):
+    document = policy(*statements) if statements else ""
+    side.sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": document})
+
+
+def test_accounts_are_apart(us, them):
+    assert them.sts.get_caller_identity()["Account"] == THEIRS
+    us.queue("apart")
+    assert not them.sqs.list_queues().get("QueueUrls"), "another account's names are free"
+    us.s3.create_bucket(Bucket="apart")
+    us.s3.put_object(Bucket="apart", Key="k", Body=b"x")
+    assert refusal(them.s3.get_object, Bucket="apart", Key="k")[2] == 403
+    create(us.functions, "apart", ECHO)
+    assert refusal(them.functions.get_function, FunctionName=f"arn:aws:lambda:us-east-1:{OURS}:function:apart")[2] == 403
+    arn = f"arn:aws:sqs:us-east-1:{OURS}:apart"
+    redrive = json.dumps({"deadLetterTargetArn": arn, "maxReceiveCount": 1})
+    told = refusal(them.sqs.create_queue, QueueName="d", Attributes={"RedrivePolicy": redrive})[1]
+    assert "Dead-letter target owner should be same as the source." in told
+    _, target = them.queue("thief")
+    told = refusal(them.pipes.create_pipe, Name="thief", Source=arn, Target=target, RoleArn=f"arn:aws:iam::{THEIRS}:role/r")
+    assert "belongs to another account" in told[1]
+
+
+def test_another_account_sends_where_the_policy_lets_it(us, them):
+    url, arn = us.queue("inbox")
+    send = dict(QueueUrl=url, MessageBody="hello")
+    code, text, status = refusal(them.sqs.send_message, **send)
+    assert (code, status) == ("AccessDenied", 403)
+    assert text == (f"User: {ROOT} is not authorized to perform: sqs:sendmessage on resource: {arn} because no "
+                    "resource-based policy allows the sqs:sendmessage action")
+    assert refusal(them.sqs.get_queue_url, QueueName="inbox", QueueOwnerAWSAccountId=OURS)[0] in (
+        "AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist"), "nor is it told of it"
+    us.sqs.add_permission(QueueUrl=url, Label="them", AWSAccountIds=[THEIRS], Actions=["SendMessage", "GetQueueUrl"])
+    assert them.sqs.get_queue_url(QueueName="inbox", QueueOwnerAWSAccountId=OURS)["QueueUrl"] == url
+    them.sqs.send_message(**send)
+    them.sqs.send_message_batch(QueueUrl=url, Entries=[{"Id": "a", "MessageBody": "batch"}])
+    assert refusal(them.sqs.receive_message, QueueUrl=url)[0] == "AccessDenied", "what is not allowed is denied"
+    us.sqs.remove_permission(QueueUrl=url, Label="them")
+    assert refusal(them.sqs.send_message, **send)[0] == "AccessDenied", "at once"
+
+    # A whole policy: for one principal, from one address, and never what only an owner may do.
+    anywhere = {"IpAddress": {"aws:SourceIp": ["127.0.0.0/8", "::1"]}, "ArnEquals": {"aws:PrincipalArn": ROOT}}
+    set_policy(us, url, statement("Allow", "*", "sqs:*", arn, Condition=anywhere))
+    them.sqs.send_message(**send)
+    assert refusal(them.sqs.delete_queue, QueueUrl=url)[0] == "AccessDenied"
+    assert refusal(them.sqs.set_queue_attributes, QueueUrl=url, Attributes={"Policy": ""})[0] == "AccessDenied"
+    elsewhere = {"IpAddress": {"aws:SourceIp": "10.0.0.0/8"}}
+    set_policy(us, url, statement("Allow", "*", "sqs:*", arn, Condition=elsewhere))
+    assert refusal(them.sqs.send_message, **send)[0] == "AccessDenied"
+    assert [body for body, _ in us.bodies(url, 3)] == ["hello", "batch", "hello"]
+
+
+def test_a_denial_holds_for_the_queue_s_own_account(us, them):
+    url, arn = us.queue("closed")
+    allow, deny = (statement(effect, "*", "sqs:SendMessage", arn) for effect in ("Allow", "Deny"))
+    set_policy(us, url, allow, deny)
+    code, text, _ = refusal(us.sqs.send_message, QueueUrl=url, MessageBody="x")
+    assert code == "AccessDenied" and text.endswith("with an explicit deny in a resource-based policy")
+    assert refusal(them.sqs.send_message, QueueUrl=url, MessageBody="x")[0] == "AccessDenied"
+    assert us.is_empty(url), "what is not denied is allowed"
+    set_policy(us, url, statement("Deny", "*", "sqs:*", arn))
+    assert refusal(us.sqs.receive_message, QueueUrl=url)[0] == "AccessDenied"
+    set_policy(us, url)
+    us.sqs.send_message(QueueUrl=url, MessageBody="an account is never locked out")
+
+
+def test_malformed_policies_are_refused_when_they_are_set(us):
+    url, arn = us.queue("strict")
+    topic = us.sns.create_topic(Name="strict")["TopicArn"]
+    us.events.create_event_bus(Name="strict")
+    good = statement("Allow", {"AWS": THEIRS}, "sqs:SendMessage", arn)
+    broken = ["{", json.dumps({}), policy({**good, "Effect": "Perhaps"}), policy({**good, "Principal": {"AWS": "nobody"}}),
+              policy({**good, "Principle": "*"}), policy({**good, "Condition": {"StringIs": {"aws:SourceArn": "x"}}}),
+              policy({**good, "Action": "sns:Publish"}), policy()]
+    for document in broken:
+        told = refusal(us.sqs.set_queue_attributes, QueueUrl=url, Attributes={"Policy": document})
+        assert told[:2] == ("InvalidAttributeValue", "Invalid value for the parameter Policy."), document
+    for document in broken[:-2]:
+        document = document.replace("sqs:SendMessage", "sns:Publish")
+        told = refusal(us.sns.set_topic_attributes, TopicArn=topic, AttributeName="Policy", AttributeValue=document)
+        assert told[:2] == ("InvalidParameter", "Invalid parameter: Policy Error: null"), document
+    for action in ("sns:CreateTopic", "sns:*", "*", "sqs:SendMessage"):
+        document = policy(statement("Allow", {"AWS": THEIRS}, action, topic))
+        told = refusal(us.sns.set_topic_attributes, TopicArn=topic, AttributeName="Policy", AttributeValue=document)
+        assert told[1] == "Invalid parameter: Policy statement action out of service scope!"
+    for document in broken:
+        told = refusal(us.events.put_permission, EventBusName="strict", Policy=document)
+        assert told[0] == "ValidationException" and told[1].startswith("Invalid policy document: "), document
+    long = policy(*(statement("Allow", {"AWS": THEIRS}, "events:PutEvents", "*", Sid=f"s{n}") for n in range(200)))
+    assert refusal(us.events.put_permission, EventBusName="strict", Policy=long)[0] == "PolicyLengthExceededException"
+    assert "Policy" not in us.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
+
+
+def test_another_account_publishes_and_subscribes_by_leave(us, them):
+    topic = us.sns.create_topic(Name="feed")["TopicArn"]
+    url, arn = them.queue("feed")
+    code, text, status = refusal(them.sns.publish, TopicArn=topic, Message="x")
+    assert (code, status) == ("AuthorizationError", 403)
+    assert text == (f"User: {ROOT} is not authorized to perform: SNS:Publish on resource: {topic} because no "
+                    "resource-based policy allows the SNS:Publish action")
+    subscribe = dict(TopicArn=topic, Protocol="sqs", Endpoint=arn, ReturnSubscriptionArn=True,
+                     Attributes={"RawMessageDelivery": "true"})
+    assert refusal(them.sns.subscribe, **subscribe)[0] == "AuthorizationError"
+    us.sns.add_permission(TopicArn=topic, Label="them", AWSAccountId=[THEIRS], ActionName=["Publish"])
+    only_queues = {"StringEquals": {"sns:Protocol": "sqs"}, "StringLike": {"sns:Endpoint": f"arn:aws:sqs:*:{THEIRS}:*"}}
+    document = json.loads(us.sns.get_topic_attributes(TopicArn=topic)["Attributes"]["Policy"])
+    document["Statement"].append(statement("Allow", {"AWS": ROOT}, "sns:Subscribe", topic, Condition=only_queues))
+    us.sns.set_topic_attributes(TopicArn=topic, AttributeName="Policy", AttributeValue=json.dumps(document))
+    assert refusal(them.sns.subscribe, TopicArn=topic, Protocol="http", Endpoint="http://127.0.0.1:9/")[2] == 403
+    subscription = them.sns.subscribe(**subscribe)["SubscriptionArn"]
+    shown = them.sns.get_subscription_attributes(SubscriptionArn=subscription)["Attributes"]
+    assert (shown["Owner"], shown["PendingConfirmation"]) == (THEIRS, "false")
+
+    # Their queue must let the topic in, too; until it does, messages go to the subscription's dead letters.
+    dead_url, dead_arn = us.queue("feed-dead")
+    us.sns.set_subscription_attributes(SubscriptionArn=subscription, AttributeName="RedrivePolicy",
+                                       AttributeValue=json.dumps({"deadLetterTargetArn": dead_arn}))
+    them.sns.publish(TopicArn=topic, Message="one")
+    assert [body for body, _ in us.bodies(dead_url, 1)] == ["one"]
+    source = {"ArnLike": {"aws:SourceArn": f"arn:aws:sns:*:{OURS}:other"}}
+    sns = {"Service": "sns.amazonaws.com"}
+    set_policy(them, url, statement("Allow", sns, "sqs:SendMessage", arn, Condition=source))
+    us.sns.publish(TopicArn=topic, Message="two")
+    assert [body for body, _ in us.bodies(dead_url, 1)] == ["two"], "from another topic alone"
+    source = {"ArnEquals": {"aws:SourceArn": topic}, "StringEquals": {"aws:SourceAccount": OURS}}
+    set_policy(them, url, statement("Allow", sns, "sqs:SendMessage", arn, Condition=source))
+    them.sns.publish_batch(TopicArn=topic, PublishBatchRequestEntries=[{"Id": "a", "Message": "three"}])
+    assert [body for body, _ in them.bodies(url, 1)] == ["three"]
+    us.sns.remove_permission(TopicArn=topic, Label="them")
+    assert refusal(them.sns.publish, TopicArn=topic, Message="x")[0] == "AuthorizationError"
+    them.sns.unsubscribe(SubscriptionArn=subscription)
+    assert not us.sns.list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"]
+
+
+def test_a_queue_of_another_account_is_asked_first(us, them):
+    topic = us.sns.create_topic(Name="asking")["TopicArn"]
+    url, arn = them.queue("asked")
+    set_policy(them, url, statement("Allow", {"Service": "sns.amazonaws.com"}, "sqs:SendMessage", arn,
+                                    Condition={"ArnEquals": {"aws:SourceArn": topic}}))
+    made = us.sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)["SubscriptionArn"]
+    assert made == "pending confirmation"
+    us.sns.publish(TopicArn=topic, Message="to nobody yet")
+    (question, _), = them.bodies(url, 1)
+    question = json.loads(question)
+    assert question["Type"] == "SubscriptionConfirmation"
+    confirmed = them.sns.confirm_subscription(TopicArn=topic, Token=question["Token"])["SubscriptionArn"]
+    assert confirmed.startswith(topic + ":")
+    us.sns.publish(TopicArn=topic, Message="to them")
+    (body, _), = them.bodies(url, 1)
+    assert json.loads(body)["Message"] == "to them"
+
+
+def put(side, bus, source="shop"):
+    return side.events.put_events(Entries=[{"Source": source, "DetailType": "Order", "Detail": "{}", "EventBusName": bus}])
+
+
+def test_another_account_puts_events_by_leave(us, them):
+    bus = us.events.create_event_bus(Name="ours")["EventBusArn"]
+    url, arn = us.queue("orders")
+    us.events.put_rule(Name="all", EventBusName="ours", EventPattern=json.dumps({"detail-type": ["Order"]}))
+    us.events.put_targets(Rule="all", EventBusName="ours", Targets=[{"Id": "q", "Arn": arn}])
+    code, text, _ = refusal(put, side=them, bus=bus)
+    assert code == "AccessDeniedException"
+    assert text == (f"User: {ROOT} is not authorized to perform: events:PutEvents on resource: {bus} because no "
+                    "resource-based policy allows the events:PutEvents action")
+    us.events.put_permission(EventBusName="ours", Action="events:PutEvents", Principal=THEIRS, StatementId="them")
+    assert put(them, bus)["FailedEntryCount"] == 0
+    (event, _), = us.bodies(url, 1)
+    assert json.loads(event)["account"] == THEIRS, "it says whose it is"
+    us.events.remove_permission(EventBusName="ours", StatementId="them")
+    assert refusal(put, side=them, bus=bus)[0] == "AccessDeniedException"
+    only_shop = {"StringEquals": {"events:source": "shop"}}
+    document = policy(statement("Allow", {"AWS": THEIRS}, "events:PutEvents", bus, Condition=only_shop),
+                      statement("Deny", {"AWS": OURS}, "events:PutEvents", bus))
+    us.events.put_permission(EventBusName="ours", Policy=document)
+    put(them, bus)
+    assert refusal(put, side=them, bus=bus, source="other")[0] == "AccessDeniedException"
+    assert refusal(put, side=us, bus="ours")[1].endswith("with an explicit deny in a resource-based policy")
+    us.bodies(url, 1)
+
+
+def rule_to(side, name, target, dead, pattern=None):
+    pattern = json.dumps(pattern or {"source": [name]})
+    arn = side.events.put_rule(Name=name, EventPattern=pattern)["RuleArn"]
+    side.events.put_targets(Rule=name, Targets=[{"Id": "t", "Arn": target, "DeadLetterConfig": {"Arn": dead}}])
+    return arn
+
+
+def test_what_is_denied_on_its_way_goes_to_the_dead_letters(us, them):
+    dead_url, dead = us.queue("rules-dead")
+    url, queue = them.queue("from-rules")
+    bus = them.events.create_event_bus(Name="theirs")["EventBusArn"]
+    topic = them.sns.create_topic(Name="from-rules")["TopicArn"]
+    function = create(them.functions, "from-rules", ECHO)["FunctionArn"]
+    log_group = f"arn:aws:logs:us-east-1:{THEIRS}:log-group:/aws/lambda/from-rules"
+    targets = {"to-queue": queue, "to-bus": bus, "to-topic": topic, "to-function": function, "to-log": log_group}
+    rules = {name: rule_to(us, name, target, dead) for name, target in targets.items()}
+    for name, target in targets.items():
+        put(us, "default", name)
+        (event, why), = us.bodies(dead_url, 1)
+        assert json.loads(event)["source"] == name
+        assert (why["ERROR_CODE"], why["RULE_ARN"], why["TARGET_ARN"]) == ("NO_PERMISSIONS", rules[name], target)
+        assert why["ERROR_MESSAGE"].startswith("User: events.amazonaws.com is not authorized to perform: ")
+
+    # Each lets the rule in that sends to it.
+    def let_in(action, resource, name):
+        return statement("Allow", {"Service": "events.amazonaws.com"}, action, resource,
+                         Condition={"ArnEquals": {"aws:SourceArn": rules[name]}})
+
+    set_policy(them, url, let_in("sqs:SendMessage", queue, "to-queue"))
+    them.events.put_permission(EventBusName="theirs", Policy=policy(
+        statement("Allow", {"AWS": OURS}, "events:PutEvents", bus)))
+    them.events.put_rule(Name="on", EventBusName="theirs", EventPattern=json.dumps({"account": [OURS]}))
+    them.events.put_targets(Rule="on", EventBusName="theirs", Targets=[{"Id": "q", "Arn": queue}])
+    document = policy(let_in("sns:Publish", topic, "to-topic"))
+    them.sns.set_topic_attributes(TopicArn=topic, AttributeName="Policy", AttributeValue=document)
+    them.sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=queue, Attributes={"RawMessageDelivery": "true"})
+    them.functions.add_permission(FunctionName="from-rules", StatementId="rule", Action="lambda:InvokeFunction",
+                                  Principal="events.amazonaws.com", SourceArn=rules["to-function"])
+    them.functions.put_function_event_invoke_config(
+        FunctionName="from-rules", DestinationConfig={"OnSuccess": {"Destination": queue}})
+    for name in ("to-queue", "to-bus", "to-topic", "to-function"):
+        put(us, "default", name)
+        (body, _), = them.bodies(url, 1)
+        body = json.loads(body)
+        assert (body.get("requestPayload") or body)["source"] == name
+    assert us.is_empty(dead_url)
+
+    # In one account nothing has to let a rule in, and what denies keeps it out.
+    ours_url, ours = us.queue("from-own-rule")
+    rule = rule_to(us, "own", ours, dead)
+    put(us, "default", "own")
+    us.bodies(ours_url, 1)
+    set_policy(us, ours_url, statement("Deny", "*", "sqs:SendMessage", ours, Condition={"ArnEquals": {"aws:SourceArn": rule}}))
+    put(us, "default", "own")
+    (_, why), = us.bodies(dead_url, 1)
+    assert why["ERROR_MESSAGE"].endswith("with an explicit deny in a resource-based policy")
+    us.sqs.send_message(QueueUrl=ours_url, MessageBody="others are not meant")
+
+
+def test_another_account_calls_a_function_by_leave(us, them):
+    ours = create(us.functions, "shared", ECHO)["FunctionArn"]
+    code, text, status = refusal(them.functions.invoke, FunctionName=ours)
+    assert (code, status) == ("AccessDeniedException", 403)
+    assert text == (f"User: {ROOT} is not authorized to perform: lambda:InvokeFunction on resource: {ours} because no "
+                    "resource-based policy allows the lambda:InvokeFunction action")
+    us.functions.add_permission(FunctionName="shared", StatementId="them", Action="lambda:InvokeFunction", Principal=THEIRS)
+    assert invoke(them.functions, ours, {"n": 1})[1] == {"got": {"n": 1}, "by": ours}
+    url, queue = us.queue("shared-done")
+    us.functions.put_function_event_invoke_config(
+        FunctionName="shared", DestinationConfig={"OnSuccess": {"Destination": queue}})
+    assert invoke(them.functions, ours, {"n": 2}, InvocationType="Event")[0]["StatusCode"] == 202
+    (record, _), = us.bodies(url, 1)
+    assert json.loads(record)["requestPayload"] == {"n": 2}, "what follows is the function's own"
+    assert refusal(them.functions.get_function, FunctionName=ours)[2] == 403
+    assert refusal(them.functions.delete_function, FunctionName=ours)[2] == 403
+    us.functions.remove_permission(FunctionName="shared", StatementId="them")
+    assert refusal(them.functions.invoke, FunctionName=ours)[0] == "AccessDeniedException"
+
+    # A topic of ours calls a function of theirs once that lets it in, and they subscribe it.
+    topic = us.sns.create_topic(Name="calls")["TopicArn"]
+    us.sns.add_permission(TopicArn=topic, Label="them", AWSAccountId=[THEIRS], ActionName=["Subscribe"])
+    theirs = create(them.functions, "called", ECHO)["FunctionArn"]
+    done_url, done = them.queue("called-done")
+    them.functions.put_function_event_invoke_config(
+        FunctionName="called", DestinationConfig={"OnSuccess": {"Destination": done}})
+    them.functions.add_permission(FunctionName="called", StatementId="topic", Action="lambda:InvokeFunction",
+                                  Principal="sns.amazonaws.com", SourceArn=topic)
+    them.sns.subscribe(TopicArn=topic, Protocol="lambda", Endpoint=theirs)
+    us.sns.publish(TopicArn=topic, Message="ring")
+    (record, _), = them.bodies(done_url, 1)
+    assert json.loads(record)["requestPayload"]["Records"][0]["Sns"]["Message"] == "ring"
+
+
+def test_a_layer_is_shared_by_leave(us, them):
+    layer = us.functions.publish_layer_version(
+        LayerName="shared", Content={"ZipFile": mayfly.package({"python/shared.py": "WORD = 'ours'\n"})})["LayerVersionArn"]
+    uses = {"app.py": "import shared\n\ndef handler(event, context):\n    return shared.WORD\n"}
+    with pytest.raises(ClientError) as told:
+        create(them.functions, "layered", uses, Layers=[layer])
+    assert told.value.response["Error"]["Code"] == "AccessDeniedException"
+    us.functions.add_layer_version_permission(LayerName="shared", VersionNumber=1, StatementId="them",
+                                              Action="lambda:GetLayerVersion", Principal=THEIRS)
+    create(them.functions, "layered", uses, Layers=[layer])
+    assert invoke(them.functions, "layered")[1] == "ours"
+
+
+def test_a_bucket_tells_queues_that_let_it(us, them):
+    us.s3.create_bucket(Bucket="telling")
+    url, arn = them.queue("told")
+    wanted = {"QueueConfigurations": [{"QueueArn": arn, "Events": ["s3:ObjectCreated:*"]}]}
+    put_config = us.s3.put_bucket_notification_configuration
+    told = refusal(put_config, Bucket="telling", NotificationConfiguration=wanted)
+    assert "Unable to validate the following destination configurations" in told[1]
+    set_policy(them, url, statement("Allow", {"Service": "s3.amazonaws.com"}, "sqs:SendMessage", arn, Condition={
+        "ArnLike": {"aws:SourceArn": "arn:aws:s3:*:*:telling"}, "StringEquals": {"aws:SourceAccount": OURS}}))
+    put_config(Bucket="telling", NotificationConfiguration=wanted)
+    us.s3.put_object(Bucket="telling", Key="k", Body=b"x")
+    (body, _), = them.bodies(url, 1)
+    assert json.loads(body)["Records"][0]["s3"]["object"]["key"] == "k"
+
+
+def test_accounts_and_policies_survive_a_restart(two, us, them):
+    url, _ = us.queue("lasting")
+    us.sqs.add_permission(QueueUrl=url, Label="them", AWSAccountIds=[THEIRS], Actions=["SendMessage"])
+    before = two.key_of(THEIRS)["access_key_id"]
+    two.kill()
+    two.start()
+    assert two.key_of(THEIRS)["access_key_id"] == before
+    them.sqs.send_message(QueueUrl=url, MessageBody="as before")
+    assert us.bodies(url, 1)[0][0] == "as before"
+    printed = two.run("env", "--data", two.data, "--account", THEIRS).stdout
+    assert before in printed
