@@ -194,11 +194,8 @@ mod tests {
             (found.endpoint.as_str(), found.access_key.as_str()),
             ("http://127.0.0.1:4566", "FILEKEY")
         );
-        let flags = Server {
-            endpoint: Some("http://other".into()),
-            region: Some("r".into()),
-            ..Server::default()
-        };
+        let flags =
+            Server { endpoint: Some("http://other".into()), region: Some("r".into()), ..Server::default() };
         let found = settings(flags, &AWS);
         assert_eq!((found.endpoint.as_str(), found.region.as_str()), ("http://other", "r"));
     }

@@ -223,9 +223,8 @@ impl Taken {
 /// Whether the function's policy, or its own account's wall, lets a caller in.
 fn may_call(exchange: &Exchange<'_>, caller: &Caller) -> bool {
     let runner = &exchange.cloud.runner;
-    let asked = runner.view(caller, &runner.request_id(), |cx| {
-        lambda::admits_to_url(cx, &exchange.endpoint.invoked_arn)
-    });
+    let asked = runner
+        .view(caller, &runner.request_id(), |cx| lambda::admits_to_url(cx, &exchange.endpoint.invoked_arn));
     asked.unwrap_or_else(|fault| {
         warn!(%fault, "cannot read a function's policy");
         false

@@ -22,6 +22,38 @@ pub(super) struct Deployment<'a> {
     pub(super) stack: Stack,
     /// What it takes to undo the steps so far, the newest last.
     undo: Vec<Undo>,
+    /// What the bus has been told that this is; nothing before the first step.
+    course: Option<Course>,
+}
+
+/// What a deployment is to its stack, in CloudFormation's words.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Course {
+    Create,
+    Update,
+}
+
+impl Course {
+    fn status(self, end: End) -> &'static str {
+        match (self, end) {
+            (Course::Create, End::Begun) => "CREATE_IN_PROGRESS",
+            (Course::Create, End::Complete) => "CREATE_COMPLETE",
+            (Course::Create, End::GoesBack) => "ROLLBACK_IN_PROGRESS",
+            (Course::Create, End::Back) => "ROLLBACK_COMPLETE",
+            (Course::Update, End::Begun) => "UPDATE_IN_PROGRESS",
+            (Course::Update, End::Complete) => "UPDATE_COMPLETE",
+            (Course::Update, End::GoesBack) => "UPDATE_ROLLBACK_IN_PROGRESS",
+            (Course::Update, End::Back) => "UPDATE_ROLLBACK_COMPLETE",
+        }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    Begun,
+    Complete,
+    GoesBack,
+    Back,
 }
 
 enum Undo {
@@ -49,14 +81,15 @@ impl fmt::Display for Failure {
 
 impl<'a> Deployment<'a> {
     pub(super) fn new(cx: Context<'a>, shelf: Shelf<'a>, stack: Stack) -> Deployment<'a> {
-        Deployment { cx, shelf, stack, undo: Vec::new() }
+        Deployment { cx, shelf, stack, undo: Vec::new(), course: None }
     }
 
     /// Brings the stack to the template. On a failure it is as it was before, as far as the server allows.
     pub(super) async fn apply(&mut self, template: &Template) -> Result<(), Failure> {
         for resource in &template.resources {
             if let Err(error) = self.step(resource).await {
-                self.roll_back().await;
+                self.tell_failure(resource, &error);
+                self.roll_back(&error).await;
                 return Err(Failure { id: resource.id.clone(), line: resource.line, error });
             }
         }
@@ -67,8 +100,32 @@ impl<'a> Deployment<'a> {
         }
         let names: Vec<&str> = template.outputs.iter().map(|output| output.name.as_str()).collect();
         self.stack.outputs.retain(|name, _| names.contains(&name.as_str()));
+        self.tell(End::Complete, "");
         let saved = self.shelf.save(&self.stack).await;
         saved.map_err(|error| Failure { id: "the stack".into(), line: 1, error })
+    }
+
+    /// Says with the next write that the deployment goes on, if it has not been said; the first step begins it.
+    fn begin(&mut self) {
+        if self.course.is_none() {
+            let fresh = self.shelf.is_new();
+            self.course = Some(if fresh { Course::Create } else { Course::Update });
+            self.tell(End::Begun, "User Initiated");
+        }
+    }
+
+    /// Says with the next write how far the deployment has come. Of one that has done nothing there is nothing to say.
+    fn tell(&mut self, end: End, reason: &str) {
+        if let Some(course) = self.course {
+            self.shelf.status(course.status(end), reason);
+        }
+    }
+
+    fn tell_failure(&mut self, resource: &Resource, error: &anyhow::Error) {
+        let known = self.stack.find(&resource.id);
+        let status = if known.is_some() { "UPDATE_FAILED" } else { "CREATE_FAILED" };
+        let physical = known.map(|known| known.physical.clone()).unwrap_or_default();
+        self.shelf.change((&resource.id, &resource.kind, &physical), status, &format!("{error:#}"));
     }
 
     /// Makes or changes one resource, if it differs from what is there.
@@ -105,6 +162,8 @@ impl<'a> Deployment<'a> {
     async fn make(&mut self, resource: &Resource, properties: &Json, generation: u32) -> anyhow::Result<()> {
         let resumed = self.stack.making.as_deref() == Some(resource.id.as_str());
         self.stack.making = Some(resource.id.clone());
+        self.begin();
+        self.shelf.change((&resource.id, &resource.kind, ""), "CREATE_IN_PROGRESS", "");
         self.shelf.save(&self.stack).await?;
         let wanted = Wanted { id: &resource.id, kind: &resource.kind, generation, properties };
         let made = match resources::create(&self.cx, &wanted).await {
@@ -116,6 +175,7 @@ impl<'a> Deployment<'a> {
         };
         self.stack.making = None;
         let made = made?;
+        self.shelf.change((&resource.id, &resource.kind, &made.physical), "CREATE_COMPLETE", "");
         self.stack.put(Deployed {
             id: resource.id.clone(),
             kind: resource.kind.clone(),
@@ -137,8 +197,12 @@ impl<'a> Deployment<'a> {
             ));
         });
         let wanted = Wanted { id: &was.id, kind: &was.kind, generation: was.generation, properties };
+        self.begin();
+        self.shelf.change((&was.id, &was.kind, &was.physical), "UPDATE_IN_PROGRESS", "");
+        self.shelf.save(&self.stack).await?;
         self.undo.push(Undo::Changed { was: Box::new(was.clone()), wanted: properties.clone() });
         let made = resources::update(&self.cx, &was, &wanted).await?;
+        self.shelf.change((&was.id, &was.kind, &made.physical), "UPDATE_COMPLETE", "");
         self.stack.put(Deployed {
             physical: made.physical,
             attributes: made.attributes,
@@ -179,9 +243,16 @@ impl<'a> Deployment<'a> {
         let mut kept = Vec::new();
         while let Some(leftover) = self.stack.leftovers.pop() {
             let started = Instant::now();
+            self.begin();
+            let named = (leftover.id.as_str(), leftover.kind.as_str(), leftover.physical.as_str());
+            self.shelf.change(named, "DELETE_IN_PROGRESS", "");
             match resources::delete(&self.cx, &leftover).await {
-                Ok(()) => progress(Color::Red, "deleted", &leftover.id, &leftover.kind, started),
+                Ok(()) => {
+                    self.shelf.change(named, "DELETE_COMPLETE", "");
+                    progress(Color::Red, "deleted", &leftover.id, &leftover.kind, started);
+                }
                 Err(error) => {
+                    self.shelf.change(named, "DELETE_FAILED", &format!("{error:#}"));
                     output::warning(format!(
                         "{} ({}) could not be deleted: {error:#}",
                         leftover.id, leftover.physical
@@ -215,7 +286,9 @@ impl<'a> Deployment<'a> {
         text
     }
 
-    async fn roll_back(&mut self) {
+    async fn roll_back(&mut self, error: &anyhow::Error) {
+        self.tell(End::GoesBack, &format!("{error:#}"));
+        self.save_quietly().await;
         // What has failed is not gone back to by steps.
         self.cx.at_once.set(true);
         if !self.undo.is_empty() {
@@ -228,12 +301,22 @@ impl<'a> Deployment<'a> {
                 Undo::Changed { was, .. } | Undo::Replaced(was) => was.id.clone(),
             };
             let kind = self.stack.find(&id).map(|now| now.kind.clone()).unwrap_or_default();
+            let (made, physical) = (matches!(undo, Undo::Made(_)), self.physical(&id));
             match self.take_back(undo).await {
-                Ok(verb) => progress(Color::Yellow, verb, &id, &kind, started),
-                Err(error) => output::warning(format!("{id} could not be rolled back: {error:#}")),
+                Ok(verb) => {
+                    let status = if made { "DELETE_COMPLETE" } else { "UPDATE_COMPLETE" };
+                    self.shelf.change((&id, &kind, &physical), status, "");
+                    progress(Color::Yellow, verb, &id, &kind, started);
+                }
+                Err(error) => {
+                    let status = if made { "DELETE_FAILED" } else { "UPDATE_FAILED" };
+                    self.shelf.change((&id, &kind, &physical), status, &format!("{error:#}"));
+                    output::warning(format!("{id} could not be rolled back: {error:#}"));
+                }
             }
             self.save_quietly().await;
         }
+        self.tell(End::Back, "");
         // Even if nothing was done, the record may say that something was being made.
         if !self.stack.is_empty() {
             return self.save_quietly().await;
@@ -241,6 +324,10 @@ impl<'a> Deployment<'a> {
         if let Err(error) = self.shelf.discard().await {
             output::warning(format!("{error:#}"));
         }
+    }
+
+    fn physical(&self, id: &str) -> String {
+        self.stack.find(id).map(|known| known.physical.clone()).unwrap_or_default()
     }
 
     async fn take_back(&mut self, undo: Undo) -> anyhow::Result<&'static str> {
@@ -291,20 +378,28 @@ pub(super) async fn tear_down(
     shelf: &mut Shelf<'_>,
     mut stack: Stack,
 ) -> anyhow::Result<()> {
+    shelf.status("DELETE_IN_PROGRESS", "User Initiated");
     while let Some(gone) = stack.leftovers.pop().or_else(|| stack.resources.pop()) {
         let started = Instant::now();
+        let named = (gone.id.as_str(), gone.kind.as_str(), gone.physical.as_str());
+        shelf.change(named, "DELETE_IN_PROGRESS", "");
         if gone.retain && gone.kind != "AWS::Lambda::Version" {
+            shelf.change(named, "DELETE_SKIPPED", "");
             progress(Color::Yellow, "released", &gone.id, &gone.kind, started);
         } else if let Err(error) = resources::delete(cx, &gone).await {
             let id = gone.id.clone();
+            shelf.change(named, "DELETE_FAILED", &format!("{error:#}"));
+            shelf.status("DELETE_FAILED", &format!("{error:#}"));
             stack.resources.push(gone);
             shelf.save(&stack).await?;
             return Err(error.context(format!("delete {id}")));
         } else {
+            shelf.change(named, "DELETE_COMPLETE", "");
             progress(Color::Red, "deleted", &gone.id, &gone.kind, started);
         }
         shelf.save(&stack).await?;
     }
+    shelf.status("DELETE_COMPLETE", "");
     shelf.discard().await
 }
 

@@ -91,6 +91,9 @@ pub(crate) struct Shelf<'a> {
     name: &'a str,
     /// The revision that this deployer has read or written last.
     revision: Option<u64>,
+    /// What the next write tells of the stack, and of its resources.
+    status: Option<Json>,
+    changes: Vec<Json>,
 }
 
 impl<'a> Shelf<'a> {
@@ -99,7 +102,7 @@ impl<'a> Shelf<'a> {
         client: &'a Client,
         name: &'a str,
     ) -> anyhow::Result<(Shelf<'a>, Option<Stack>)> {
-        let mut shelf = Shelf { client, name, revision: None };
+        let mut shelf = Shelf { client, name, revision: None, status: None, changes: Vec::new() };
         let reply =
             match client.json("mayfly", "Mayfly_20261101.GetStack", &json!({ "StackName": name })).await {
                 Ok(reply) => reply,
@@ -116,22 +119,55 @@ impl<'a> Shelf<'a> {
         Ok((shelf, Some(stack)))
     }
 
+    /// Whether the stack has been written before.
+    pub(crate) fn is_new(&self) -> bool {
+        self.revision.is_none()
+    }
+
+    /// Says what the stack has come to, in CloudFormation's words; told with the next write.
+    pub(crate) fn status(&mut self, status: &str, reason: &str) {
+        self.status = Some(json!({ "Status": status, "Reason": reason }));
+    }
+
+    /// The same of a resource; the physical id is empty before there is one.
+    pub(crate) fn change(&mut self, (id, kind, physical): (&str, &str, &str), status: &str, reason: &str) {
+        self.changes.push(json!({
+            "LogicalResourceId": id,
+            "PhysicalResourceId": physical,
+            "ResourceType": kind,
+            "Status": status,
+            "Reason": reason,
+        }));
+    }
+
     pub(crate) async fn save(&mut self, stack: &Stack) -> anyhow::Result<()> {
-        let mut request = json!({ "StackName": self.name, "Document": serde_json::to_string(stack)? });
+        let mut request = json!({
+            "StackName": self.name,
+            "Document": serde_json::to_string(stack)?,
+            "Status": self.status,
+            "Changes": self.changes,
+        });
         if let Some(revision) = self.revision {
             request["Revision"] = revision.into();
         }
         let reply = self.client.json("mayfly", "Mayfly_20261101.PutStack", &request).await;
         let reply = reply.context("write the stack's record")?;
         self.revision = reply["Revision"].as_u64();
+        self.told();
         Ok(())
+    }
+
+    fn told(&mut self) {
+        self.status = None;
+        self.changes.clear();
     }
 
     pub(crate) async fn discard(&mut self) -> anyhow::Result<()> {
         if self.revision.take().is_some() {
-            let request = json!({ "StackName": self.name });
+            let request = json!({ "StackName": self.name, "Status": self.status, "Changes": self.changes });
             let gone = self.client.json("mayfly", "Mayfly_20261101.DeleteStack", &request).await;
             gone.context("remove the stack's record")?;
+            self.told();
         }
         Ok(())
     }

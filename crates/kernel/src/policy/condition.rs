@@ -4,9 +4,9 @@
 //! of an operator that denies (`StringNotEquals`) none may fit. A key of which the request says nothing fits no
 //! operator but those, `...IfExists`, `ForAllValues:` and `Null`.
 
+use super::Facts;
 use super::document::{Malformed, Scalar};
 use super::pattern::Pattern;
-use super::Facts;
 use crate::Network;
 use std::cmp::Ordering;
 use std::net::IpAddr;

@@ -240,7 +240,8 @@ fn of_account(name: &str) -> Option<Principal> {
             Some(Principal::Named(name.to_owned()))
         }
         ("sts", resource)
-            if plain && (resource.starts_with("assumed-role/") || resource.starts_with("federated-user/")) =>
+            if plain
+                && (resource.starts_with("assumed-role/") || resource.starts_with("federated-user/")) =>
         {
             Some(Principal::Named(name.to_owned()))
         }

@@ -99,10 +99,9 @@ impl Principal {
             }
             (Principal::Named(named), Asker::Of { arns, .. }) => arns.iter().any(|arn| arn == named),
             (Principal::Service(named), Asker::Service { name, .. }) => named == name,
-            (
-                Principal::Account(_) | Principal::Named(_) | Principal::Service(_) | Principal::Nobody,
-                _,
-            ) => false,
+            (Principal::Account(_) | Principal::Named(_) | Principal::Service(_) | Principal::Nobody, _) => {
+                false
+            }
         }
     }
 }

@@ -81,15 +81,24 @@ fn a_statement_names_whom_it_means() {
 
 #[test]
 fn actions_have_no_case_and_resources_have() {
-    let allowed = |elements: Value| decide(statement(elements), root("2"), &Facts::default()) == Decision::Allowed;
-    for action in [json!("*"), json!("sqs:*"), json!("SQS:sendmessage"), json!("sqs:Send*"), json!(["a:b", "sqs:?endMessage"])] {
+    let allowed =
+        |elements: Value| decide(statement(elements), root("2"), &Facts::default()) == Decision::Allowed;
+    for action in [
+        json!("*"),
+        json!("sqs:*"),
+        json!("SQS:sendmessage"),
+        json!("sqs:Send*"),
+        json!(["a:b", "sqs:?endMessage"]),
+    ] {
         assert!(allowed(json!({ "Action": action })), "{action}");
         assert!(!allowed(json!({ "Action": null, "NotAction": action })), "{action}");
     }
     for action in ["sns:*", "sqs:Send", "sqs:SendMessageBatch"] {
         assert!(!allowed(json!({ "Action": action })), "{action}");
     }
-    for resource in [json!("*"), json!(QUEUE), json!("arn:aws:sqs:*:*:orders"), json!("arn:aws:sqs:us-east-1:1111*")] {
+    for resource in
+        [json!("*"), json!(QUEUE), json!("arn:aws:sqs:*:*:orders"), json!("arn:aws:sqs:us-east-1:1111*")]
+    {
         assert!(allowed(json!({ "Resource": resource })), "{resource}");
         assert!(!allowed(json!({ "Resource": null, "NotResource": resource })), "{resource}");
     }

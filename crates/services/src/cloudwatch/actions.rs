@@ -6,8 +6,8 @@
 
 use super::keys::{AlarmKey, alarm_arn};
 use super::model::{Alarm, Query, State};
-use crate::fabric::{Delivery, Target};
 use crate::access::Agent;
+use crate::fabric::{Delivery, Target};
 use crate::sns::Announcement;
 use crate::{Cx, events, lambda, sns};
 use mayfly_kernel::{Arn, Fault, Time};

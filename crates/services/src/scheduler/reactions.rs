@@ -17,7 +17,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 
 /// A new or changed schedule waits for its first run. A rate begins at once, or at its start.
 pub(super) fn begin(cx: &mut Cx<'_>, key: &ScheduleKey, schedule: &mut Schedule) -> Result<(), Fault> {
-    let start = Time::from_ms(schedule.start_ms);
+    let start = start_of(schedule);
     let first = match Expression::parse(&schedule.expression) {
         Some(Expression::Rate(_)) => Some(start.max(cx.now)),
         Some(expression) => next(schedule, &expression, cx.now),
@@ -30,14 +30,24 @@ pub(super) fn begin(cx: &mut Cx<'_>, key: &ScheduleKey, schedule: &mut Schedule)
 fn next(schedule: &Schedule, expression: &Expression, after: Time) -> Option<Time> {
     let zone = TimeZone::get(&schedule.zone).ok()?;
     // A start is itself a time at which it may run.
-    let before_start = Time::from_ms(schedule.start_ms.saturating_sub(1));
+    let before_start = Time::from_ms(start_of(schedule).ms().saturating_sub(1));
     expression.next(after.max(before_start), &zone)
+}
+
+/// Bounds are of what recurs: a single time has none, as AWS has it.
+fn start_of(schedule: &Schedule) -> Time {
+    if recurs(schedule) { Time::from_ms(schedule.start_ms) } else { Time::EPOCH }
+}
+
+fn recurs(schedule: &Schedule) -> bool {
+    Expression::parse(&schedule.expression).is_some_and(|expression| expression.recurs())
 }
 
 /// Writes down that the schedule waits for this time; or for none, if it is disabled or its end comes before.
 fn wait(cx: &mut Cx<'_>, key: &ScheduleKey, schedule: &mut Schedule, at: Option<Time>) -> Result<(), Fault> {
     schedule.waiting = None;
-    let ended = |at: &Time| schedule.end_ms > 0 && at.ms() > schedule.end_ms;
+    let bounded = schedule.end_ms > 0 && recurs(schedule);
+    let ended = |at: &Time| bounded && at.ms() > schedule.end_ms;
     let Some(at) = at.filter(|at| !schedule.disabled && !ended(at)) else { return Ok(()) };
     let window = (MINUTE * schedule.window_min).as_millis();
     let jitter = match u64::try_from(window) {
@@ -137,6 +147,8 @@ fn run(
         event_type: "aws.scheduler.Schedule".into(),
         retries: target.retries,
         max_age_s: target.max_age_s,
+        execution: execution.to_owned(),
+        scheduled: scheduled.clone(),
         ..Parcel::default()
     };
     let max_age = Duration::from_secs(target.max_age_s.unwrap_or(MAX_AGE_S).into());

@@ -13,6 +13,10 @@ use mayfly_kernel::{Fault, Time};
 use mayfly_store::Scan;
 use mayfly_wire::with::epoch_seconds;
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// How long a start may lie back when a schedule is made.
+const START_LATE_MAX: Duration = Duration::from_secs(300);
 
 #[derive(Clone, Copy, Deserialize, PartialEq, Serialize)]
 #[serde(rename_all = "UPPERCASE")]
@@ -91,14 +95,33 @@ fn key(cx: &Cx<'_>, group: Option<&str>, name: &str) -> ScheduleKey {
 }
 
 impl Put {
-    fn checked(self, created: Time, now: Time) -> Result<Schedule, Fault> {
+    /// The schedule that is asked for, in the place of one that there was.
+    fn checked(self, before: Option<&Schedule>, now: Time) -> Result<Schedule, Fault> {
         groups::check_token(self.client_token.as_deref())?;
-        if self.schedule_expression.len() > 256 || Expression::parse(&self.schedule_expression).is_none() {
+        let expression = Expression::parse(&self.schedule_expression);
+        let Some(expression) = expression.filter(|_| self.schedule_expression.len() <= 256) else {
             return Err(faults::bad_expression(&self.schedule_expression));
-        }
-        let zone = self.schedule_expression_timezone.unwrap_or_else(|| "UTC".to_owned());
-        if TimeZone::get(&zone).is_err() {
+        };
+        let zone = self.schedule_expression_timezone.clone().unwrap_or_else(|| "UTC".to_owned());
+        let Ok(place) = TimeZone::get(&zone) else {
             return Err(faults::validation(format!("Invalid Schedule Expression Timezone {zone}.")));
+        };
+        // What lies behind is refused when it is new; what stands may be kept by whoever changes something else.
+        let kept =
+            |same: fn(&Schedule, &Put, &str) -> bool| before.is_some_and(|old| same(old, &self, &zone));
+        match expression.recurs() {
+            false if expression.next(now, &place).is_none() => {
+                if !kept(|old, new, zone| old.expression == new.schedule_expression && old.zone == zone) {
+                    return Err(faults::bad_expression(&self.schedule_expression));
+                }
+            }
+            true if self.start_date.is_some_and(|start| start + START_LATE_MAX < now) => {
+                if !kept(|old, new, _| Some(Time::from_ms(old.start_ms)) == new.start_date) {
+                    let text = "The StartDate you specify cannot be earlier than 5 minutes ago.";
+                    return Err(faults::validation(text));
+                }
+            }
+            true | false => {}
         }
         if let (Some(start), Some(end)) = (self.start_date, self.end_date)
             && start >= end
@@ -120,7 +143,7 @@ impl Put {
             target: Some(self.target.checked()?),
             window_min: self.flexible_time_window.checked()?,
             delete_after: self.action_after_completion == Some(After::Delete),
-            created_ms: created.ms(),
+            created_ms: before.map_or(now, |before| Time::from_ms(before.created_ms)).ms(),
             modified_ms: now.ms(),
             waiting: None,
         })
@@ -139,7 +162,7 @@ pub(super) fn create(cx: &mut Cx<'_>, input: Put) -> Result<Made, Fault> {
     if SCHEDULES.contains(cx.tx, &key)? {
         return Err(faults::schedule_exists(&key.3));
     }
-    let mut schedule = input.checked(cx.now, cx.now)?;
+    let mut schedule = input.checked(None, cx.now)?;
     reactions::begin(cx, &key, &mut schedule)?;
     SCHEDULES.put(cx.tx, &key, &schedule);
     Ok(Made { schedule_arn: arn.to_string() })
@@ -154,7 +177,7 @@ fn open(cx: &mut Cx<'_>, key: &ScheduleKey) -> Result<Schedule, Fault> {
 pub(super) fn update(cx: &mut Cx<'_>, input: Put) -> Result<Made, Fault> {
     let key = key(cx, input.group_name.as_deref(), &input.name);
     let before = open(cx, &key)?;
-    let mut schedule = input.checked(Time::from_ms(before.created_ms), cx.now)?;
+    let mut schedule = input.checked(Some(&before), cx.now)?;
     reactions::cancel(cx, &key, &before);
     reactions::begin(cx, &key, &mut schedule)?;
     SCHEDULES.put(cx.tx, &key, &schedule);

@@ -219,8 +219,16 @@ fn bad_schedules_are_refused() {
     check(schedule("rate(1 minute)", zone), "Invalid Schedule Expression Timezone Mars/Olympus.");
     let window = json!({ "FlexibleTimeWindow": { "Mode": "FLEXIBLE" } });
     check(schedule("rate(1 minute)", window), "MaximumWindowInMinutes");
-    let bounds = json!({ "StartDate": 2, "EndDate": 1 });
-    check(schedule("rate(1 minute)", bounds), "StartDate");
+    let now = 1_767_225_600;
+    let bounds = json!({ "StartDate": now + 2, "EndDate": now + 1 });
+    check(schedule("rate(1 minute)", bounds), "The StartDate must be before the EndDate.");
+    let late = json!({ "StartDate": now - 301 });
+    check(
+        schedule("rate(1 minute)", late),
+        "The StartDate you specify cannot be earlier than 5 minutes ago.",
+    );
+    let past = "at(2025-12-31T23:59:59)";
+    check(schedule(past, json!({})), "Invalid Schedule Expression at(2025-12-31T23:59:59).");
     let target = json!({ "Target": { "Arn": "x", "RoleArn": "arn:aws:iam::0:role/r" } });
     check(schedule("rate(1 minute)", target), "Provided Arn is not in correct format");
     let universal = json!({ "Target": { "Arn": "arn:aws:scheduler:::aws-sdk:sqs:sendMessage",
@@ -230,4 +238,86 @@ fn bad_schedules_are_refused() {
         "NotImplemented"
     );
     check(schedule("rate(1 minute)", json!({ "Description": "x".repeat(513) })), "description");
+}
+
+#[test]
+fn what_lies_behind_is_refused_only_when_it_is_new() {
+    let t = Bench::seed(1);
+    queue(&t, "q");
+    let start = json!({ "StartDate": 1_767_225_600 - 300 });
+    ok(&t, "POST /schedules/rate", schedule("rate(1 hour)", start.clone()));
+    ok(&t, "POST /schedules/once", schedule("at(2026-01-01T01:30:00)", json!({})));
+    t.advance(Duration::from_secs(2 * 3600));
+    t.perform_due();
+    let mut described = start;
+    described["Description"] = json!("new");
+    ok(&t, "PUT /schedules/rate", schedule("rate(1 hour)", described));
+    ok(&t, "PUT /schedules/once", schedule("at(2026-01-01T01:30:00)", json!({ "Description": "new" })));
+    let other = refused(&t, "PUT /schedules/once", schedule("at(2026-01-01T01:31:00)", json!({})));
+    assert_eq!(other.message, "Invalid Schedule Expression at(2026-01-01T01:31:00).");
+    let other = json!({ "StartDate": 1_767_225_600 - 299 });
+    assert!(
+        refused(&t, "PUT /schedules/rate", schedule("rate(1 hour)", other)).message.contains("5 minutes ago")
+    );
+}
+
+#[test]
+fn a_single_time_has_no_bounds_and_a_recurring_one_goes_with_its_end() {
+    let t = Bench::seed(1);
+    queue(&t, "q");
+    let start = 1_767_225_600;
+    let bounds = json!({ "StartDate": start + 7200, "EndDate": start + 10_800 });
+    ok(&t, "POST /schedules/once", schedule("at(2026-01-01T00:30:00)", bounds));
+    assert_eq!(until(&t, "2026-01-01T00:45:00Z"), 1, "a single time runs when it says");
+    let ends = json!({ "EndDate": start + 4 * 3600, "ActionAfterCompletion": "DELETE",
+        "FlexibleTimeWindow": { "Mode": "FLEXIBLE", "MaximumWindowInMinutes": 15 } });
+    ok(&t, "POST /schedules/ends", schedule("cron(0 * * * ? *)", ends));
+    assert_eq!(until(&t, "2026-01-01T03:30:00Z"), 3);
+    assert_eq!(ok(&t, "GET /schedules/ends", Value::Null)["ActionAfterCompletion"], "DELETE");
+    assert_eq!(until(&t, "2026-01-01T06:00:00Z"), 1, "the last is at its end, and somewhere in its window");
+    assert_eq!(refused(&t, "GET /schedules/ends", Value::Null).code, "ResourceNotFoundException");
+}
+
+#[test]
+fn a_dead_letter_of_a_schedule_says_which_run_it_was() {
+    let t = Bench::seed(1);
+    let letters = queue(&t, "letters");
+    let attributes = json!({ "MaximumMessageSize": "1024" });
+    let set = json!({ "QueueUrl": format!("http://x/{ACCOUNT}/letters"), "Attributes": attributes });
+    t.call("sqs", "SetQueueAttributes", &set).unwrap();
+    let targets = [
+        ("sqs:us-east-1:000000000000:none", "AWS.SimpleQueueService.NonExistentQueue"),
+        ("sns:us-east-1:000000000000:none", "NotFound"),
+        ("lambda:us-east-1:000000000000:function:none", "ResourceNotFoundException"),
+        ("sqs:us-east-1:111111111111:none", "AWS.SimpleQueueService.NonExistentQueue"),
+    ];
+    for (number, (target, code)) in targets.into_iter().enumerate() {
+        let input = if number == 0 { "x".repeat(2000) } else { "short".to_owned() };
+        let target = json!({ "Arn": format!("arn:aws:{target}"), "RoleArn": "arn:aws:iam::0:role/r", "Input": input,
+            "DeadLetterConfig": { "Arn": letters } });
+        let at = format!("at(2026-01-01T00:{:02}:00)", number + 1);
+        let name = format!("POST /schedules/s{number}");
+        ok(&t, &name, schedule(&at, json!({ "Target": target.clone() })));
+        t.advance(Duration::from_secs(60));
+        t.perform_due();
+        let receive = json!({ "QueueUrl": set["QueueUrl"], "MessageAttributeNames": ["All"] });
+        let message = t.call("sqs", "ReceiveMessage", &receive).unwrap().json()["Messages"][0].clone();
+        let said = |name: &str| message["MessageAttributes"][name]["StringValue"].as_str().map(str::to_owned);
+        assert_eq!(said("ERROR_CODE").unwrap(), code);
+        assert_eq!(said("TARGET_ARN").unwrap(), target["Arn"]);
+        assert_eq!(said("SCHEDULED_TIME").unwrap(), format!("2026-01-01T00:{:02}:00Z", number + 1));
+        assert_eq!(
+            said("SCHEDULE_ARN").unwrap(),
+            format!("arn:aws:scheduler:us-east-1:{ACCOUNT}:schedule/default/s{number}")
+        );
+        assert_eq!(said("RETRY_ATTEMPTS").unwrap(), "0");
+        assert_eq!(said("EXHAUSTED_RETRY_CONDITION"), None);
+        assert!(said("EXECUTION_ID").is_some_and(|id| !id.is_empty()) && said("ERROR_MESSAGE").is_some());
+        let cut = number == 0;
+        assert_eq!(said("IS_PAYLOAD_TRUNCATED").unwrap(), cut.to_string());
+        let body = message["Body"].as_str().unwrap();
+        assert!(if cut { body.len() < 1024 && input.starts_with(body) } else { body == input }, "{body}");
+        let receipt = json!({ "QueueUrl": set["QueueUrl"], "ReceiptHandle": message["ReceiptHandle"] });
+        t.call("sqs", "DeleteMessage", &receipt).unwrap();
+    }
 }

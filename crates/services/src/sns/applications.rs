@@ -3,11 +3,11 @@
 //! What an application is set up with, credentials included, is what the operator's gateway of push messages
 //! is told with each message; none of it is shown again.
 
-use super::publish::Announcement;
-use super::{fanout, faults};
 use super::keys::{APPLICATIONS, ApplicationKey, DEVICE_SWEEPS};
 use super::model::{Application, Mark};
+use super::publish::Announcement;
 use super::topics;
+use super::{fanout, faults};
 use crate::Cx;
 use mayfly_kernel::{Arn, Fault};
 use mayfly_store::Scan;

@@ -30,12 +30,7 @@ const OF_POLICY: [&str; 4] =
 
 /// Asks whether the caller may do this operation on a topic, which may not exist. `facts` are what it says of a
 /// subscription.
-pub(super) fn admit(
-    cx: &mut Cx<'_>,
-    arn: &Arn,
-    topic: Option<&Opened>,
-    facts: Facts,
-) -> Result<(), Fault> {
+pub(super) fn admit(cx: &mut Cx<'_>, arn: &Arn, topic: Option<&Opened>, facts: Facts) -> Result<(), Fault> {
     let operation = match cx.operation {
         "PublishBatch" => "Publish",
         other => other,
@@ -67,8 +62,7 @@ pub(super) fn admits(cx: &Cx<'_>, topic: &Opened, agent: &Agent<'_>) -> Result<(
 
 /// Checks a document that is to be a topic's policy.
 pub(super) fn check(document: &str) -> Result<(), Fault> {
-    let policy: Policy =
-        serde_json::from_str(document).map_err(|_| faults::invalid("Policy Error: null"))?;
+    let policy: Policy = serde_json::from_str(document).map_err(|_| faults::invalid("Policy Error: null"))?;
     let known = |action: String| {
         let name = action.split_once(':').filter(|(service, _)| service.eq_ignore_ascii_case("sns"));
         name.is_some_and(|(_, name)| {
@@ -103,7 +97,8 @@ pub(super) fn add(cx: &mut Cx<'_>, input: Add) -> Result<(), Fault> {
     }
     let arn = topic.arn();
     let policy = if topic.record.policy.is_empty() { default_policy(&topic) } else { topic.record.policy };
-    let mut document = statements::Document::read(&policy).unwrap_or_else(|| statements::Document::new("__default_policy_ID".into()));
+    let mut document = statements::Document::read(&policy)
+        .unwrap_or_else(|| statements::Document::new("__default_policy_ID".into()));
     if document.has(&input.label) {
         return Err(faults::invalid("Statement already exists"));
     }

@@ -44,15 +44,16 @@ pub(crate) struct Loan {
     pub(crate) pause: Pause,
 }
 
-/// What a mapping must know of a queue that it is to read.
+/// What others must know of a queue before they read it or send to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Facts {
     pub(crate) fifo: bool,
     pub(crate) visibility_s: u32,
+    pub(crate) message_bytes: u64,
 }
 
 pub(crate) fn exists(cx: &Cx<'_>, arn: &Arn) -> Result<Option<Facts>, Fault> {
-    let facts = |Queue { fifo, visibility_s, .. }| Facts { fifo, visibility_s };
+    let facts = |Queue { fifo, visibility_s, message_bytes, .. }| Facts { fifo, visibility_s, message_bytes };
     Ok(find(cx, arn)?.map(|queue| facts(queue.record)))
 }
 

@@ -152,7 +152,7 @@ fn escaped(text: &[u8]) -> u64 {
 }
 
 /// What of a message counts against its queue's limit.
-pub(super) fn size(body: &[u8], attributes: &[Attribute]) -> u64 {
+pub(crate) fn size(body: &[u8], attributes: &[Attribute]) -> u64 {
     let attribute =
         |attribute: &Attribute| attribute.name.len() + attribute.data_type.len() + attribute.value().len();
     (body.len() + attributes.iter().map(attribute).sum::<usize>()) as u64

@@ -3,10 +3,10 @@
 //! They are rows of the transaction of what caused them, so a queue that is a target needs no delivery on the
 //! way.
 
-use super::{body, policy};
 use super::model::Attribute;
 use super::queues::find;
 use super::send::{self, Draft};
+use super::{body, policy};
 use crate::Cx;
 use crate::access::Agent;
 use mayfly_kernel::{Arn, Fault};

@@ -2,9 +2,9 @@
 
 use super::attributes::{self, Attributes};
 use super::counts::{self, Counts};
-use super::{faults, policy};
 use super::keys::{DLQ_SOURCES, QUEUE_IDS, QUEUES, QueueKey, SWEEPS};
 use super::model::{Mark, Queue, QueueName, check_name};
+use super::{faults, policy};
 use crate::Cx;
 use crate::cx::Site;
 use mayfly_kernel::{Arn, Fault};

@@ -4,16 +4,24 @@
 //! any machine go on with a deployment that another began. A write names the revision it builds on, so two
 //! deployers of one stack cannot both win.
 //!
+//! A write also says what has happened since the last one, to the stack and to its resources; the default event bus
+//! is told of it in the same commit, in the words of CloudFormation (`tell.rs`).
+//!
 //! Deliberately absent: CloudFormation's API. The template is evaluated by the client, which calls the services'
 //! public APIs.
 //!
 //! Keys: `STACKS(account, region, name)`.
+
+mod tell;
+#[cfg(test)]
+mod tests;
 
 use crate::{Cx, Service, spaces};
 use mayfly_kernel::Fault;
 use mayfly_store::{Map, Scan};
 use mayfly_wire::Protocol;
 use serde::{Deserialize, Serialize};
+use tell::{Change, Status};
 
 const STACKS: Map<(String, String, String), Record> = Map::new(spaces::STACKS);
 const PAGE: usize = 1000;
@@ -26,6 +34,9 @@ struct Record {
     revision: u64,
     #[prost(uint64, tag = "3")]
     updated_ms: u64,
+    /// Part of the ARN that events name; of one that was written before there were events, its next write makes one.
+    #[prost(string, tag = "4")]
+    id: String,
 }
 
 pub fn service() -> Service {
@@ -78,6 +89,11 @@ struct Put {
     document: String,
     /// The revision this one replaces; absent for a stack that must not exist yet.
     revision: Option<u64>,
+    /// What the stack has come to, if that is new.
+    status: Option<Status>,
+    /// What has happened to its resources, the oldest first.
+    #[serde(default)]
+    changes: Vec<Change>,
 }
 
 #[derive(Serialize)]
@@ -88,22 +104,35 @@ struct Written {
 
 fn put(cx: &mut Cx<'_>, input: Put) -> Result<Written, Fault> {
     let key = key(cx, &input.stack_name)?;
-    let current = STACKS.get(cx.tx, &key)?.map(|record| record.revision);
+    let current = STACKS.get(cx.tx, &key)?;
+    let id = current.as_ref().map(|record| record.id.clone()).filter(|id| !id.is_empty());
+    let current = current.map(|record| record.revision);
     if current != input.revision {
         let text = format!("Stack {} was changed by another deployment", input.stack_name);
         return Err(Fault::new(400, "StackConflictException", text));
     }
     let revision = current.unwrap_or(0) + 1;
-    let record = Record { document: input.document, revision, updated_ms: cx.now.ms() };
+    let id = id.unwrap_or_else(|| cx.ids.uuid());
+    let record = Record { document: input.document, revision, updated_ms: cx.now.ms(), id };
     STACKS.put(cx.tx, &key, &record);
+    tell::all(cx, &key, &record.id, input.status.as_ref(), &input.changes)?;
     Ok(Written { revision })
 }
 
-fn delete(cx: &mut Cx<'_>, input: Name) -> Result<(), Fault> {
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Delete {
+    stack_name: String,
+    status: Option<Status>,
+    #[serde(default)]
+    changes: Vec<Change>,
+}
+
+fn delete(cx: &mut Cx<'_>, input: Delete) -> Result<(), Fault> {
     let key = key(cx, &input.stack_name)?;
-    STACKS.get(cx.tx, &key)?.ok_or_else(|| not_found(&input.stack_name))?;
+    let record = STACKS.get(cx.tx, &key)?.ok_or_else(|| not_found(&input.stack_name))?;
     STACKS.delete(cx.tx, &key);
-    Ok(())
+    tell::all(cx, &key, &record.id, input.status.as_ref(), &input.changes)
 }
 
 #[derive(Deserialize)]

@@ -63,7 +63,7 @@ pub(crate) struct Parcel {
     /// Of a FIFO queue; empty for what the message holds.
     #[prost(string, tag = "11")]
     pub(crate) dedup: String,
-    /// The last four are of an API destination. What stands for a part of the event is filled in.
+    /// The next four are of an API destination. What stands for a part of the event is filled in.
     #[prost(message, optional, tag = "12")]
     pub(crate) http: Option<HttpParameters>,
     /// The event's as a CloudEvent.
@@ -75,6 +75,11 @@ pub(crate) struct Parcel {
     /// Of a log group; empty for the sender's name.
     #[prost(string, tag = "15")]
     pub(crate) stream: String,
+    /// The last two are of a schedule: the id of this run, and the time that its expression names.
+    #[prost(string, tag = "16")]
+    pub(crate) execution: String,
+    #[prost(string, tag = "17")]
+    pub(crate) scheduled: String,
 }
 
 impl Parcel {
@@ -185,7 +190,8 @@ pub(crate) fn hand_over(cx: &mut Cx<'_>, parcel: &Parcel) -> Result<Result<(), U
     match Kind::of(&arn) {
         // These have no policy that could let somebody else in.
         Some(Kind::LogGroup | Kind::ApiDestination) if parcel.agent().account != arn.account => {
-            let action = if arn.service == "logs" { "logs:PutLogEvents" } else { "events:InvokeApiDestination" };
+            let action =
+                if arn.service == "logs" { "logs:PutLogEvents" } else { "events:InvokeApiDestination" };
             let text = Refusal::Silent.text(parcel.agent().service, action, &arn);
             Ok(Err(Undelivered::denied(text)))
         }

@@ -1,8 +1,8 @@
 //! What a mapping takes, and what becomes of it.
 
 use super::{ARN, Cloud};
-use crate::readers::{self, Batch, Errand, Reader};
 use crate::access::Agent;
+use crate::readers::{self, Batch, Errand, Reader};
 use crate::sqs::{self, Post};
 use mayfly_kernel::Arn;
 use serde_json::{Value, json};
