@@ -4,6 +4,8 @@ import email
 import email.policy
 import http.server
 import json
+import socket
+import ssl
 import threading
 import time
 import urllib.request
@@ -67,9 +69,10 @@ def confirm(endpoint, path="/hook"):
 
 
 class Mailbox:
-    """A mail server that takes everybody's mail; with `tls` it wants that, and a name and a password."""
+    """A mail server that takes everybody's mail; with `tls` it wants that, and a name and a password: once it is asked
+    to, or with `wrapped` from the first byte."""
 
-    def __init__(self, tls=None):
+    def __init__(self, tls=None, wrapped=False):
         self.got, self.answers, self.logins = [], [], []
         outer = self
 
@@ -78,7 +81,8 @@ class Mailbox:
                 if outer.answers:
                     return outer.answers.pop(0)
                 message = email.message_from_bytes(envelope.content, policy=email.policy.default)
-                outer.got.append((envelope.rcpt_tos, message, session.ssl is not None))
+                secured = server.transport.get_extra_info("sslcontext") is not None
+                outer.got.append((envelope.rcpt_tos, message, secured))
                 return "250 taken"
 
         def login(server, session, envelope, mechanism, data):
@@ -89,15 +93,21 @@ class Mailbox:
             def _trigger_server(self):
                 # It does not know that port 0 stands for a free one.
                 self.port = self.server.sockets[0].getsockname()[1]
-                super()._trigger_server()
+                if not wrapped:
+                    return super()._trigger_server()
+                # It would greet itself as a server, which is no way to begin with TLS.
+                client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+                client.check_hostname, client.verify_mode = False, ssl.CERT_NONE
+                with socket.create_connection(("127.0.0.1", self.port), 10) as plain, client.wrap_socket(plain) as secure:
+                    secure.recv(1024)
 
             def factory(self):
                 if tls is None:
                     return SMTP(self.handler, enable_SMTPUTF8=True)
-                return SMTP(self.handler, enable_SMTPUTF8=True, tls_context=tls, require_starttls=True,
-                            auth_required=True, authenticator=login)
+                how = {"auth_require_tls": False} if wrapped else {"tls_context": tls, "require_starttls": True}
+                return SMTP(self.handler, enable_SMTPUTF8=True, auth_required=True, authenticator=login, **how)
 
-        self.controller = Server(Handler(), hostname="127.0.0.1", port=0)
+        self.controller = Server(Handler(), hostname="127.0.0.1", port=0, ssl_context=tls if wrapped else None)
         self.controller.start()
         self.port = self.controller.port
 

@@ -295,6 +295,22 @@ def test_a_mailbox_confirms_is_told_and_leaves(topics, queues, outside):
     assert mayfly.until(lambda: box.to(people)[4:])[0].get_content().startswith("back again")
 
 
+def test_mail_goes_by_tls_from_the_first_byte(tmp_path):
+    authority = tls.Authority(tmp_path)
+    box = Mailbox(authority.context(), wrapped=True)
+    (tmp_path / "password").write_text("secret\n")
+    config = (f'certificate_authorities = "{authority.file}"\n[smtp]\nhost = "localhost"\nport = {box.port}\ntls = "tls"\n'
+              f'username = "mayfly"\npassword_file = "{tmp_path / "password"}"\nfrom = "a@example.com"\n')
+    try:
+        with mayfly.server(config) as running:
+            topic = running.client("sns").create_topic(Name="wrapped")["TopicArn"]
+            running.client("sns").subscribe(TopicArn=topic, Protocol="email", Endpoint="b@example.com")
+            mayfly.until(lambda: box.got)
+            assert box.got[0][2] and box.logins == [("mayfly", "secret")]
+    finally:
+        box.stop()
+
+
 def test_mail_goes_without_tls_where_that_is_said():
     box = Mailbox()
     try:

@@ -382,6 +382,117 @@ def test_a_bucket_tells_queues_that_let_it(us, them):
     assert json.loads(body)["Records"][0]["s3"]["object"]["key"] == "k"
 
 
+TEMPLATE = """
+Resources:
+  Inbox: {Type: AWS::SQS::Queue, Properties: {QueueName: tpl-inbox}}
+  Other: {Type: AWS::SQS::Queue, Properties: {QueueName: tpl-other}}
+  News: {Type: AWS::SNS::Topic, Properties: {TopicName: tpl-news}}
+  Feed: {Type: AWS::SNS::Topic, Properties: {TopicName: tpl-feed}}
+  Bus: {Type: AWS::Events::EventBus, Properties: {Name: tpl-bus}}
+  InboxPolicy:
+    Type: AWS::SQS::QueuePolicy
+    Properties:
+      Queues: [!Ref Inbox]
+      PolicyDocument: {Statement: [{Effect: Allow, Principal: {AWS: "THEM"}, Action: "sqs:SendMessage", Resource: !GetAtt Inbox.Arn}]}
+  OtherPolicy:
+    Type: AWS::SQS::QueueInlinePolicy
+    Properties:
+      Queue: !Ref Other
+      PolicyDocument: {Statement: [{Effect: Allow, Principal: {AWS: "THEM"}, Action: "sqs:*", Resource: !GetAtt Other.Arn}]}
+  NewsPolicy:
+    Type: AWS::SNS::TopicPolicy
+    Properties:
+      Topics: [!Ref News]
+      PolicyDocument: {Statement: [{Effect: Allow, Principal: {AWS: "THEM"}, Action: "sns:Publish", Resource: !Ref News}]}
+  FeedPolicy:
+    Type: AWS::SNS::TopicInlinePolicy
+    Properties:
+      TopicArn: !Ref Feed
+      PolicyDocument: {Statement: [{Effect: Allow, Principal: {AWS: "THEM"}, Action: "sns:Publish", Resource: !Ref Feed}]}
+  Short:
+    Type: AWS::Events::EventBusPolicy
+    Properties: {EventBusName: !Ref Bus, StatementId: short, Action: "events:PutEvents", Principal: "333333333333"}
+  Whole:
+    Type: AWS::Events::EventBusPolicy
+    DependsOn: Short
+    Properties:
+      EventBusName: !Ref Bus
+      StatementId: whole
+      Statement: {Effect: Allow, Principal: {AWS: "THEM"}, Action: "events:PutEvents", Resource: !GetAtt Bus.Arn}
+  Uploads:
+    Type: AWS::S3::Bucket
+    Properties:
+      BucketName: tpl-uploads
+      NotificationConfiguration: {EventBridgeConfiguration: {EventBridgeEnabled: true}}
+"""
+
+
+def test_templates_let_accounts_in_and_the_bus_is_told_of_the_stack(two, us, them, tmp_path):
+    url, arn = us.queue("stack-events.fifo", FifoQueue="true", ContentBasedDeduplication="true")
+    us.events.put_rule(Name="stacks", EventPattern=json.dumps(
+        {"source": ["aws.cloudformation", "aws.s3"], "detail-type": ["CloudFormation Stack Status Change",
+         "CloudFormation Resource Status Change", "Object Created"]}))
+    us.events.put_targets(Rule="stacks", Targets=[{"Id": "q", "Arn": arn, "SqsParameters": {"MessageGroupId": "g"}}])
+
+    def told():
+        """What the bus was told: of resources by their names, of the stack itself by none."""
+        events, got = [], True
+        while got:
+            got = us.sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages", [])
+            for message in got:
+                us.sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+                detail = json.loads(message["Body"])["detail"]
+                name = detail.get("logical-resource-id") or detail.get("object", {}).get("key")
+                events.append((name, detail.get("status-details", {}).get("status")))
+        return events
+
+    file = tmp_path / "template.yaml"
+    file.write_text(TEMPLATE.replace("THEM", THEIRS))
+    two.run("deploy", tmp_path, "--stack", "policies")
+    events = told()
+    made = [(name, status) for name, status in events if name in ("Inbox", "Whole", None)]
+    assert made == [(None, "CREATE_IN_PROGRESS"), ("Inbox", "CREATE_IN_PROGRESS"), ("Inbox", "CREATE_COMPLETE"),
+                    ("Whole", "CREATE_IN_PROGRESS"), ("Whole", "CREATE_COMPLETE"), (None, "CREATE_COMPLETE")]
+
+    queues = [us.sqs.get_queue_url(QueueName=name)["QueueUrl"] for name in ("tpl-inbox", "tpl-other")]
+    topics = [f"arn:aws:sns:us-east-1:{OURS}:{name}" for name in ("tpl-news", "tpl-feed")]
+    bus = f"arn:aws:events:us-east-1:{OURS}:event-bus/tpl-bus"
+    for queue in queues:
+        them.sqs.send_message(QueueUrl=queue, MessageBody="x")
+    for topic in topics:
+        them.sns.publish(TopicArn=topic, Message="x")
+    put(them, bus)
+    sids = [one["Sid"] for one in json.loads(us.events.describe_event_bus(Name="tpl-bus")["Policy"])["Statement"]]
+    assert sids == ["short", "whole"]
+    us.s3.put_object(Bucket="tpl-uploads", Key="k", Body=b"x")
+    assert told() == [("k", None)]
+    us.s3.delete_object(Bucket="tpl-uploads", Key="k")
+
+    two.run("deploy", tmp_path, "--stack", "policies")
+    assert told() == [], "nothing was done"
+    parts = file.read_text().split("  InboxPolicy:")
+    file.write_text(parts[0] + "  Uploads:" + parts[1].split("  Uploads:")[1])
+    two.run("deploy", tmp_path, "--stack", "policies")
+    events = told()
+    assert events[0] == (None, "UPDATE_IN_PROGRESS") and events[-1] == (None, "UPDATE_COMPLETE")
+    assert ("NewsPolicy", "DELETE_COMPLETE") in events
+    for queue in queues:
+        assert refusal(them.sqs.send_message, QueueUrl=queue, MessageBody="x")[0] == "AccessDenied"
+    for topic in topics:
+        assert refusal(them.sns.publish, TopicArn=topic, Message="x")[0] == "AuthorizationError"
+    assert refusal(put, side=them, bus=bus)[0] == "AccessDeniedException"
+
+    # What cannot be made is told of, and how it went back.
+    broken = "  Broken: {Type: AWS::SQS::Queue, Properties: {QueueName: tpl-broken, DelaySeconds: 99999}}\n"
+    file.write_text(file.read_text() + broken)
+    assert two.run("deploy", tmp_path, "--stack", "policies", check=False).returncode != 0
+    assert told() == [(None, "UPDATE_IN_PROGRESS"), ("Broken", "CREATE_IN_PROGRESS"), (None, "UPDATE_ROLLBACK_IN_PROGRESS"),
+                      ("Broken", "CREATE_FAILED"), (None, "UPDATE_ROLLBACK_COMPLETE")]
+    two.run("delete", "--stack", "policies", "--yes", "--force")
+    events = told()
+    assert events[0] == (None, "DELETE_IN_PROGRESS") and events[-1] == (None, "DELETE_COMPLETE")
+
+
 def test_accounts_and_policies_survive_a_restart(two, us, them):
     url, _ = us.queue("lasting")
     us.sqs.add_permission(QueueUrl=url, Label="them", AWSAccountIds=[THEIRS], Actions=["SendMessage"])

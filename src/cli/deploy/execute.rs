@@ -240,15 +240,17 @@ impl<'a> Deployment<'a> {
                 self.stack.leftovers.push(deployed);
             }
         }
-        let mut kept = Vec::new();
-        while let Some(leftover) = self.stack.leftovers.pop() {
+        for place in (0..self.stack.leftovers.len()).rev() {
+            let leftover = self.stack.leftovers[place].clone();
             let started = Instant::now();
             self.begin();
             let named = (leftover.id.as_str(), leftover.kind.as_str(), leftover.physical.as_str());
             self.shelf.change(named, "DELETE_IN_PROGRESS", "");
+            self.save_quietly().await;
             match resources::delete(&self.cx, &leftover).await {
                 Ok(()) => {
                     self.shelf.change(named, "DELETE_COMPLETE", "");
+                    self.stack.leftovers.remove(place);
                     progress(Color::Red, "deleted", &leftover.id, &leftover.kind, started);
                 }
                 Err(error) => {
@@ -257,11 +259,9 @@ impl<'a> Deployment<'a> {
                         "{} ({}) could not be deleted: {error:#}",
                         leftover.id, leftover.physical
                     ));
-                    kept.push(leftover);
                 }
             }
         }
-        self.stack.leftovers = kept.into_iter().rev().collect();
     }
 
     async fn output(&mut self, output: &super::template::Output) -> anyhow::Result<()> {

@@ -140,7 +140,7 @@ impl Record {
     pub(super) fn new(cx: &Cx<'_>, delivery: Delivery) -> Record {
         // What a function does is of its own account, whoever has asked for it.
         let (account, region) = match &delivery.target {
-            Target::Function(arn) => (&arn.account, &arn.region),
+            Target::Function(arn) | Target::Prepare { function: arn, .. } => (&arn.account, &arn.region),
             _ => (&cx.caller.account, &cx.caller.region),
         };
         let (account, region) = (account.clone(), region.clone());

@@ -21,15 +21,18 @@ fn alias_of(cx: &Cx<'_>, (function, alias): Named<'_>) -> Result<Function, Fault
     names::parse(function, Some(alias), &cx.caller.account, &cx.caller.region)
 }
 
-/// The ARN of a function that is named in any way; `None` if it is no name.
+/// The ARN of a function of the caller's account that is named in any way; `None` if it is no name of one.
 pub(crate) fn reference(cx: &Cx<'_>, function: &str) -> Option<Arn> {
     let function = names::parse(function, None, &cx.caller.account, &cx.caller.region).ok()?;
-    Some(function.named_arn())
+    (function.account == cx.caller.account).then(|| function.named_arn())
 }
 
 /// Where an alias leads; `None` if there is none of this name.
 pub(crate) fn lead(cx: &Cx<'_>, named: Named<'_>) -> Result<Option<Lead>, Fault> {
     let Ok(function) = alias_of(cx, named) else { return Ok(None) };
+    if function.account != cx.caller.account {
+        return Ok(None);
+    }
     let row = lookup::alias(cx, &function, named.1)?;
     let other =
         |row: &super::model::AliasRow| row.weights.iter().next().map(|(number, weight)| (*number, *weight));

@@ -341,6 +341,13 @@ pub(super) fn notify(
             }
             continue;
         }
+        // One's own function was asked when the configuration was set.
+        if target.account != bucket.record.account
+            && let Err(why) = crate::lambda::permits(cx, &target, PRINCIPAL, agent.source)?
+        {
+            warn!(bucket = bucket.name, %target, %why, "a notification has nowhere to go");
+            continue;
+        }
         cx.deliver(Delivery {
             target: Target::Function(target),
             event_type: format!("aws.s3.{}", event.name()),

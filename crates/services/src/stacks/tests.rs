@@ -7,18 +7,20 @@ use serde_json::{Value, json};
 fn what_happens_to_a_stack_is_told_in_the_commit_that_records_it() {
     let t = Bench::seed(1);
     let call = |service: &str, operation: &str, input: Value| t.call(service, operation, &input);
-    call("sqs", "CreateQueue", json!({ "QueueName": "q" })).unwrap();
+    let attributes = json!({ "FifoQueue": "true", "ContentBasedDeduplication": "true" });
+    call("sqs", "CreateQueue", json!({ "QueueName": "q.fifo", "Attributes": attributes })).unwrap();
     let rule = json!({ "Name": "r", "EventPattern": r#"{"source":["aws.cloudformation"]}"# });
     call("events", "PutRule", rule).unwrap();
-    let target = json!({ "Id": "q", "Arn": "arn:aws:sqs:us-east-1:000000000000:q" });
+    let target = json!({ "Id": "q", "Arn": "arn:aws:sqs:us-east-1:000000000000:q.fifo",
+        "SqsParameters": { "MessageGroupId": "g" } });
     call("events", "PutTargets", json!({ "Rule": "r", "Targets": [target] })).unwrap();
     let told = || -> Vec<Value> {
-        let input = json!({ "QueueUrl": "http://x/000000000000/q", "MaxNumberOfMessages": 10 });
+        let input = json!({ "QueueUrl": "http://x/000000000000/q.fifo", "MaxNumberOfMessages": 10 });
         let answer = call("sqs", "ReceiveMessage", input).unwrap().json();
         let messages = answer["Messages"].as_array().cloned().unwrap_or_default();
         for message in &messages {
             let handle = &message["ReceiptHandle"];
-            let gone = json!({ "QueueUrl": "http://x/000000000000/q", "ReceiptHandle": handle });
+            let gone = json!({ "QueueUrl": "http://x/000000000000/q.fifo", "ReceiptHandle": handle });
             call("sqs", "DeleteMessage", gone).unwrap();
         }
         messages.iter().map(|m| serde_json::from_str(m["Body"].as_str().unwrap()).unwrap()).collect()

@@ -1,4 +1,5 @@
-//! `AWS::Events::EventBus`, `AWS::Events::Rule`, `AWS::Scheduler::Schedule` and `AWS::Scheduler::ScheduleGroup`.
+//! `AWS::Events::EventBus`, `AWS::Events::EventBusPolicy`, `AWS::Events::Rule`, `AWS::Scheduler::Schedule` and
+//! `AWS::Scheduler::ScheduleGroup`.
 
 use super::properties::{Properties, text};
 use super::{Context, Made, Wanted};
@@ -88,6 +89,43 @@ pub(super) async fn update_bus(
 
 pub(super) async fn delete_bus(cx: &Context<'_>, gone: &Deployed) -> anyhow::Result<()> {
     events(cx, "DeleteEventBus", &json!({ "Name": gone.physical })).await.map(drop)
+}
+
+/// Puts one statement into the policy of a bus, in the place of the one with its id.
+pub(super) async fn put_statement(cx: &Context<'_>, wanted: &Wanted<'_>) -> anyhow::Result<Made> {
+    let properties = wanted.properties();
+    let (id, bus) = (properties.required("StatementId")?, bus_of(properties));
+    let Some(statement) = properties.get("Statement").filter(|statement| !statement.is_null()) else {
+        let mut request = members(properties, &["Action", "Principal", "Condition"]);
+        request.insert("StatementId".into(), json!(id));
+        request.insert("EventBusName".into(), json!(bus));
+        events(cx, "PutPermission", &Json::Object(request)).await?;
+        return Ok(Made::new(format!("{bus}|{id}"), []));
+    };
+    let mut statement = match text(statement) {
+        Some(document) => serde_json::from_str(&document)?,
+        None => statement.clone(),
+    };
+    statement["Sid"] = json!(id);
+    let shown = events(cx, "DescribeEventBus", &json!({ "Name": bus })).await?;
+    let policy: Json = serde_json::from_str(shown["Policy"].as_str().unwrap_or("{}"))?;
+    let others = policy["Statement"].as_array().into_iter().flatten();
+    let mut statements: Vec<Json> = others.filter(|other| other["Sid"] != id.as_str()).cloned().collect();
+    statements.push(statement);
+    let policy = json!({ "Version": "2012-10-17", "Statement": statements }).to_string();
+    events(cx, "PutPermission", &json!({ "EventBusName": bus, "Policy": policy })).await?;
+    Ok(Made::new(format!("{bus}|{id}"), []))
+}
+
+fn bus_of(properties: Properties<'_>) -> String {
+    properties.text("EventBusName").unwrap_or_else(|| "default".to_owned())
+}
+
+pub(super) async fn delete_statement(cx: &Context<'_>, gone: &Deployed) -> anyhow::Result<()> {
+    let properties = Properties(&gone.properties);
+    let request =
+        json!({ "EventBusName": bus_of(properties), "StatementId": properties.required("StatementId")? });
+    events(cx, "RemovePermission", &request).await.map(drop)
 }
 
 /// A rule of another bus than the default one is named by both.

@@ -1,7 +1,8 @@
-//! `AWS::SQS::Queue` and `AWS::SQS::QueuePolicy`.
+//! `AWS::SQS::Queue`, `AWS::SQS::QueuePolicy` and `AWS::SQS::QueueInlinePolicy`.
 
 use super::properties::{Properties, flag, text};
 use super::{Context, Made, Wanted};
+use crate::cli::client::is_absent;
 use crate::cli::deploy::stack::Deployed;
 use serde_json::{Map, Value as Json, json};
 
@@ -96,10 +97,14 @@ pub(super) async fn delete_policy(cx: &Context<'_>, gone: &Deployed) -> anyhow::
 }
 
 async fn set_policies(cx: &Context<'_>, properties: Properties<'_>, document: &str) -> anyhow::Result<()> {
-    let queues = properties.get("Queues").and_then(Json::as_array).cloned().unwrap_or_default();
-    for url in queues {
+    // The inline form names one.
+    let queues = properties.get("Queues").and_then(Json::as_array).into_iter().flatten();
+    for url in queues.chain(properties.get("Queue")) {
         let request = json!({ "QueueUrl": url, "Attributes": { "Policy": document } });
-        call(cx, "SetQueueAttributes", &request).await?;
+        match call(cx, "SetQueueAttributes", &request).await {
+            Err(error) if document.is_empty() && is_absent(&error) => {}
+            done => drop(done?),
+        }
     }
     Ok(())
 }

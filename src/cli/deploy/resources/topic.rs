@@ -1,4 +1,4 @@
-//! `AWS::SNS::Topic`, `AWS::SNS::Subscription` and `AWS::SNS::TopicPolicy`.
+//! `AWS::SNS::Topic`, `AWS::SNS::Subscription`, `AWS::SNS::TopicPolicy` and `AWS::SNS::TopicInlinePolicy`.
 
 use super::properties::{Properties, flag, text};
 use super::{Context, Made, Wanted};
@@ -189,7 +189,9 @@ pub(super) async fn delete_policy(cx: &Context<'_>, gone: &Deployed) -> anyhow::
 }
 
 async fn set_policies(cx: &Context<'_>, properties: Properties<'_>, document: &str) -> anyhow::Result<()> {
-    for topic in properties.get("Topics").and_then(Json::as_array).into_iter().flatten() {
+    // The inline form names one.
+    let topics = properties.get("Topics").and_then(Json::as_array).into_iter().flatten();
+    for topic in topics.chain(properties.get("TopicArn")) {
         let members = [
             member("TopicArn", text(topic).unwrap_or_default()),
             member("AttributeName", "Policy"),
