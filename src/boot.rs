@@ -151,8 +151,8 @@ fn keys(store: &Store, ids: &Ids, config: &Config) -> anyhow::Result<Keyring> {
     Ok(keyring)
 }
 
-/// The file of an account from which `mayfly env` and the other commands learn the endpoint and the key. For its
-/// owner alone.
+/// The file of an account from which `mayfly env` and the other commands learn the endpoint and the key. For
+/// its owner alone.
 fn write_root_key(file: &Path, root: &RootKey, (endpoint, region): (&str, &str)) -> anyhow::Result<()> {
     use std::io::Write as _;
     use std::os::unix::fs::OpenOptionsExt as _;

@@ -23,8 +23,8 @@ pub(super) enum Payload {
 /// What a request claims about its signer.
 pub(super) enum Credential {
     V4(sigv4::Credential),
-    /// A link to S3 that was presigned with Version 2, and the resource that it names: the path as it was sent, with
-    /// the bucket in it.
+    /// A link to S3 that was presigned with Version 2, and the resource that it names: the path as it was
+    /// sent, with the bucket in it.
     V2 {
         presigned: sigv2::Presigned,
         resource: String,
@@ -55,8 +55,8 @@ impl Credential {
         }
     }
 
-    /// The headers of a call: those that were sent, and of a presigned one what its URL says in their place, such
-    /// as the metadata of an object.
+    /// The headers of a call: those that were sent, and of a presigned one what its URL says in their place,
+    /// such as the metadata of an object.
     pub(super) fn headers(&self, parts: &Parts) -> HeaderMap {
         let mut headers = parts.headers.clone();
         if !self.is_presigned() {
@@ -123,8 +123,8 @@ pub(super) fn owner(
     })
 }
 
-/// Checks the signature and says who made it, and how the body that follows is to be taken. `body_hash` is the
-/// hexadecimal SHA-256 of a body that has been read.
+/// Checks the signature and says who made it, and how the body that follows is to be taken. `body_hash` is
+/// the hexadecimal SHA-256 of a body that has been read.
 pub(super) fn verify(
     cloud: &Cloud,
     parts: &Parts,

@@ -1,7 +1,8 @@
 //! The AWS APIs: from a request to an operation of the table, and back.
 //!
-//! The order is always the same: which service and operation, who signed it, the body, the handler. Nothing of a
-//! body is read before its length is known to be acceptable, and nothing of an upload before the caller is known.
+//! The order is always the same: which service and operation, who signed it, the body, the handler. Nothing
+//! of a body is read before its length is known to be acceptable, and nothing of an upload before the caller
+//! is known.
 
 use super::auth::{self, Credential, Payload};
 use super::bodies::{self, Intake, Source};
@@ -149,7 +150,8 @@ fn is_open_link(parts: &Parts) -> bool {
     parts.method == http::Method::GET && matches!(action, Some("ConfirmSubscription" | "Unsubscribe"))
 }
 
-/// A signature holds for one service: under another's name, what it says of the body would mean something else.
+/// A signature holds for one service: under another's name, what it says of the body would mean something
+/// else.
 fn wrong_scope(credential: &Credential, service: ServiceRef<'_>) -> Option<Fault> {
     let expected = service.service.scope;
     let wrong = AuthError::WrongService { expected: expected.into(), claimed: credential.service().into() };
@@ -448,8 +450,8 @@ async fn upload(
     finished
 }
 
-/// The checksums that the client names, in a header, a trailer or as its choice; and CRC-64/NVME, which an upload
-/// in parts that chose none keeps of each part, whatever the part itself names.
+/// The checksums that the client names, in a header, a trailer or as its choice; and CRC-64/NVME, which an
+/// upload in parts that chose none keeps of each part, whatever the part itself names.
 pub(super) fn wanted_checksums(call: &Call) -> Vec<Algorithm> {
     let named =
         |name: &str| Algorithm::ALL.iter().copied().find(|algorithm| algorithm.header() == Some(name));

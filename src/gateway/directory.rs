@@ -1,10 +1,11 @@
 //! Which function answers at an address, remembered until something it was read from changes.
 //!
-//! A look-up in the store decodes half a dozen rows; here it costs a counter and a map. Everything kept is dropped as
-//! soon as a commit touches any map that it was read from, and that is before the commit is acknowledged
-//! ([`Changes`]): whoever was told of a change meets it.
+//! A look-up in the store decodes half a dozen rows; here it costs a counter and a map. Everything kept is
+//! dropped as soon as a commit touches any map that it was read from, and that is before the commit is
+//! acknowledged ([`Changes`]): whoever was told of a change meets it.
 //!
-//! Not here: addresses that lead nowhere, which anyone could make up without end; they are looked up each time.
+//! Not here: addresses that lead nowhere, which anyone could make up without end; they are looked up each
+//! time.
 
 use crate::cloud::Cloud;
 use mayfly_kernel::{Arn, Caller, Fault};
@@ -153,7 +154,8 @@ impl Api {
         self.compiled.route(method, path)
     }
 
-    /// What a route leads to; `None` if it cannot be called: it is gone, not ready, or does not let the API in.
+    /// What a route leads to; `None` if it cannot be called: it is gone, not ready, or does not let the API
+    /// in.
     pub(super) fn endpoint(
         &self,
         cloud: &Cloud,

@@ -1,7 +1,7 @@
 //! Form uploads to S3 (`POST` of a browser's form to a bucket): the form becomes a PutObject of its file.
 //!
-//! The policy in the form is what is signed, so the fields come first and decide; then the file streams to disk as
-//! any other body does. What PutObject takes as headers, a form says in fields.
+//! The policy in the form is what is signed, so the fields come first and decide; then the file streams to
+//! disk as any other body does. What PutObject takes as headers, a form says in fields.
 
 use super::auth::{self, Payload};
 use super::aws::{self, Exchange};

@@ -1,7 +1,7 @@
 //! HTTP for functions: function URLs and HTTP APIs, by host name or by path.
 //!
-//! A function behind the Runtime API gets the request as an event; one that speaks HTTP gets the request itself,
-//! and both bodies stream through.
+//! A function behind the Runtime API gets the request as an event; one that speaks HTTP gets the request
+//! itself, and both bodies stream through.
 
 use super::directory::Endpoint;
 use super::{Request, Response, auth, bodies, boxed, idle, respond, source, streams};

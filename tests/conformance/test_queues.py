@@ -170,7 +170,9 @@ Resources:
     Type: AWS::SQS::QueuePolicy
     Properties:
       Queues: [!Ref Work]
-      PolicyDocument: {Version: "2012-10-17", Statement: []}
+      PolicyDocument:
+        Version: "2012-10-17"
+        Statement: [{Effect: Allow, Principal: "*", Action: "sqs:SendMessage", Resource: !GetAtt Work.Arn}]
 Outputs:
   Url: {Value: !Ref Work}
 """

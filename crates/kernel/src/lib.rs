@@ -1,4 +1,5 @@
-//! The words every part of Mayfly uses: time, ids, ARNs, faults, callers, policies, limits and function versions.
+//! The words every part of Mayfly uses: time, ids, ARNs, faults, callers, policies, limits and function
+//! versions.
 //!
 //! Standard library and serde only, so that anything may depend on it. Nothing here does I/O, except the two
 //! homes of time and chance: [`time::SystemClock`] and [`ids::SystemEntropy`].

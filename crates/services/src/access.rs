@@ -1,18 +1,19 @@
 //! Who may do what to a resource that has a policy of its own.
 //!
-//! A principal may do anything in its own account, and nothing elsewhere, unless the resource's policy says otherwise:
-//! a statement that denies applies to everyone, and somebody of another account needs one that allows. A service that
-//! acts for a resource ([`Agent`]) is of that resource's account: it needs a statement in another account alone. AWS
-//! asks one of it everywhere; templates for one machine often leave it out, and there is nothing to gain by it where
-//! the account owns both sides.
+//! A principal may do anything in its own account, and nothing elsewhere, unless the resource's policy says
+//! otherwise: a statement that denies applies to everyone, and somebody of another account needs one that
+//! allows. A service that acts for a resource ([`Agent`]) is of that resource's account: it needs a statement
+//! in another account alone. AWS asks one of it everywhere; templates for one machine often leave it out, and
+//! there is nothing to gain by it where the account owns both sides.
 //!
-//! The account itself can never lock itself out: what its root does to read or change a policy, no policy denies.
+//! The account itself can never lock itself out: what its root does to read or change a policy, no policy
+//! denies.
 //!
-//! A call of its own account to a resource without a policy costs a comparison: the policy is in the row of the
-//! resource, which the handler reads anyway.
+//! A call of its own account to a resource without a policy costs a comparison: the policy is in the row of
+//! the resource, which the handler reads anyway.
 //!
-//! `aws:SecureTransport` is always true: who puts a proxy with TLS in front decides that, and the server behind it
-//! cannot tell.
+//! `aws:SecureTransport` is always true: who puts a proxy with TLS in front decides that, and the server
+//! behind it cannot tell.
 
 use crate::Cx;
 use crate::identity::Identity;

@@ -1,9 +1,9 @@
 //! Rows that transactions under way mean to take.
 //!
-//! Receivers of one queue would all reach for its first messages, and all but one would lose at the commit. So a
-//! handler claims a row before it relies on it, and whoever finds it claimed looks further. A claim is held until
-//! its transaction is decided. It is a courtesy, never the truth: without any claims the same handlers are as
-//! correct, because the commit itself refuses the second taker.
+//! Receivers of one queue would all reach for its first messages, and all but one would lose at the commit.
+//! So a handler claims a row before it relies on it, and whoever finds it claimed looks further. A claim is
+//! held until its transaction is decided. It is a courtesy, never the truth: without any claims the same
+//! handlers are as correct, because the commit itself refuses the second taker.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};

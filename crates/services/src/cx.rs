@@ -113,8 +113,9 @@ impl<'a> Cx<'a> {
     /// Asks whether the caller may do this operation on `resource`. Every handler asks; the runner refuses to
     /// answer for one that did not.
     ///
-    /// The rule is the account's wall: a principal may do anything in its own account and nothing elsewhere, and
-    /// nobody without a signature may do anything. What has a policy of its own asks that ([`crate::access`]).
+    /// The rule is the account's wall: a principal may do anything in its own account and nothing elsewhere,
+    /// and nobody without a signature may do anything. What has a policy of its own asks that
+    /// ([`crate::access`]).
     pub fn allow(&mut self, resource: &Arn) -> Result<(), Fault> {
         self.allowed = true;
         let own = resource.account.is_empty() || resource.account == self.caller.account;

@@ -289,7 +289,8 @@ impl Service {
         self
     }
 
-    /// The protocol of a call that looks like this: CloudWatch's clients write CBOR, JSON or forms, SQS's JSON or forms.
+    /// The protocol of a call that looks like this: CloudWatch's clients write CBOR, JSON or forms, SQS's
+    /// JSON or forms.
     pub fn spoken(&self, look: Protocol) -> Protocol {
         match (self.protocol, look) {
             (Protocol::Cbor, Protocol::Json11) => Protocol::Json10,

@@ -105,7 +105,8 @@ impl<'a> Deployment<'a> {
         saved.map_err(|error| Failure { id: "the stack".into(), line: 1, error })
     }
 
-    /// Says with the next write that the deployment goes on, if it has not been said; the first step begins it.
+    /// Says with the next write that the deployment goes on, if it has not been said; the first step begins
+    /// it.
     fn begin(&mut self) {
         if self.course.is_none() {
             let fresh = self.shelf.is_new();
@@ -114,7 +115,8 @@ impl<'a> Deployment<'a> {
         }
     }
 
-    /// Says with the next write how far the deployment has come. Of one that has done nothing there is nothing to say.
+    /// Says with the next write how far the deployment has come. Of one that has done nothing there is
+    /// nothing to say.
     fn tell(&mut self, end: End, reason: &str) {
         if let Some(course) = self.course {
             self.shelf.status(course.status(end), reason);

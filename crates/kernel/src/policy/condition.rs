@@ -1,8 +1,8 @@
 //! Conditions: operators, and whether what a request says of a key fits the values of a statement.
 //!
-//! The rules are those of "IAM JSON policy elements: Condition operators". Values of a statement are alternatives, and
-//! of an operator that denies (`StringNotEquals`) none may fit. A key of which the request says nothing fits no
-//! operator but those, `...IfExists`, `ForAllValues:` and `Null`.
+//! The rules are those of "IAM JSON policy elements: Condition operators". Values of a statement are
+//! alternatives, and of an operator that denies (`StringNotEquals`) none may fit. A key of which the request
+//! says nothing fits no operator but those, `...IfExists`, `ForAllValues:` and `Null`.
 
 use super::Facts;
 use super::document::{Malformed, Scalar};
@@ -136,8 +136,8 @@ impl Condition {
     }
 }
 
-/// A value for an operator of this name, without its `Not`; `None` outside if there is no such operator, inside if it
-/// has no such value.
+/// A value for an operator of this name, without its `Not`; `None` outside if there is no such operator,
+/// inside if it has no such value.
 #[expect(clippy::option_option, reason = "two questions: is there such an operator, has it such a value")]
 fn wanted(name: &str, negated: bool, value: &str, variables: bool) -> Option<Option<Wanted>> {
     let text = || Pattern::read(value, false, variables);

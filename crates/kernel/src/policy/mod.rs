@@ -1,15 +1,16 @@
 //! Resource policies: what a document says of a request. Pure.
 //!
-//! The rules are those of the user guide of IAM, "Policy evaluation logic" and "IAM JSON policy elements reference",
-//! as far as a policy of a resource reaches: a statement that denies and applies wins over everything, one that allows
-//! lets in, and a document that says nothing of a request decides nothing. What that means then (a resource's own
-//! account needs no statement, any other one does) is for whoever asks.
+//! The rules are those of the user guide of IAM, "Policy evaluation logic" and "IAM JSON policy elements
+//! reference", as far as a policy of a resource reaches: a statement that denies and applies wins over
+//! everything, one that allows lets in, and a document that says nothing of a request decides nothing. What
+//! that means then (a resource's own account needs no statement, any other one does) is for whoever asks.
 //!
-//! A document is read once and whole ([`Policy`] is built by serde and cannot be built wrong): an element, an operator
-//! or a principal that is not known is refused when the document is set, never passed over when it is asked.
+//! A document is read once and whole ([`Policy`] is built by serde and cannot be built wrong): an element, an
+//! operator or a principal that is not known is refused when the document is set, never passed over when it
+//! is asked.
 //!
-//! Not here: policies of identities (there are none), what of a document a service takes, and its words for one that it
-//! does not.
+//! Not here: policies of identities (there are none), what of a document a service takes, and its words for
+//! one that it does not.
 
 mod condition;
 mod document;
@@ -86,7 +87,8 @@ pub enum Asker<'a> {
     Anonymous,
     /// Somebody of an account, by every ARN under which a statement may name them.
     Of { account: &'a str, arns: Vec<String> },
-    /// A service, such as `sns.amazonaws.com`, for something that belongs to an account. A statement may let in either.
+    /// A service, such as `sns.amazonaws.com`, for something that belongs to an account. A statement may let
+    /// in either.
     Service { name: &'a str, account: &'a str },
 }
 
@@ -156,7 +158,8 @@ impl Policy {
         decision
     }
 
-    /// Whether any request could be denied: most documents only let in, and their owners need not be asked of.
+    /// Whether any request could be denied: most documents only let in, and their owners need not be asked
+    /// of.
     pub fn may_deny(&self) -> bool {
         self.statements.iter().any(|statement| statement.effect == Effect::Deny)
     }

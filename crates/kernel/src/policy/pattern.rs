@@ -1,8 +1,8 @@
 //! Texts with wildcards and variables, as actions, resources and conditions have them.
 //!
-//! `*` stands for any text and `?` for any one character; `${aws:PrincipalAccount}` for what the request says of that
-//! key, `${aws:username, 'nobody'}` with something for a request that says nothing, and `${*}`, `${?}` and `${$}` for
-//! the signs themselves. What a variable brings is text and never a wildcard.
+//! `*` stands for any text and `?` for any one character; `${aws:PrincipalAccount}` for what the request says
+//! of that key, `${aws:username, 'nobody'}` with something for a request that says nothing, and `${*}`,
+//! `${?}` and `${$}` for the signs themselves. What a variable brings is text and never a wildcard.
 
 use super::Facts;
 use crate::Arn;
@@ -58,7 +58,8 @@ impl Pattern {
         Pattern(parts)
     }
 
-    /// Whether the whole text is meant. A variable of which the request says nothing makes a pattern mean nothing.
+    /// Whether the whole text is meant. A variable of which the request says nothing makes a pattern mean
+    /// nothing.
     pub(super) fn matches(&self, text: &str, facts: &Facts) -> bool {
         self.filled(facts).is_some_and(|steps| walk(&steps, text.as_bytes()))
     }
@@ -142,7 +143,8 @@ impl fmt::Display for Pattern {
     }
 }
 
-/// Steps back to the last star only, so it is never exponential. A sign is one character, however many bytes it has.
+/// Steps back to the last star only, so it is never exponential. A sign is one character, however many bytes
+/// it has.
 fn walk(steps: &[Step], text: &[u8]) -> bool {
     let (mut s, mut t, mut star) = (0, 0, None);
     while t < text.len() {

@@ -1,8 +1,8 @@
 //! Who is told that an alarm has changed its state: the default event bus, and its actions, topics and
 //! functions.
 //!
-//! The contracts are "Alarm events and EventBridge" and "Using Amazon CloudWatch alarms", user guide. An action whose
-//! topic or function is gone, or does not let alarms in, is passed over, as AWS does.
+//! The contracts are "Alarm events and EventBridge" and "Using Amazon CloudWatch alarms", user guide. An
+//! action whose topic or function is gone, or does not let alarms in, is passed over, as AWS does.
 
 use super::keys::{AlarmKey, alarm_arn};
 use super::model::{Alarm, Query, State};

@@ -1,6 +1,7 @@
 //! Who is told of a deployment: the default event bus, and the topics of its group's triggers.
 //!
-//! The contracts are "CodeDeploy events" of EventBridge and "JSON data formats for CodeDeploy triggers", user guide.
+//! The contracts are "CodeDeploy events" of EventBridge and "JSON data formats for CodeDeploy triggers", user
+//! guide.
 
 use super::keys::{GROUPS, NamedKey, application_arn, group_arn};
 use super::model::{Deployment, Status};

@@ -1,5 +1,5 @@
-//! CloudEvents 1.0 that come onto a bus over HTTP, and go out again: binary, structured and batched ("HTTP Protocol Binding
-//! for CloudEvents", version 1.0.2).
+//! CloudEvents 1.0 that come onto a bus over HTTP, and go out again: binary, structured and batched ("HTTP
+//! Protocol Binding for CloudEvents", version 1.0.2).
 //!
 //! `source` and `type` are the event's source and its detail type, `id` and `time` its id and time, a
 //! `subject` its resource, and data that is a JSON object its detail; other data is the member `data` of

@@ -1,7 +1,8 @@
-//! A bus as it is asked for every event: its rules compiled, and found by what they want an event to come from.
+//! A bus as it is asked for every event: its rules compiled, and found by what they want an event to come
+//! from.
 //!
-//! Nearly every rule names the sources and the types it wants. Those rules are found by them, so that an event
-//! costs what its own rules cost, however many others there are.
+//! Nearly every rule names the sources and the types it wants. Those rules are found by them, so that an
+//! event costs what its own rules cost, however many others there are.
 
 use super::keys::{ARCHIVES, BUSES, BusKey, RULES, TARGETS};
 use super::model::{DEFAULT_BUS, Target};
@@ -44,7 +45,8 @@ impl Archive {
 }
 
 impl Compiled {
-    /// Reads without being held to it: a rule that is changed meanwhile is as if it were changed before or after.
+    /// Reads without being held to it: a rule that is changed meanwhile is as if it were changed before or
+    /// after.
     pub(super) fn read(cx: &Cx<'_>, key: &BusKey) -> Result<Compiled, Fault> {
         let row = BUSES.peek(cx.tx, key)?;
         let exists = key.2 == DEFAULT_BUS || row.is_some();

@@ -1,17 +1,19 @@
 //! EventBridge: events go to a bus, rules choose among them, and targets get what was chosen.
 //!
-//! An event, what its archives keep of it, and what the targets of its rules get are one commit: there is no moment
-//! at which one rule's target has it and another's has not. The language of patterns is `crate::pattern`, bringing
-//! something to a target is `crate::targets`, and the times of schedules are `crate::schedule`.
+//! An event, what its archives keep of it, and what the targets of its rules get are one commit: there is no
+//! moment at which one rule's target has it and another's has not. The language of patterns is
+//! `crate::pattern`, bringing something to a target is `crate::targets`, and the times of schedules are
+//! `crate::schedule`.
 //!
-//! The rules of a bus are compiled once and remembered until one changes (`index.rs`, `crate::memo`); rules that name
-//! the sources and types they want are found by them.
+//! The rules of a bus are compiled once and remembered until one changes (`index.rs`, `crate::memo`); rules
+//! that name the sources and types they want are found by them.
 //!
-//! Deliberately absent: partner event sources, global endpoints, schema discovery, KMS, and rules on buses of other
-//! accounts, which may put events there and no more.
+//! Deliberately absent: partner event sources, global endpoints, schema discovery, KMS, and rules on buses of
+//! other accounts, which may put events there and no more.
 //!
-//! Keys: `BUSES(account, region, bus)`, `RULES(bus, rule)`, `TARGETS(rule, id)`, `BY_TARGET(bus, ARN, rule, id)`,
-//! `TIMERS(rule)`; `ARCHIVES(account, region, archive)`, `ARCHIVED(archive id, time, number)`, `REPLAYS(…)`.
+//! Keys: `BUSES(account, region, bus)`, `RULES(bus, rule)`, `TARGETS(rule, id)`, `BY_TARGET(bus, ARN, rule,
+//! id)`, `TIMERS(rule)`; `ARCHIVES(account, region, archive)`, `ARCHIVED(archive id, time, number)`,
+//! `REPLAYS(…)`.
 
 mod alarms;
 mod archives;

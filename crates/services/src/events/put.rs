@@ -93,7 +93,8 @@ pub(super) fn put(cx: &mut Cx<'_>, input: Put) -> Result<Done, Fault> {
     Ok(Done { failed_entry_count, entries })
 }
 
-/// Puts one event on its bus; its id, or why it is not taken. A bus that is not there takes everything, as AWS's.
+/// Puts one event on its bus; its id, or why it is not taken. A bus that is not there takes everything, as
+/// AWS's.
 fn take(cx: &mut Cx<'_>, entry: Entry) -> Result<Result<String, Refused>, Fault> {
     let bus = bus_of(cx.caller, entry.event_bus_name.as_deref());
     let compiled = route::compiled(cx, &bus)?;

@@ -24,7 +24,8 @@ pub(super) fn compiled(cx: &Cx<'_>, bus: &BusKey) -> Result<Option<Arc<Compiled>
     Ok(Some(found).filter(|bus| bus.exists))
 }
 
-/// Puts an event on a bus: into its archives, and to the targets of its rules, on behalf of the bus's account.
+/// Puts an event on a bus: into its archives, and to the targets of its rules, on behalf of the bus's
+/// account.
 pub(super) fn accept(
     cx: &mut Cx<'_>,
     bus: &BusKey,

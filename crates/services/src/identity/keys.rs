@@ -23,7 +23,8 @@ pub struct RootKey {
     pub session_seal: Vec<u8>,
 }
 
-/// Knows the secret of every access key. Immutable after start, so looking a key up takes no lock and no read.
+/// Knows the secret of every access key. Immutable after start, so looking a key up takes no lock and no
+/// read.
 pub struct Keyring {
     root: RootKey,
     account: String,

@@ -6,8 +6,8 @@
 //! from the fabric is settled here ([`settled`]). Making a version ready ahead of its first invocation is a
 //! delivery too, and [`prepared`] is its end.
 //!
-//! Deliberately absent: VPCs and file systems, code signing, SnapStart of other runtimes than Python, runtimes
-//! that stay as they were.
+//! Deliberately absent: VPCs and file systems, code signing, SnapStart of other runtimes than Python,
+//! runtimes that stay as they were.
 //!
 //! | space | key | record |
 //! |---|---|---|

@@ -1,6 +1,7 @@
 //! A function's resource policy: AddPermission, GetPolicy, RemovePermission, and whom it lets in.
 //!
-//! Other accounts may call a function that lets them in, and no more: every other operation is for its own account.
+//! Other accounts may call a function that lets them in, and no more: every other operation is for its own
+//! account.
 
 use super::configuration::check_revision;
 use super::keys::{ALIASES, POLICIES, VERSIONS};
@@ -254,9 +255,9 @@ pub(crate) fn exists(cx: &Cx<'_>, arn: &Arn) -> Result<bool, Fault> {
     }
 }
 
-/// Whether the function's policy lets a service invoke it on behalf of `source_arn`; else why not, in the words of
-/// IAM. The ARN's qualifier decides which policy is meant. Unlike a queue, a function wants a statement of its own
-/// account's services too, as AWS's does: what makes them work writes it.
+/// Whether the function's policy lets a service invoke it on behalf of `source_arn`; else why not, in the
+/// words of IAM. The ARN's qualifier decides which policy is meant. Unlike a queue, a function wants a
+/// statement of its own account's services too, as AWS's does: what makes them work writes it.
 pub fn permits(
     cx: &Cx<'_>,
     function: &Arn,

@@ -106,7 +106,8 @@ impl Put {
         let Ok(place) = TimeZone::get(&zone) else {
             return Err(faults::validation(format!("Invalid Schedule Expression Timezone {zone}.")));
         };
-        // What lies behind is refused when it is new; what stands may be kept by whoever changes something else.
+        // What lies behind is refused when it is new; what stands may be kept by whoever changes something
+        // else.
         let kept =
             |same: fn(&Schedule, &Put, &str) -> bool| before.is_some_and(|old| same(old, &self, &zone));
         match expression.recurs() {

@@ -28,8 +28,8 @@ const RECEIVE: &str = "Receive";
 const OF_POLICY: [&str; 4] =
     ["GetTopicAttributes", "SetTopicAttributes", "AddPermission", "RemovePermission"];
 
-/// Asks whether the caller may do this operation on a topic, which may not exist. `facts` are what it says of a
-/// subscription.
+/// Asks whether the caller may do this operation on a topic, which may not exist. `facts` are what it says of
+/// a subscription.
 pub(super) fn admit(cx: &mut Cx<'_>, arn: &Arn, topic: Option<&Opened>, facts: Facts) -> Result<(), Fault> {
     let operation = match cx.operation {
         "PublishBatch" => "Publish",

@@ -190,8 +190,8 @@ pub(super) struct Confirm {
     authenticate_on_unsubscribe: String,
 }
 
-/// Whoever has the token may, of whatever account: it was sent to the endpoint alone. With a signature one may ask
-/// that only signed calls end the subscription.
+/// Whoever has the token may, of whatever account: it was sent to the endpoint alone. With a signature one
+/// may ask that only signed calls end the subscription.
 pub(super) fn confirm(cx: &mut Cx<'_>, input: Confirm) -> Result<Subscribed, Fault> {
     let arn = read_arn(&input.topic_arn, "TopicArn")?;
     let signed = cx.caller.principal != Principal::Anonymous;

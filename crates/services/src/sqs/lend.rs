@@ -1,7 +1,8 @@
 //! Messages in the hands of the platform, for consumers that it runs itself: event source mappings.
 //!
-//! To the queue this is a receive like any other. The message is hidden for the queue's visibility timeout, counts
-//! as received, and comes back by itself if nobody consumes it: so whatever dies, nothing has to be put back.
+//! To the queue this is a receive like any other. The message is hidden for the queue's visibility timeout,
+//! counts as received, and comes back by itself if nobody consumes it: so whatever dies, nothing has to be
+//! put back.
 
 use super::body;
 use super::keys::{MESSAGES, QUEUES, STATES};

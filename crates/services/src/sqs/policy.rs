@@ -1,6 +1,7 @@
 //! The queue's policy: whom it lets in, AddPermission and RemovePermission, and which documents are one.
 //!
-//! What another account may be let do is told in "Amazon SQS API permissions": the rest is for the queue's own.
+//! What another account may be let do is told in "Amazon SQS API permissions": the rest is for the queue's
+//! own.
 
 use super::faults;
 use super::keys::QUEUES;

@@ -1,7 +1,7 @@
 //! Dead letters: where messages go that were received too often, and the tasks that bring them back.
 //!
-//! A task is a row, and its work a delivery of the fabric that moves some messages in each transaction, so it goes
-//! on after a crash where it was, and no message is ever in both queues or in neither.
+//! A task is a row, and its work a delivery of the fabric that moves some messages in each transaction, so it
+//! goes on after a crash where it was, and no message is ever in both queues or in neither.
 
 use super::counts;
 use super::keys::{DLQ_SOURCES, MOVES};
@@ -29,8 +29,8 @@ pub(super) fn is_dead(queue: &Opened, message: &Message, state: Option<State>) -
     queue.record.redrive.as_ref().is_some_and(|redrive| here >= redrive.max_receives)
 }
 
-/// Writes a dead message into its queue's dead-letter queue, under a time and a number. False if there is none
-/// any more: then it stays.
+/// Writes a dead message into its queue's dead-letter queue, under a time and a number. False if there is
+/// none any more: then it stays.
 pub(super) fn bury(
     cx: &mut Cx<'_>,
     queue: &Opened,

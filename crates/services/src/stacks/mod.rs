@@ -1,14 +1,14 @@
 //! Stacks: what `mayfly deploy` has deployed, kept where the resources are.
 //!
-//! A stack is a name, a revision and a document that only the deployer understands. Keeping it on the server lets
-//! any machine go on with a deployment that another began. A write names the revision it builds on, so two
-//! deployers of one stack cannot both win.
+//! A stack is a name, a revision and a document that only the deployer understands. Keeping it on the server
+//! lets any machine go on with a deployment that another began. A write names the revision it builds on, so
+//! two deployers of one stack cannot both win.
 //!
-//! A write also says what has happened since the last one, to the stack and to its resources; the default event bus
-//! is told of it in the same commit, in the words of CloudFormation (`tell.rs`).
+//! A write also says what has happened since the last one, to the stack and to its resources; the default
+//! event bus is told of it in the same commit, in the words of CloudFormation (`tell.rs`).
 //!
-//! Deliberately absent: CloudFormation's API. The template is evaluated by the client, which calls the services'
-//! public APIs.
+//! Deliberately absent: CloudFormation's API. The template is evaluated by the client, which calls the
+//! services' public APIs.
 //!
 //! Keys: `STACKS(account, region, name)`.
 
@@ -34,7 +34,8 @@ struct Record {
     revision: u64,
     #[prost(uint64, tag = "3")]
     updated_ms: u64,
-    /// Part of the ARN that events name; of one that was written before there were events, its next write makes one.
+    /// Part of the ARN that events name; of one that was written before there were events, its next write
+    /// makes one.
     #[prost(string, tag = "4")]
     id: String,
 }

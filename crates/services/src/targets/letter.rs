@@ -1,7 +1,8 @@
 //! What becomes of what could not be handed over.
 //!
 //! The attributes of a dead letter are those of "Using dead-letter queues to process undelivered events in
-//! EventBridge", and of a schedule's those of "Configuring a schedule's dead-letter queue in EventBridge Scheduler".
+//! EventBridge", and of a schedule's those of "Configuring a schedule's dead-letter queue in EventBridge
+//! Scheduler".
 
 use super::{Parcel, Sender, Undelivered};
 use crate::Cx;
@@ -67,8 +68,8 @@ pub(super) fn give_up(cx: &mut Cx<'_>, parcel: Parcel, why: &Undelivered, tried:
     Ok(())
 }
 
-/// The message has what was to be delivered as its body; its attributes say why it was not. Of a schedule's, what does
-/// not fit into the queue is cut off, and the attributes say so.
+/// The message has what was to be delivered as its body; its attributes say why it was not. Of a schedule's,
+/// what does not fit into the queue is cut off, and the attributes say so.
 fn send(
     cx: &mut Cx<'_>,
     parcel: &Parcel,

@@ -1,9 +1,10 @@
 //! Bringing what a rule, a schedule or a pipe has for its target to that target.
 //!
-//! A target that lives in the store gets it in the same commit: a message in a queue, an event on another bus, a
-//! line in a log group. A function gets a delivery of the fabric, whose retries and destinations are the
-//! function's own. What cannot be handed over goes to the dead-letter queue of whoever sent it, or else is kept
-//! among the dead deliveries of the fabric, from where an operator may send it again: nothing is lost in silence.
+//! A target that lives in the store gets it in the same commit: a message in a queue, an event on another
+//! bus, a line in a log group. A function gets a delivery of the fabric, whose retries and destinations are
+//! the function's own. What cannot be handed over goes to the dead-letter queue of whoever sent it, or else
+//! is kept among the dead deliveries of the fabric, from where an operator may send it again: nothing is lost
+//! in silence.
 //!
 //! An API destination gets a delivery too, whose attempts the sender's retry policy bounds (`calls.rs`): it
 //! is the one target that may fail for a while.
@@ -231,7 +232,8 @@ fn to_function(cx: &mut Cx<'_>, parcel: &Parcel, arn: Arn) -> Result<Result<(), 
 }
 
 fn to_queue(cx: &mut Cx<'_>, parcel: &Parcel, arn: &Arn) -> Result<Result<(), Undelivered>, Fault> {
-    // A queue that tells messages apart by their ids is given what one that does so by their bodies would find.
+    // A queue that tells messages apart by their ids is given what one that does so by their bodies would
+    // find.
     let dedup = || match parcel.dedup.is_empty() {
         true => hex::encode(Sha256::digest(&parcel.input)),
         false => parcel.dedup.clone(),

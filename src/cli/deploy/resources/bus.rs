@@ -1,5 +1,5 @@
-//! `AWS::Events::EventBus`, `AWS::Events::EventBusPolicy`, `AWS::Events::Rule`, `AWS::Scheduler::Schedule` and
-//! `AWS::Scheduler::ScheduleGroup`.
+//! `AWS::Events::EventBus`, `AWS::Events::EventBusPolicy`, `AWS::Events::Rule`, `AWS::Scheduler::Schedule`
+//! and `AWS::Scheduler::ScheduleGroup`.
 
 use super::properties::{Properties, text};
 use super::{Context, Made, Wanted};

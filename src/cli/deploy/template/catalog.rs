@@ -60,8 +60,8 @@ pub(crate) struct Type {
 /// waiting for each other.
 pub(crate) const NOTIFICATIONS: &str = "Mayfly::S3::Notifications";
 
-/// The property of an alias that moves by steps: application, group and hooks. It is what a template says as the
-/// alias's `UpdatePolicy`.
+/// The property of an alias that moves by steps: application, group and hooks. It is what a template says as
+/// the alias's `UpdatePolicy`.
 pub(crate) const DEPLOYMENT: &str = "Mayfly::Deployment";
 
 /// The attribute that changes with every update of a function; what versions are published by.

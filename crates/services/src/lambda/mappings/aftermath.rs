@@ -7,10 +7,11 @@ use super::external::Broker;
 use super::model::{CursorRow, Key, ResultRow};
 use super::records::{Contract, Record};
 use crate::Cx;
+use crate::access::Agent;
 use crate::fabric::{self, Delivery, Target};
 use crate::lambda::keys::{MAPPING_CURSORS, MAPPING_RESULTS, MAPPINGS};
 use crate::lambda::{lookup, resolve};
-use crate::sns;
+use crate::sns::{self, Announcement};
 use crate::sqs::{self, Post};
 use mayfly_kernel::{Arn, Fault};
 use mayfly_store::Scan;
@@ -130,12 +131,13 @@ fn tell(
 ) -> Result<Option<String>, Fault> {
     let arn: Arn = destination.parse().map_err(|e| Fault::internal("read a destination", e))?;
     let body = document(cx, contract, lost, event)?;
+    let source = contract.function.to_string();
+    let agent = Agent::new("lambda.amazonaws.com", &source, "");
     match arn.service.as_str() {
-        "sqs" => Ok(sqs::post(cx, &arn, Post::new(body, 1))?.err().map(|why| why.to_string())),
+        "sqs" => Ok(sqs::post(cx, &arn, &agent, Post::new(body, 1))?.err().map(|why| why.to_string())),
         "sns" => {
-            let sent = sns::announce(cx, &arn, "", body, &[], 1)?;
-            let why = "there is no such standard topic, or the message is larger than it takes";
-            Ok((!sent).then(|| why.to_owned()))
+            let said = Announcement { subject: "", body, attributes: &[], depth: 1 };
+            Ok(sns::announce(cx, &arn, &agent, said)?.err().map(|why| why.to_string()))
         }
         _ => Ok(Some("Mayfly does not deliver there".into())),
     }
