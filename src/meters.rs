@@ -120,8 +120,8 @@ impl Shared {
 
 /// The alias or version that an ARN names; empty if it names none.
 fn qualifier(arn: &str) -> &str {
-    let name = arn.split_once(":function:").map_or("", |(_, rest)| rest);
-    name.split_once(':').map_or("", |(_, qualifier)| qualifier)
+    // `arn:aws:lambda:REGION:ACCOUNT:function:NAME:QUALIFIER`
+    arn.splitn(8, ':').nth(7).unwrap_or_default()
 }
 
 impl Meters {
@@ -132,7 +132,7 @@ impl Meters {
 
     pub(crate) fn begin(&self, version: &Version, invoked_arn: &str) -> Box<dyn Meter> {
         let name = qualifier(invoked_arn);
-        let key = format!("{} {name}", version.id);
+        let key = [&*version.id, " ", name].concat();
         let mut known = self.0.known.lock();
         let series = match known.series.get(&key) {
             Some(series) => series.clone(),

@@ -12,7 +12,7 @@ use http::header::{
     TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use hyper::body::Incoming;
 use mayfly_kernel::function::{Invocation, Refusal, Version};
 use mayfly_kernel::{Caller, Fault, Limits};
@@ -28,6 +28,12 @@ const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const API_REQUEST_ID: HeaderName = HeaderName::from_static("apigw-requestid");
+const URL_REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
+
+/// What is between two neighbours only (RFC 9110, 7.6.1), besides what `Connection` names.
+static HOP_BY_HOP: [HeaderName; 8] =
+    [CONNECTION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, EXPECT, KEEP_ALIVE, PROXY_CONNECTION];
 
 /// Which API or function URL is meant.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -131,8 +137,9 @@ pub(super) async fn answer(cloud: &Arc<Cloud>, peer: IpAddr, address: Address, r
             respond::set(&mut response, name, &value);
         }
     }
-    let id_header = if address.kind == Kind::Api { "apigw-requestid" } else { "x-amzn-requestid" };
-    respond::set(&mut response, id_header, &request_id);
+    if let Ok(id) = HeaderValue::try_from(request_id) {
+        response.headers_mut().insert(if address.kind == Kind::Api { API_REQUEST_ID } else { URL_REQUEST_ID }, id);
+    }
     response
 }
 
@@ -368,13 +375,17 @@ fn refused(refusal: &Refusal) -> Response {
     }
 }
 
-/// Takes away what is between two neighbours only (RFC 9110, 7.6.1).
+/// Takes away what is between two neighbours only.
 fn hop_by_hop(headers: &mut HeaderMap) {
+    // Most messages have nothing of it, and to look at their few names costs less than to look for each of ours.
+    if !headers.keys().any(|name| HOP_BY_HOP.contains(name)) {
+        return;
+    }
     let named = headers.remove(CONNECTION);
     for name in text(named.as_ref()).split(',').map(str::trim).filter(|name| !name.is_empty()) {
         headers.remove(name);
     }
-    for name in [TE, TRAILER, TRANSFER_ENCODING, UPGRADE, EXPECT, KEEP_ALIVE, PROXY_CONNECTION] {
+    for name in &HOP_BY_HOP {
         headers.remove(name);
     }
 }
@@ -382,17 +393,17 @@ fn hop_by_hop(headers: &mut HeaderMap) {
 /// Hands the request itself to a function that speaks HTTP.
 async fn pass(exchange: &Exchange<'_>, version: Arc<Version>, mut parts: Parts, taken: Taken) -> Response {
     if !exchange.address.prefix.is_empty() {
-        let query = parts.uri.query().map(|query| format!("?{query}")).unwrap_or_default();
-        let Ok(uri) = format!("{}{query}", exchange.address.path(&parts)).parse() else {
+        let query = parts.uri.query().map_or_else(String::new, |query| ["?", query].concat());
+        let Ok(uri) = Uri::try_from([exchange.address.path(&parts), &query].concat()) else {
             return plain(400, "Bad Request");
         };
         parts.uri = uri;
     }
     hop_by_hop(&mut parts.headers);
-    for (name, value) in
-        [(FORWARDED_FOR, exchange.peer.to_string()), (REQUEST_ID, exchange.request_id.into())]
-    {
-        if let Ok(value) = HeaderValue::try_from(value) {
+    let forwarded = HeaderValue::try_from(exchange.peer.to_string());
+    let id = HeaderValue::from_str(exchange.request_id);
+    for (name, value) in [(FORWARDED_FOR, forwarded.ok()), (REQUEST_ID, id.ok())] {
+        if let Some(value) = value {
             parts.headers.append(name, value);
         }
     }

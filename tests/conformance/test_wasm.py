@@ -263,6 +263,47 @@ def test_a_guests_credentials_are_its_functions(ours, component):
     assert without(["environment", "AWS_SESSION_TOKEN"]) == [None]
 
 
+# Prints `m` for each MiB that its memory grows by until it may not, `t` for each thousand elements of a table, and
+# `p` for each page of 64 KiB that is left then.
+GROWER = """
+(module
+  (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+  (memory (export "memory") 1)
+  (table $table 0 funcref)
+  (data (i32.const 64) "mtp")
+  (func $print (param $letter i32)
+    (i32.store (i32.const 0) (local.get $letter))
+    (i32.store (i32.const 4) (i32.const 1))
+    (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8))))
+  (func (export "_start")
+    (block $full (loop $more
+      (br_if $full (i32.eq (memory.grow (i32.const 16)) (i32.const -1)))
+      (call $print (i32.const 64))
+      (br $more)))
+    (block $full (loop $more
+      (br_if $full (i32.eq (table.grow $table (ref.null func) (i32.const 1000)) (i32.const -1)))
+      (call $print (i32.const 65))
+      (br $more)))
+    (block $full (loop $more
+      (br_if $full (i32.eq (memory.grow (i32.const 1)) (i32.const -1)))
+      (call $print (i32.const 66))
+      (br $more)))))
+"""
+
+
+def test_a_wasm_guest_grows_up_to_its_functions_size(ours):
+    """Memory and tables together: beyond that the guest is refused, and goes on."""
+    functions = ours.client("lambda")
+    mayfly.create(functions, "grower", {"grower.wat": GROWER}, runtime="wasm", handler="grower.wat", MemorySize=128)
+    address = open_url(ours, "grower")
+    # A page is there at the beginning; a table ends at 100,000 elements of 8 bytes, which take 12.2 pages of the last 15.
+    assert ask(address) == (200, "m" * 127 + "t" * 100 + "p" * 2)
+    functions.update_function_configuration(FunctionName="grower", MemorySize=256)
+    functions.get_waiter("function_updated_v2").wait(FunctionName="grower")
+    assert ask(address) == (200, "m" * 255 + "t" * 100 + "p" * 2)
+    until(lambda: "Max Memory Used: 256 MB" in lines(ours, "grower"), 10)
+
+
 def test_a_list_of_hosts_that_is_none_is_refused_at_the_deploy(ours):
     running, _ = ours
     functions = running.client("lambda")

@@ -22,14 +22,19 @@ const PIPE_BYTES: usize = 64 * 1024;
 
 /// Where an instance's lines go.
 pub(crate) struct Log {
-    sink: Arc<dyn LogStream>,
-    clock: Arc<dyn Clock>,
-    stream: Arc<str>,
-    /// In JSON, and then only what is at least of this level.
-    json: Option<SystemLevel>,
+    stream: Arc<Stream>,
     lines: Mutex<Lines>,
     /// Who else hears of what is printed, and whose print it is.
     tap: Option<(Kind, Arc<Telemetry>)>,
+}
+
+/// One stream, which several logs may go to.
+struct Stream {
+    name: String,
+    sink: Arc<dyn LogStream>,
+    clock: Arc<dyn Clock>,
+    /// In JSON, and then only what is at least of this level.
+    json: Option<SystemLevel>,
 }
 
 #[derive(Default)]
@@ -47,30 +52,17 @@ impl Log {
         version: &Version,
         stream: String,
     ) -> Log {
-        Log {
-            sink: platform.log_stream(version, &stream),
-            clock,
-            stream: stream.into(),
-            json: match version.log_format {
-                LogFormat::Text => None,
-                LogFormat::Json { system, .. } => Some(system),
-            },
-            lines: Mutex::default(),
-            tap: None,
-        }
+        let json = match version.log_format {
+            LogFormat::Text => None,
+            LogFormat::Json { system, .. } => Some(system),
+        };
+        let stream = Stream { sink: platform.log_stream(version, &stream), name: stream, clock, json };
+        Log { stream: Arc::new(stream), lines: Mutex::default(), tap: None }
     }
 
     /// Another log that goes to the same stream: lines and tail are its own.
     pub(crate) fn beside(&self) -> Log {
-        let lines = Mutex::default();
-        Log {
-            sink: self.sink.clone(),
-            clock: self.clock.clone(),
-            stream: self.stream.clone(),
-            json: self.json,
-            lines,
-            tap: None,
-        }
+        Log { stream: self.stream.clone(), lines: Mutex::default(), tap: None }
     }
 
     /// What is printed goes to telemetry too.
@@ -79,12 +71,12 @@ impl Log {
     }
 
     pub(crate) fn stream(&self) -> &str {
-        &self.stream
+        &self.stream.name
     }
 
     /// A word of the platform about something that is wrong.
     pub(crate) fn say(&self, line: String) {
-        match self.json {
+        match self.stream.json {
             None => self.line(line),
             Some(_) => self.tell(SystemLevel::Warn, "platform.fault", String::new, || line.into()),
         }
@@ -98,10 +90,10 @@ impl Log {
         text: impl FnOnce() -> String,
         record: impl FnOnce() -> serde_json::Value,
     ) {
-        match self.json {
+        match self.stream.json {
             None => self.line(text()),
             Some(least) if level >= least => {
-                let time = stamp(self.clock.now());
+                let time = stamp(self.stream.clock.now());
                 let line = serde_json::json!({ "time": time, "type": kind, "record": record() });
                 self.line(line.to_string());
             }
@@ -189,7 +181,7 @@ impl Log {
                 tail.drain(..surplus);
             }
         }
-        self.sink.line(self.clock.now(), line);
+        self.stream.sink.line(self.stream.clock.now(), line);
     }
 }
 

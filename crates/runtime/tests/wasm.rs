@@ -68,7 +68,6 @@ impl Bench {
     ) -> Result<Reply, Error> {
         let log = Arc::clone(&self.log);
         let call = Call {
-            request_id: "6bc1bee2-0000-4000-8000-000000000000".into(),
             log: Arc::new(move |line| log.lock().unwrap().push(String::from_utf8_lossy(line).into_owned())),
             timeout,
             depth: 1,
@@ -547,7 +546,7 @@ async fn a_lost_package_is_an_error_of_its_own() {
 }
 
 fn quiet_call() -> Call {
-    Call { request_id: String::new(), log: Arc::new(|_| {}), timeout: LONG, depth: 1 }
+    Call { log: Arc::new(|_| {}), timeout: LONG, depth: 1 }
 }
 
 /// `cargo test -p mayfly-runtime --test wasm -- --ignored --nocapture` prints what a request costs.

@@ -89,7 +89,6 @@ impl Inner {
         say_start(&log, &subject);
         let sink = log.clone();
         let call = wasm::Call {
-            request_id: subject.id.clone(),
             log: Arc::new(move |line: &[u8]| sink.line(String::from_utf8_lossy(line).into_owned())),
             timeout: Duration::from_millis(version.timeout_ms),
             depth,

@@ -6,6 +6,7 @@ use crate::start::Cold;
 use mayfly_kernel::Time;
 use mayfly_kernel::function::{FunctionError, Report, SystemLevel, Version};
 use serde_json::{Value, json};
+use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
@@ -139,14 +140,14 @@ pub(super) fn end_record(subject: &Subject) -> Value {
 
 /// The START line, in AWS's form.
 pub(super) fn say_start(log: &Log, subject: &Subject) {
-    let text = || format!("START RequestId: {} Version: {}", subject.id, subject.version.label);
+    let text = || ["START RequestId: ", &subject.id, " Version: ", &subject.version.label].concat();
     log.tell(SystemLevel::Info, "platform.start", text, || start_record(subject));
 }
 
 /// The END and REPORT lines, in AWS's form; a wait for an instance is a field of our own behind AWS's.
 pub(super) fn say_end(log: &Log, subject: &Subject, report: &Report) {
     let done = || subject.record(json!({ "metrics": { "durationMs": ms(report.duration_us) } }));
-    log.tell(SystemLevel::Debug, "platform.runtimeDone", || format!("END RequestId: {}", subject.id), done);
+    log.tell(SystemLevel::Debug, "platform.runtimeDone", || ["END RequestId: ", &subject.id].concat(), done);
     let text = || report_line(&subject.id, &subject.version, report);
     let record = || {
         let mut record = report_record(subject, "", report);
@@ -157,24 +158,34 @@ pub(super) fn say_end(log: &Log, subject: &Subject, report: &Report) {
 }
 
 fn report_line(id: &str, version: &Version, report: &Report) -> String {
-    let ms = |us: u64| format!("{}.{:02} ms", us / 1000, us % 1000 / 10);
-    let init = report.init_us.map(|us| format!("Init Duration: {}\t", ms(us))).unwrap_or_default();
-    let restore = report.restore_us.map(|us| {
-        format!("Restore Duration: {}\tBilled Restore Duration: {} ms\t", ms(us), us.div_ceil(1000))
-    });
-    let restore = restore.unwrap_or_default();
-    let queue = match report.queue_us {
-        ..WORTH_TELLING_US => String::new(),
-        us => format!("Queue Duration: {}\t", ms(us)),
-    };
-    format!(
+    let mut line = format!(
         "REPORT RequestId: {id}\tDuration: {}\tBilled Duration: {} ms\tMemory Size: {} MB\t\
-         Max Memory Used: {} MB\t{init}{restore}{queue}",
-        ms(report.duration_us),
+         Max Memory Used: {} MB\t",
+        Ms(report.duration_us),
         report.duration_us.div_ceil(1000),
         version.memory_mib,
         report.max_memory_bytes.div_ceil(MIB),
-    )
+    );
+    if let Some(us) = report.init_us {
+        line += &format!("Init Duration: {}\t", Ms(us));
+    }
+    if let Some(us) = report.restore_us {
+        let billed = us.div_ceil(1000);
+        line += &format!("Restore Duration: {}\tBilled Restore Duration: {billed} ms\t", Ms(us));
+    }
+    if report.queue_us >= WORTH_TELLING_US {
+        line += &format!("Queue Duration: {}\t", Ms(report.queue_us));
+    }
+    line
+}
+
+/// Microseconds as a report line has them: `12.34 ms`.
+struct Ms(u64);
+
+impl fmt::Display for Ms {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{:02} ms", self.0 / 1000, self.0 % 1000 / 10)
+    }
 }
 
 /// The record of `platform.runtimeDone`.

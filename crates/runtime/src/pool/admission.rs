@@ -33,11 +33,11 @@ pub(super) enum Source {
     Shared,
 }
 
-/// An account in a region.
-type Account = (String, String);
+/// An account in a region: `ACCOUNT REGION`.
+type Account = String;
 
 fn account(function: &Arn) -> Account {
-    (function.account.clone(), function.region.clone())
+    [&*function.account, " ", &function.region].concat()
 }
 
 #[derive(Default)]
@@ -72,8 +72,8 @@ impl Admission {
                 self.ahead.add(&version.id);
                 self.ahead_of.add(&version.function);
             }
-            Source::Reserved => {}
-            Source::Shared => self.shared.add(&account(&version.function)),
+            // What is shared was taken when it was found.
+            Source::Reserved | Source::Shared => {}
         }
         Ok(source)
     }
@@ -91,7 +91,7 @@ impl Admission {
         }
     }
 
-    fn source(&self, version: &Version) -> Result<Source, Refusal> {
+    fn source(&mut self, version: &Version) -> Result<Source, Refusal> {
         let (function, provisioned) = (&version.function, &self.provisioned);
         let own = provisioned.of_version.get(&version.id).copied().unwrap_or(0);
         let ahead = own > self.ahead.of(&version.id);
@@ -112,7 +112,7 @@ impl Admission {
             Concurrency::Shared(limit) => {
                 let account = account(function);
                 let held = provisioned.of_account.get(&account).copied().unwrap_or(0);
-                match self.shared.of(&account) < limit.saturating_sub(held) {
+                match self.shared.add_below(account, limit.saturating_sub(held)) {
                     true => Ok(Source::Shared),
                     false => Err(Refusal::AccountConcurrency),
                 }
@@ -152,6 +152,16 @@ impl<K: Hash + Eq + Clone> Tally<K> {
             Some(count) => *count += 1,
             None => drop(self.0.insert(key.clone(), 1)),
         }
+    }
+
+    /// Counts one more, unless there are so many already.
+    fn add_below(&mut self, key: K, limit: u32) -> bool {
+        match self.0.get_mut(&key) {
+            Some(count) if *count < limit => *count += 1,
+            None if limit > 0 => drop(self.0.insert(key, 1)),
+            Some(_) | None => return false,
+        }
+        true
     }
 
     fn take(&mut self, key: &K) {

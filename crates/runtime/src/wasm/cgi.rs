@@ -11,7 +11,7 @@
 //! the client.
 
 use super::pipe::Output;
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf as _, BytesMut};
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, LOCATION};
 use http::uri::Authority;
 use http::{Response, StatusCode, request};
@@ -21,7 +21,11 @@ use std::collections::BTreeMap;
 /// A header block longer than this is an error.
 const HEADER_BYTES_MAX: usize = 64 * 1024;
 
-const PROXY: HeaderName = HeaderName::from_static("proxy");
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+
+/// Fields without a variable of their own name. The first two have one of another, and a client's `Proxy` is
+/// left out because libraries take `HTTP_PROXY` for the operator's word.
+static NOT_PASSED: [HeaderName; 3] = [CONTENT_TYPE, CONTENT_LENGTH, HeaderName::from_static("proxy")];
 
 const OPENING_FIELDS: [&str; 3] = ["content-type:", "status:", "location:"];
 
@@ -71,23 +75,36 @@ pub(super) fn environment(
     header_variables(&request.headers, set);
 }
 
-/// `HTTP_*`. A client's `Proxy` field is left out, because libraries take `HTTP_PROXY` for the operator's
-/// word.
+/// `HTTP_*`. The values of a field that comes several times are one, with commas between them; they follow
+/// each other in the map.
 fn header_variables(headers: &HeaderMap, mut set: impl FnMut(&str, &str)) {
-    let mut variable = String::new();
-    for name in headers.keys().filter(|name| ![CONTENT_TYPE, CONTENT_LENGTH, PROXY].contains(name)) {
+    let mut variable = String::with_capacity(64);
+    let mut fields = headers.iter().peekable();
+    while let Some((name, first)) = fields.next() {
+        let mut value = text(first);
+        while let Some((_, next)) = fields.next_if(|(next, _)| *next == name) {
+            value = value + ", " + text(next);
+        }
+        if NOT_PASSED.contains(name) {
+            continue;
+        }
         variable.clear();
         variable.push_str("HTTP_");
-        variable.extend(name.as_str().chars().map(|c| if c == '-' { '_' } else { c.to_ascii_uppercase() }));
-        let mut values = headers.get_all(name).iter().map(|value| String::from_utf8_lossy(value.as_bytes()));
-        let first = values.next().unwrap_or_default();
-        set(&variable, &values.fold(first, |all, value| all + ", " + value));
+        variable.extend(name.as_str().bytes().map(|byte| match byte {
+            b'-' => '_',
+            byte => char::from(byte.to_ascii_uppercase()),
+        }));
+        set(&variable, &value);
     }
+}
+
+fn text(value: &HeaderValue) -> Cow<'_, str> {
+    String::from_utf8_lossy(value.as_bytes())
 }
 
 fn forwarded_for(headers: &HeaderMap) -> &str {
     let first =
-        headers.get("x-forwarded-for").and_then(|v| v.to_str().ok()).and_then(|v| v.split(',').next());
+        headers.get(FORWARDED_FOR).and_then(|v| v.to_str().ok()).and_then(|v| v.split(',').next());
     first.unwrap_or_default().trim()
 }
 
@@ -119,16 +136,18 @@ pub(super) async fn response(mut output: Output) -> Result<Option<Response<Outpu
     loop {
         let ended = match output.next().await {
             Some(bytes) => {
-                seen.extend_from_slice(&bytes);
+                // The first bytes, which are mostly all, are taken as they are.
+                seen.unsplit(bytes);
                 false
             }
             None => true,
         };
         match (opening(&seen), end_of_headers(&seen)) {
-            (Opening::Body, _) => return Ok(Some(answer(Response::new(()), seen.freeze(), output))),
+            (Opening::Body, _) => return Ok(Some(answer(Response::new(()), seen, output))),
             (Opening::Headers, Some(end)) => {
-                let headers = seen.split_to(end).freeze();
-                return Ok(Some(answer(parse(&headers)?, seen.freeze(), output)));
+                let head = parse(&seen[..end])?;
+                seen.advance(end);
+                return Ok(Some(answer(head, seen, output)));
             }
             (Opening::Headers, None) if seen.len() > HEADER_BYTES_MAX => {
                 return Err(format!("the header block is longer than {HEADER_BYTES_MAX} bytes"));
@@ -136,14 +155,14 @@ pub(super) async fn response(mut output: Output) -> Result<Option<Response<Outpu
             (Opening::Headers, None) if ended => return Err("the header block has no end".into()),
             (Opening::Unknown, _) if ended && seen.is_empty() => return Ok(None),
             (Opening::Unknown, _) if ended => {
-                return Ok(Some(answer(Response::new(()), seen.freeze(), output)));
+                return Ok(Some(answer(Response::new(()), seen, output)));
             }
             (Opening::Headers | Opening::Unknown, _) => {}
         }
     }
 }
 
-fn answer(head: Response<()>, first: Bytes, mut rest: Output) -> Response<Output> {
+fn answer(head: Response<()>, first: BytesMut, mut rest: Output) -> Response<Output> {
     rest.put_back(first);
     head.map(|()| rest)
 }

@@ -111,10 +111,10 @@ pub(super) struct Watched<F> {
 impl<F: Future> Future for Watched<F> {
     type Output = F::Output;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        let ticker = Arc::clone(&self.ticker);
-        let _computing = Computing::enter(&ticker);
-        self.guest.as_mut().poll(cx)
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let Watched { guest, ticker } = self.get_mut();
+        let _computing = Computing::enter(ticker);
+        guest.as_mut().poll(cx)
     }
 }
 

@@ -21,6 +21,9 @@ const CORE_INSTANCES_MAX: usize = 64;
 const TABLES_MAX: usize = 64;
 const MEMORIES_MAX: usize = 16;
 
+/// What an element of a table takes on the server.
+const ELEMENT_BYTES: usize = 8;
+
 /// Handles (streams, requests, header lists …) that a guest may hold at once.
 const HANDLES_MAX: usize = 10_000;
 
@@ -141,46 +144,62 @@ impl WasiHttpView for Guest {
     }
 }
 
-/// Holds a guest to its memory. Linear memories never shrink, so what they have is also the most they had.
+/// Holds a guest's memories and tables together to its function's size. Neither ever shrinks, so what there is
+/// is also the most there was.
 pub(super) struct GuestLimits {
-    memory_max: usize,
+    bytes_max: usize,
     /// Bytes of all linear memories.
     pub(super) memory: usize,
-    /// The guest asked for more than it may have. It was told so in the way of Wasm (`memory.grow` gives -1),
+    /// Bytes of all tables.
+    tables: usize,
+    /// The guest asked for more memory than it may have. It was told so in the way of Wasm (`memory.grow` gives -1),
     /// which most programs answer with a trap.
     pub(super) refused: bool,
 }
 
 impl GuestLimits {
     pub(super) fn of(version: &Version) -> GuestLimits {
-        let memory_max = usize::try_from(version.memory_mib).unwrap_or(usize::MAX).saturating_mul(MIB);
-        GuestLimits { memory_max, memory: 0, refused: false }
+        let bytes_max = usize::try_from(version.memory_mib).unwrap_or(usize::MAX).saturating_mul(MIB);
+        GuestLimits { bytes_max, memory: 0, tables: 0, refused: false }
+    }
+
+    fn has_room(&self, bytes: usize) -> bool {
+        self.memory.saturating_add(self.tables).saturating_add(bytes) <= self.bytes_max
     }
 }
 
+/// What is beyond a memory's or table's own `max` is refused without counting: the engine would refuse it after us.
 impl ResourceLimiter for GuestLimits {
     fn memory_growing(
         &mut self,
         current: usize,
         desired: usize,
-        _max: Option<usize>,
+        max: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        let total = self.memory.saturating_add(desired.saturating_sub(current));
-        if total > self.memory_max {
+        if max.is_some_and(|max| desired > max) {
+            return Ok(false);
+        }
+        let more = desired.saturating_sub(current);
+        if !self.has_room(more) {
             self.refused = true;
             return Ok(false);
         }
-        self.memory = total;
+        self.memory += more;
         Ok(true)
     }
 
-    /// The pool has its own bound on a table's elements.
+    /// The pool's own bound on a table's elements is within its `max`.
     fn table_growing(
         &mut self,
-        _current: usize,
-        _desired: usize,
-        _max: Option<usize>,
+        current: usize,
+        desired: usize,
+        max: Option<usize>,
     ) -> wasmtime::Result<bool> {
+        let more = desired.saturating_sub(current).saturating_mul(ELEMENT_BYTES);
+        if max.is_some_and(|max| desired > max) || !self.has_room(more) {
+            return Ok(false);
+        }
+        self.tables += more;
         Ok(true)
     }
 

@@ -6,7 +6,7 @@
 //! takes an instance from a pool whose memories are copy-on-write images, runs it as a future on the server's
 //! own threads ([`run`]), and gives it back. Nothing of one request is left for the next.
 //!
-//! The walls around a guest: linear memory bounded by the version's size, tables and instances by the pool
+//! The walls around a guest: memories and tables bounded by the version's size, instances by the pool
 //! ([`guest`]); time by the epoch ([`epoch`]) and the call's deadline; no files, no sockets. What it may
 //! reach is what its function names: hosts by HTTP ([`outgoing`]), and state of Mayfly's ([`stores`]).
 //!
@@ -75,7 +75,6 @@ pub struct Loaded(Arc<Program>);
 
 /// What a request needs besides its version.
 pub struct Call {
-    pub request_id: String,
     pub log: LogSink,
     /// From now until the guest has ended, response body and all.
     pub timeout: Duration,

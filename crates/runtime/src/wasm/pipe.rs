@@ -13,6 +13,9 @@ use wasmtime_wasi::p2::{InputStream, OutputStream, Pollable, StreamError, Stream
 /// How much waits for the reader before the guest has to.
 const PIPE_BYTES: usize = 64 * 1024;
 
+/// Room for what most guests write at first, so that they do not make it grow piece by piece.
+const FIRST_BYTES: usize = 512;
+
 /// A request's body as standard input. Programs may open the stream several times; all handles read on from
 /// where the last one stopped.
 #[derive(Clone)]
@@ -113,8 +116,9 @@ impl Pollable for Stdin {
 /// Standard output, and the body that reads it. The body ends when the last handle is dropped. What is written
 /// in pieces before anyone reads is read in one.
 pub(super) fn stdout() -> (Stdout, Output) {
-    let pipe = Arc::new(Mutex::new(Pipe::default()));
-    (Stdout(Arc::new(Writer(pipe.clone()))), Output { read_back: Bytes::new(), pipe })
+    let pipe = Pipe { bytes: BytesMut::with_capacity(FIRST_BYTES), ..Pipe::default() };
+    let pipe = Arc::new(Mutex::new(pipe));
+    (Stdout(Arc::new(Writer(pipe.clone()))), Output { read_back: BytesMut::new(), pipe })
 }
 
 #[derive(Default)]
@@ -223,28 +227,28 @@ impl Pollable for Stdout {
 
 /// What a command prints, as a body.
 pub(super) struct Output {
-    read_back: Bytes,
+    read_back: BytesMut,
     pipe: Arc<Mutex<Pipe>>,
 }
 
 impl Output {
-    pub(super) async fn next(&mut self) -> Option<Bytes> {
+    pub(super) async fn next(&mut self) -> Option<BytesMut> {
         std::future::poll_fn(|cx| self.poll_next(cx)).await
     }
 
     /// Gives `bytes` to the next reader, before all that follows.
-    pub(super) fn put_back(&mut self, bytes: Bytes) {
+    pub(super) fn put_back(&mut self, bytes: BytesMut) {
         self.read_back = bytes;
     }
 
-    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<BytesMut>> {
         if !self.read_back.is_empty() {
             return Poll::Ready(Some(std::mem::take(&mut self.read_back)));
         }
         let mut pipe = self.pipe.lock();
         if !pipe.bytes.is_empty() {
             wake(&mut pipe.writer);
-            return Poll::Ready(Some(pipe.bytes.split().freeze()));
+            return Poll::Ready(Some(std::mem::take(&mut pipe.bytes)));
         }
         if pipe.ended {
             return Poll::Ready(None);
@@ -276,7 +280,7 @@ impl http_body::Body for Output {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        self.poll_next(cx).map(|bytes| bytes.map(|bytes| Ok(Frame::data(bytes))))
+        self.poll_next(cx).map(|bytes| bytes.map(|bytes| Ok(Frame::data(bytes.freeze()))))
     }
 
     fn is_end_stream(&self) -> bool {

@@ -220,13 +220,7 @@ fn add_strings(linker: &mut Linker<Process>) -> wasmtime::Result<()> {
 }
 
 fn add_descriptors(linker: &mut Linker<Process>) -> wasmtime::Result<()> {
-    linker.func_wrap_async(
-        MODULE,
-        "fd_write",
-        |mut call: Call<'_>, (fd, pieces, count, written): (u32, u32, u32, u32)| {
-            Box::new(async move { answer(write(&mut call, fd, pieces, count, written).await) })
-        },
-    )?;
+    linker.func_wrap_async(MODULE, "fd_write", fd_write)?;
     linker.func_wrap_async(
         MODULE,
         "fd_read",
@@ -309,37 +303,58 @@ fn add_time_and_chance(linker: &mut Linker<Process>) -> wasmtime::Result<()> {
     Ok(())
 }
 
-/// Writes what there is room for, at least a byte of it, and waits for room if there is none.
-async fn write(call: &mut Call<'_>, fd: u32, pieces: u32, count: u32, written: u32) -> Result<(), Failure> {
-    loop {
-        let stdout = {
-            let (mut memory, process) = parts(call)?;
-            let descriptor = process.descriptor(fd)?;
-            let room = match descriptor {
-                Descriptor::Input(_) => return Err(Errno::Badf.into()),
-                Descriptor::Log(_) => TRANSFER_BYTES,
-                Descriptor::Output(stdout) => stdout.room().ok_or(Errno::Pipe)?.min(TRANSFER_BYTES),
-            };
-            match descriptor {
-                Descriptor::Output(stdout) if room == 0 => stdout.clone(),
-                descriptor => {
-                    let mut left = room;
-                    for number in 0..within(count)? {
-                        let piece = memory.piece(pieces, number)?;
-                        let piece = &piece[..piece.len().min(left)];
-                        left -= piece.len();
-                        match descriptor {
-                            Descriptor::Output(stdout) => stdout.put(piece),
-                            Descriptor::Log(log) => log.put(piece),
-                            Descriptor::Input(_) => {}
-                        }
-                    }
-                    return Ok(memory.put_len(written, room - left)?);
+/// What there is room for is written before there is a future: most guests never wait to write.
+fn fd_write<'a>(
+    mut call: Call<'a>,
+    (fd, pieces, count, written): (u32, u32, u32, u32),
+) -> Box<dyn Future<Output = wasmtime::Result<u32>> + Send + 'a> {
+    match write(&mut call, fd, pieces, count, written) {
+        Ok(Written::Now) => Box::new(std::future::ready(Ok(0))),
+        Err(failure) => Box::new(std::future::ready(answer(Err(failure)))),
+        Ok(Written::NoRoom(mut full)) => Box::new(async move {
+            loop {
+                std::future::poll_fn(|cx| full.poll_room(cx)).await;
+                match write(&mut call, fd, pieces, count, written) {
+                    Ok(Written::NoRoom(still)) => full = still,
+                    Ok(Written::Now) => return Ok(0),
+                    Err(failure) => return answer(Err(failure)),
                 }
             }
-        };
-        std::future::poll_fn(|cx| stdout.poll_room(cx)).await;
+        }),
     }
+}
+
+enum Written {
+    Now,
+    /// Not a byte, because there is no room.
+    NoRoom(Stdout),
+}
+
+/// Writes what there is room for, at least a byte of it.
+fn write(call: &mut Call<'_>, fd: u32, pieces: u32, count: u32, written: u32) -> Result<Written, Failure> {
+    let (mut memory, process) = parts(call)?;
+    let descriptor = process.descriptor(fd)?;
+    let room = match descriptor {
+        Descriptor::Input(_) => return Err(Errno::Badf.into()),
+        Descriptor::Log(_) => TRANSFER_BYTES,
+        Descriptor::Output(stdout) => match stdout.room().ok_or(Errno::Pipe)? {
+            0 => return Ok(Written::NoRoom(stdout.clone())),
+            room => room.min(TRANSFER_BYTES),
+        },
+    };
+    let mut left = room;
+    for number in 0..within(count)? {
+        let piece = memory.piece(pieces, number)?;
+        let piece = &piece[..piece.len().min(left)];
+        left -= piece.len();
+        match descriptor {
+            Descriptor::Output(stdout) => stdout.put(piece),
+            Descriptor::Log(log) => log.put(piece),
+            Descriptor::Input(_) => {}
+        }
+    }
+    memory.put_len(written, room - left)?;
+    Ok(Written::Now)
 }
 
 /// Reads into the first piece that holds anything, and waits until there is something to read.

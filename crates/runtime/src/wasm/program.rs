@@ -23,7 +23,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use wasmtime::component::{self, Component};
-use wasmtime::{InstancePre, Linker, Module, Precompiled};
+use wasmtime::error::Context as _;
+use wasmtime::{InstancePre, Linker, Module, ModuleExport, Precompiled};
 use wasmtime_wasi::p2::bindings::CommandPre;
 use wasmtime_wasi_http::p2::bindings::ProxyPre;
 
@@ -37,7 +38,13 @@ pub(super) enum Program {
     Handler(ProxyPre<Guest>),
     Command(CommandPre<Guest>),
     /// A command of WASI preview 1.
-    Module(InstancePre<Process>),
+    Module(Arc<Start>),
+}
+
+/// A linked core module, and where it begins.
+pub(super) struct Start {
+    pub(super) linked: InstancePre<Process>,
+    pub(super) export: ModuleExport,
 }
 
 /// Machine code before its imports are resolved.
@@ -52,7 +59,7 @@ pub(super) struct ProgramId(String);
 
 impl ProgramId {
     pub(super) fn new(digest: &PackageDigest, handler: &str) -> ProgramId {
-        ProgramId(format!("{}\n{handler}", digest.0))
+        ProgramId([&*digest.0, "\n", handler].concat())
     }
 
     /// Of fixed length whatever the handler is called.
@@ -202,7 +209,11 @@ impl Programs {
 
     fn link(&self, machine: &Machine) -> Result<Program, String> {
         let link = || match machine {
-            Machine::Module(module) => self.modules.instantiate_pre(module).map(Program::Module),
+            Machine::Module(module) => {
+                let linked = self.modules.instantiate_pre(module)?;
+                let export = module.get_export_index("_start").context("the module has no `_start`")?;
+                Ok(Program::Module(Arc::new(Start { linked, export })))
+            }
             Machine::Component(component) => {
                 let linked = self.components.instantiate_pre(component)?;
                 match is_handler(&self.engine, component) {

@@ -24,7 +24,8 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::sync::oneshot;
 use wasmtime::component::Resource;
-use wasmtime::{PoolConcurrencyLimitError, Store, WasmBacktrace};
+use wasmtime::error::Context as _;
+use wasmtime::{Extern, PoolConcurrencyLimitError, Store, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 use wasmtime_wasi_http::WasiHttpView as _;
 use wasmtime_wasi_http::p2::bindings::http::types::{ErrorCode, Scheme};
@@ -51,7 +52,7 @@ pub(super) async fn fetch(
 ) -> Result<Reply, Error> {
     let fate = Fate::default();
     let (finish, finished) = oneshot::channel();
-    let end = End { timeout: call.timeout, fate: Arc::clone(&fate), finish, request_id: call.request_id };
+    let end = End { timeout: call.timeout, fate: Arc::clone(&fate), finish };
     let surroundings = Surroundings::of(world, version, call.depth);
     let response = match &*program {
         Program::Handler(handler) => {
@@ -69,7 +70,7 @@ pub(super) async fn fetch(
                 instance.wasi_http_incoming_handler().call_handle(store, request, outparam).await
             };
             let head = async { handler_head(head.await) };
-            until_head(ticker.watch(run_out(store, run, end)), head, &fate).await?
+            until_head(ticker.watch(run_out(store, run, end)), head, fate).await?
         }
         Program::Command(command) => {
             let (parts, body) = request.into_parts();
@@ -87,7 +88,7 @@ pub(super) async fn fetch(
                 status.map_err(|()| I32Exit(1).into())
             };
             let running = run_out(guest::store(engine, guest), run, end);
-            until_head(ticker.watch(running), command_head(output), &fate).await?
+            until_head(ticker.watch(running), command_head(output), fate).await?
         }
         Program::Module(module) => {
             let (parts, body) = request.into_parts();
@@ -98,28 +99,27 @@ pub(super) async fn fetch(
             let process = Process::new(limits, environment, Stdin::new(body), stdout, stderr);
             let module = module.clone();
             let run = async move |store: &mut Store<Process>| {
-                let instance = module.instantiate_async(&mut *store).await?;
-                let start = instance.get_typed_func::<(), ()>(&mut *store, "_start")?;
-                start.call_async(store, ()).await
+                let instance = module.linked.instantiate_async(&mut *store).await?;
+                let start = instance.get_module_export(&mut *store, &module.export);
+                let start = start.and_then(Extern::into_func).context("`_start` is no function")?;
+                start.typed::<(), ()>(&mut *store)?.call_async(store, ()).await
             };
             let running = run_out(guest::store(engine, process), run, end);
-            until_head(ticker.watch(running), command_head(output), &fate).await?
+            until_head(ticker.watch(running), command_head(output), fate).await?
         }
     };
-    let response = response.map(|body| Answer { body, fate }.boxed_unsync());
     Ok(Reply { response, finished })
 }
 
-async fn command_head(output: Output) -> Result<Option<Response<Body>>, Error> {
-    let response = cgi::response(output).await.map_err(Error::BadResponse)?;
-    Ok(response.map(|response| response.map(|body| body.boxed_unsync())))
+async fn command_head(output: Output) -> Result<Option<Response<Output>>, Error> {
+    cgi::response(output).await.map_err(Error::BadResponse)
 }
 
 /// Polls the guest until the head is there. If the guest ends first, the head follows from its end.
-async fn until_head(
+async fn until_head<B: http_body::Body<Data = Bytes, Error = BoxError> + Send + Unpin + 'static>(
     guest: impl Future<Output = ()> + Send + Unpin + 'static,
-    head: impl Future<Output = Result<Option<Response<Body>>, Error>>,
-    fate: &Fate,
+    head: impl Future<Output = Result<Option<Response<B>>, Error>>,
+    fate: Fate,
 ) -> Result<Response<Body>, Error> {
     let mut guest = guest;
     let mut head = std::pin::pin!(head);
@@ -135,7 +135,7 @@ async fn until_head(
         tokio::spawn(guest);
     }
     match head? {
-        Some(response) => Ok(response),
+        Some(response) => Ok(response.map(|body| Answer { body, fate }.boxed_unsync())),
         None => Err(fate.get().cloned().unwrap_or(Error::NoResponse)),
     }
 }
@@ -175,7 +175,6 @@ struct End {
     timeout: Duration,
     fate: Fate,
     finish: oneshot::Sender<Finished>,
-    request_id: String,
 }
 
 async fn run_out<T: Bounded>(
@@ -193,7 +192,6 @@ async fn run_out<T: Bounded>(
     let finished =
         Finished { memory_bytes: limits.memory as u64, trap: failure.as_ref().map(Error::to_string) };
     if let Some(failure) = failure {
-        tracing::debug!(request_id = end.request_id, error = %failure, "guest failed");
         let _ = end.fate.set(failure);
     }
     drop(store);
@@ -222,12 +220,12 @@ fn internal(error: wasmtime::Error) -> Error {
 }
 
 /// A response's body that does not pass for whole when its guest has failed.
-struct Answer {
-    body: Body,
+struct Answer<B> {
+    body: B,
     fate: Fate,
 }
 
-impl http_body::Body for Answer {
+impl<B: http_body::Body<Data = Bytes, Error = BoxError> + Unpin> http_body::Body for Answer<B> {
     type Data = Bytes;
     type Error = BoxError;
 
