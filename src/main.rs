@@ -25,7 +25,7 @@ use std::process::ExitCode;
 use tokio::signal::unix::{SignalKind, signal};
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: mayfly_runtime::Allocator = mayfly_runtime::Allocator;
 
 fn main() -> ExitCode {
     // The launcher is this same program, started by the server alone; it has no flags and no place in the

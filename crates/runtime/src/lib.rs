@@ -48,7 +48,7 @@ pub use host::{
 pub use image::ImageError;
 pub use launcher::launcher_main;
 pub use layers::{Layer, Layers};
-pub use memory::hold_little_memory;
+pub use memory::{Allocator, hold_little_memory};
 pub use package::{PackageError, PackageInfo, inspect_package};
 pub use platform::{LogStream, Meter, Platform, SessionCredentials, Wire};
 pub use pool::Standing;

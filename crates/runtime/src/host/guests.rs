@@ -11,7 +11,7 @@ use mayfly_kernel::function::{Refusal, Version};
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// The log of each Wasm version on this node. A guest lives for one request; a stream for each would make the
 /// log cost more than the guest.
@@ -80,7 +80,7 @@ impl Inner {
             Some(program) => program,
             None => self.load(&version).await.map_err(|why| FetchError::Refused(Refusal::Unrunnable(why)))?,
         };
-        let course = Course::begin(Instant::now(), None, self.clock.now());
+        let course = Course::at_once(self.clock.now());
         let log = Arc::new(self.guest_log(&version));
         if told.listens() {
             log.begin_tail();

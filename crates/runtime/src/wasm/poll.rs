@@ -32,7 +32,7 @@ enum What {
 }
 
 impl Wanted {
-    fn read(memory: &Memory<'_>, process: &Process, at: u32) -> Result<Wanted, Errno> {
+    fn read(memory: &Memory<'_>, process: &mut Process, at: u32) -> Result<Wanted, Errno> {
         let field = |offset| Memory::at(at, offset, 1);
         let userdata = memory.u64(at)?;
         let [kind, ..] = memory.u16(field(8)?)?.to_le_bytes();
@@ -93,7 +93,7 @@ pub(super) async fn oneoff(
         let (mut memory, process) = parts(call)?;
         memory.slice(events_at, (count * EVENT_BYTES) as usize)?;
         let read =
-            |number| Wanted::read(&memory, process, Memory::at(wanted_at, number, SUBSCRIPTION_BYTES)?);
+            |number| Wanted::read(&memory, &mut *process, Memory::at(wanted_at, number, SUBSCRIPTION_BYTES)?);
         (0..count).map(read).collect::<Result<Vec<_>, Errno>>()?
     };
     let times = wanted.iter().filter_map(|one| if let What::Time(at) = one.what { at } else { None });

@@ -66,7 +66,8 @@ pub(super) struct Process {
     limits: GuestLimits,
     environment: Environment,
     descriptors: [Option<Descriptor>; 3],
-    began: Instant,
+    /// When its own clock was asked first.
+    began: Option<Instant>,
     /// Found at the first call.
     memory: Option<wasmtime::Memory>,
 }
@@ -108,7 +109,7 @@ impl Process {
     ) -> Process {
         let descriptors =
             [Some(Descriptor::Input(stdin)), Some(Descriptor::Output(stdout)), Some(Descriptor::Log(stderr))];
-        Process { limits, environment, descriptors, began: Instant::now(), memory: None }
+        Process { limits, environment, descriptors, began: None, memory: None }
     }
 
     pub(super) fn descriptor(&self, fd: u32) -> Result<&Descriptor, Errno> {
@@ -116,11 +117,11 @@ impl Process {
     }
 
     /// A clock's time in nanoseconds.
-    pub(super) fn time(&self, clock: u32) -> Result<u64, Errno> {
+    pub(super) fn time(&mut self, clock: u32) -> Result<u64, Errno> {
         #[expect(clippy::disallowed_methods, reason = "a guest's clock is the machine's")]
         let time = match clock {
             0 => std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default(),
-            1 => self.began.elapsed(),
+            1 => self.began.get_or_insert_with(Instant::now).elapsed(),
             _ => return Err(Errno::Inval),
         };
         Ok(nanoseconds(time))
