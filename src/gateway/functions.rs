@@ -138,7 +138,9 @@ pub(super) async fn answer(cloud: &Arc<Cloud>, peer: IpAddr, address: Address, r
         }
     }
     if let Ok(id) = HeaderValue::try_from(request_id) {
-        response.headers_mut().insert(if address.kind == Kind::Api { API_REQUEST_ID } else { URL_REQUEST_ID }, id);
+        response
+            .headers_mut()
+            .insert(if address.kind == Kind::Api { API_REQUEST_ID } else { URL_REQUEST_ID }, id);
     }
     response
 }

@@ -293,15 +293,16 @@ GROWER = """
 
 def test_a_wasm_guest_grows_up_to_its_functions_size(ours):
     """Memory and tables together: beyond that the guest is refused, and goes on."""
-    functions = ours.client("lambda")
+    running, _ = ours
+    functions = running.client("lambda")
     mayfly.create(functions, "grower", {"grower.wat": GROWER}, runtime="wasm", handler="grower.wat", MemorySize=128)
-    address = open_url(ours, "grower")
+    address = open_url(running, "grower")
     # A page is there at the beginning; a table ends at 100,000 elements of 8 bytes, which take 12.2 pages of the last 15.
     assert ask(address) == (200, "m" * 127 + "t" * 100 + "p" * 2)
     functions.update_function_configuration(FunctionName="grower", MemorySize=256)
     functions.get_waiter("function_updated_v2").wait(FunctionName="grower")
     assert ask(address) == (200, "m" * 255 + "t" * 100 + "p" * 2)
-    until(lambda: "Max Memory Used: 256 MB" in lines(ours, "grower"), 10)
+    until(lambda: "Max Memory Used: 256 MB" in lines(running, "grower"), 10)
 
 
 def test_a_list_of_hosts_that_is_none_is_refused_at_the_deploy(ours):

@@ -7,7 +7,9 @@
 //! Functions are not the server: their sandboxes keep the system's choice of pages ([`default_pages`]).
 #![expect(unsafe_code, reason = "an allocator has no safe face")]
 
-use libmimalloc_sys::{mi_free, mi_malloc, mi_malloc_aligned, mi_realloc, mi_realloc_aligned, mi_zalloc, mi_zalloc_aligned};
+use libmimalloc_sys::{
+    mi_free, mi_malloc, mi_malloc_aligned, mi_realloc, mi_realloc_aligned, mi_zalloc, mi_zalloc_aligned,
+};
 use std::alloc::{GlobalAlloc, Layout};
 use std::ffi::{c_int, c_long};
 
@@ -18,8 +20,8 @@ unsafe extern "C" {
     fn mi_option_set(option: c_int, value: c_long);
 }
 
-/// mimalloc, asked for aligned memory only where it would not be aligned anyway: a request to a Wasm function allocates
-/// a hundred times, and the usual binding asks each time.
+/// mimalloc, asked for aligned memory only where what it gives would not be aligned anyway. The usual binding asks every
+/// time, and then every allocation is examined for it.
 pub struct Allocator;
 
 /// What the allocator promises of every block that is at least as large.

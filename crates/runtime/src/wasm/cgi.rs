@@ -103,8 +103,7 @@ fn text(value: &HeaderValue) -> Cow<'_, str> {
 }
 
 fn forwarded_for(headers: &HeaderMap) -> &str {
-    let first =
-        headers.get(FORWARDED_FOR).and_then(|v| v.to_str().ok()).and_then(|v| v.split(',').next());
+    let first = headers.get(FORWARDED_FOR).and_then(|v| v.to_str().ok()).and_then(|v| v.split(',').next());
     first.unwrap_or_default().trim()
 }
 
