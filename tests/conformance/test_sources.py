@@ -454,6 +454,15 @@ def test_messages_of_mqtt_are_brought_to_their_function(functions, logs, mqtt_se
         mayfly.until(lambda: seen() == expected)
         assert result(functions, uuid) == "OK"
 
+        # A broker that begins anew knows no session any more, and the mapping makes another.
+        mqtt_server.kill()
+        mayfly.until(lambda: result(functions, uuid).startswith("PROBLEM: "))
+        mqtt_server.start()
+        mayfly.until(lambda: result(functions, uuid) == "OK" and client.is_connected())
+        brokers.send(client, "shop/orders/eu", b"again")
+        expected += ["again"]
+        mayfly.until(lambda: seen() == expected)
+
         # Mappings that share a subscription have each message once together; without, each has every message.
         mayfly.create(functions, "of-mqtt-too", {"app.py": KEEPS})
         shared = [outside(functions, function, ("MQTT_BROKERS", mqtt_server.address), {"Topics": ["$share/g/work"]})

@@ -31,7 +31,7 @@ use worker::{End, Worker};
 const TRY_AGAIN: Duration = Duration::from_millis(500);
 /// Between two tries to open a line: from the first to the last.
 const REOPEN_MIN: Duration = Duration::from_millis(500);
-const REOPEN_MAX: Duration = Duration::from_secs(30);
+const REOPEN_MAX: Duration = Duration::from_secs(10);
 /// A broker answers within this time, or is taken to be down.
 const OPEN_WITHIN: Duration = Duration::from_secs(20);
 

@@ -24,6 +24,8 @@ pub(super) struct Stream {
     connection: MultiplexedConnection,
     key: String,
     group: String,
+    /// Nobody else reads in the group, under a name that is ours.
+    is_alone: bool,
     /// The last one seen of those that were given to us before; `None` once all were.
     pending: Option<String>,
     /// Read and not acknowledged.
@@ -33,7 +35,7 @@ pub(super) struct Stream {
 impl Stream {
     pub(super) async fn open(desk: &Desk) -> Result<Stream, Trouble> {
         let mut connection = connect(desk).await?;
-        let External { topic, group, start, .. } = &desk.contract.source;
+        let External { topic, group, start, owns_group, .. } = &desk.contract.source;
         let from = match start {
             Start::Earliest => "0".to_owned(),
             Start::Latest => "$".to_owned(),
@@ -48,7 +50,8 @@ impl Stream {
             Ok(_) | Err(_) => {}
         }
         let (key, group) = (topic.clone(), group.clone());
-        Ok(Stream { connection, key, group, pending: Some("0".into()), held: VecDeque::new() })
+        let (is_alone, pending, held) = (*owns_group, Some("0".into()), VecDeque::new());
+        Ok(Stream { connection, key, group, is_alone, pending, held })
     }
 
     async fn entries(&mut self, want: Want) -> Result<Vec<Entry>, Trouble> {
@@ -92,7 +95,8 @@ impl Line for Stream {
             let records: Vec<Record> =
                 entries.into_iter().filter_map(|entry| entry.record(&self.key)).collect();
             if !records.is_empty() || !was_pending {
-                if records.is_empty() && !want.within.is_zero() && self.held.is_empty() {
+                let is_idle = records.is_empty() && self.held.is_empty() && !want.within.is_zero();
+                if is_idle && self.is_alone {
                     // A read of an earlier connection that the server has not missed yet may take entries
                     // for us until its end, and nobody else would look for them.
                     self.pending = Some("0".into());

@@ -184,8 +184,14 @@ pub(super) struct LogsTarget {
     pub(super) timestamp: Option<String>,
 }
 
+/// The scheme of a cluster of Kafka that has no ARN.
+const SELF_MANAGED_KAFKA: &str = "smk://";
+
 /// A pipe's source: a queue. Others are told that they are not here.
 pub(super) fn source(text: &str) -> Result<Arn, Fault> {
+    if text.starts_with(SELF_MANAGED_KAFKA) {
+        return Err(Fault::not_implemented("self-managed Kafka as the source of a pipe"));
+    }
     let arn = arn("source", text)?;
     match arn.service.as_str() {
         "sqs" => Ok(arn),

@@ -300,6 +300,7 @@ fn a_pipe_goes_from_state_to_state_and_bad_ones_are_refused() {
     let bad = [
         (json!({ "Source": arn("missing") }), "ValidationException"),
         (json!({ "Source": "arn:aws:kinesis:us-east-1:000000000000:stream/s" }), "NotImplemented"),
+        (json!({ "Source": "smk://kafka-1:9092,kafka-2:9092" }), "NotImplemented"),
         (json!({ "Target": "arn:aws:states:us-east-1:000000000000:stateMachine:s" }), "NotImplemented"),
         (json!({ "Target": "arn:aws:lambda:us-east-1:000000000000:function:none" }), "ValidationException"),
         (json!({ "Target": arn("x.fifo") }), "ValidationException"),
