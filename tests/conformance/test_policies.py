@@ -2,8 +2,13 @@
 denied on its way."""
 
 import json
+import urllib.error
+import urllib.request
 
 import pytest
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 
 import mayfly
@@ -352,6 +357,54 @@ def test_another_account_calls_a_function_by_leave(us, them):
     us.sns.publish(TopicArn=topic, Message="ring")
     (record, _), = them.bodies(done_url, 1)
     assert json.loads(record)["requestPayload"]["Records"][0]["Sns"]["Message"] == "ring"
+
+
+def test_a_second_account_has_all_of_it_and_its_urls_open_by_leave(two, us, them):
+    web = {"app.py": "def handler(event, context):\n    return {'statusCode': 200, 'body': 'theirs'}\n"}
+    arn = create(them.functions, "whole", web)["FunctionArn"]
+    version = them.functions.publish_version(FunctionName="whole")["Version"]
+    them.functions.get_waiter("published_version_active").wait(FunctionName="whole", Qualifier=version)
+    named = dict(FunctionName="whole", Qualifier=version)
+    them.functions.put_provisioned_concurrency_config(**named, ProvisionedConcurrentExecutions=1)
+    until(lambda: them.functions.get_provisioned_concurrency_config(**named)["Status"] == "READY")
+
+    api = two.client("apigatewayv2", THEIRS).create_api(Name="whole", ProtocolType="HTTP", Target=arn)
+    them.functions.add_permission(
+        FunctionName="whole", StatementId="api", Action="lambda:InvokeFunction", Principal="apigateway.amazonaws.com",
+        SourceArn=f"arn:aws:execute-api:us-east-1:{THEIRS}:{api['ApiId']}/*")
+    host = {"host": api["ApiEndpoint"].split("//")[1]}
+    assert urllib.request.urlopen(urllib.request.Request(two.endpoint + "/", headers=host)).read() == b"theirs"
+
+    url = them.functions.create_function_url_config(FunctionName="whole", AuthType="AWS_IAM")["FunctionUrl"]
+
+    def status(account):
+        key = two.key_of(account)
+        request = AWSRequest("GET", two.endpoint + "/", headers={"host": url.split("//")[1].strip("/")})
+        credentials = Credentials(key["access_key_id"], key["secret_access_key"])
+        SigV4Auth(credentials, "lambda", "us-east-1").add_auth(request)
+        try:
+            return urllib.request.urlopen(urllib.request.Request(request.url, headers=dict(request.headers))).status
+        except urllib.error.HTTPError as refused:
+            return refused.code
+
+    assert (status(THEIRS), status(None)) == (200, 403)
+    them.functions.add_permission(FunctionName="whole", StatementId="us", Action="lambda:InvokeFunctionUrl", Principal=OURS,
+                                  FunctionUrlAuthType="AWS_IAM")
+    assert (status(THEIRS), status(None)) == (200, 200)
+
+    work, arn_of_work = them.queue("whole-work")
+    them.functions.create_event_source_mapping(FunctionName="whole", EventSourceArn=arn_of_work)
+    them.sqs.send_message(QueueUrl=work, MessageBody="m")
+    figures = ("ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible")
+    until(lambda: set(them.sqs.get_queue_attributes(
+        QueueUrl=work, AttributeNames=figures)["Attributes"].values()) == {"0"})
+    ticks, arn_of_ticks = them.queue("whole-ticks")
+    two.client("scheduler", THEIRS).create_schedule(
+        Name="whole", ScheduleExpression="rate(1 hour)", FlexibleTimeWindow={"Mode": "OFF"},
+        Target={"Arn": arn_of_ticks, "RoleArn": f"arn:aws:iam::{THEIRS}:role/r", "Input": "tick"})
+    assert them.bodies(ticks, 1)[0][0] == "tick"
+    assert "whole" not in [one["FunctionName"] for one in us.functions.list_functions()["Functions"]]
+    assert "whole" in two.run("functions", "--data", two.data, "--account", THEIRS).stdout
 
 
 def test_a_layer_is_shared_by_leave(us, them):
