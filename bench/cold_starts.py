@@ -25,7 +25,7 @@ from table import ms, p50, p99
 
 ROUNDS = 15
 # Of forks, so that their p99 is not simply the slowest.
-FORKS = 120
+FORKS = 105
 SITE = pathlib.Path(sysconfig.get_path("purelib"))
 SDK = pathlib.Path(__file__).parent.parent / ".cache/node/node_modules"
 BOTO3 = ["boto3", "botocore", "jmespath", "s3transfer", "urllib3", "dateutil", "six.py"]
