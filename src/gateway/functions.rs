@@ -4,7 +4,7 @@
 //! itself, and both bodies stream through.
 
 use super::directory::Endpoint;
-use super::{Request, Response, auth, bodies, boxed, idle, respond, source, streams};
+use super::{Connected, Request, Response, auth, bodies, boxed, idle, respond, source, streams};
 use crate::cloud::Cloud;
 use bytes::Bytes;
 use http::header::{
@@ -20,7 +20,6 @@ use mayfly_runtime::{Body, FetchError, body};
 use mayfly_services::apigateway::{Cors, cors_headers, payload};
 use mayfly_services::lambda::{self, UrlAuth};
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 use std::sync::Arc;
 use tracing::{error, warn};
 
@@ -86,7 +85,7 @@ pub(super) fn address(host: &str, path: &str) -> Option<Address> {
 struct Exchange<'a> {
     cloud: &'a Arc<Cloud>,
     address: &'a Address,
-    peer: IpAddr,
+    from: &'a Connected,
     request_id: &'a str,
     endpoint: &'a Endpoint,
     path_parameters: BTreeMap<String, String>,
@@ -101,7 +100,12 @@ enum Found {
     Plain(u16, &'static str),
 }
 
-pub(super) async fn answer(cloud: &Arc<Cloud>, peer: IpAddr, address: Address, request: Request) -> Response {
+pub(super) async fn answer(
+    cloud: &Arc<Cloud>,
+    from: &Connected,
+    address: Address,
+    request: Request,
+) -> Response {
     let request_id = cloud.runner.request_id();
     let (parts, incoming) = request.into_parts();
     let origin = parts.headers.get(ORIGIN).cloned();
@@ -122,7 +126,7 @@ pub(super) async fn answer(cloud: &Arc<Cloud>, peer: IpAddr, address: Address, r
             let exchange = Exchange {
                 cloud,
                 address: &address,
-                peer,
+                from,
                 request_id: &request_id,
                 endpoint: &endpoint,
                 path_parameters,
@@ -332,7 +336,8 @@ fn event(exchange: &Exchange<'_>, parts: &Parts, body: &[u8]) -> Vec<u8> {
         raw_query: parts.uri.query().unwrap_or_default(),
         headers: headers.collect(),
         body,
-        source_ip: source::client(exchange.peer, forwarded, &cloud.trusted_proxies).to_string(),
+        source_ip: source::client(exchange.from.peer.address(), forwarded, &cloud.trusted_proxies)
+            .to_string(),
         request_id: exchange.request_id,
         at: cloud.runner.clock().now(),
         account: if anonymous { "anonymous" } else { &endpoint.account },
@@ -402,9 +407,8 @@ async fn pass(exchange: &Exchange<'_>, version: Arc<Version>, mut parts: Parts, 
         parts.uri = uri;
     }
     hop_by_hop(&mut parts.headers);
-    let forwarded = HeaderValue::try_from(exchange.peer.to_string());
-    let id = HeaderValue::from_str(exchange.request_id);
-    for (name, value) in [(FORWARDED_FOR, forwarded.ok()), (REQUEST_ID, id.ok())] {
+    let id = HeaderValue::from_str(exchange.request_id).ok();
+    for (name, value) in [(FORWARDED_FOR, exchange.from.address.clone()), (REQUEST_ID, id)] {
         if let Some(value) = value {
             parts.headers.append(name, value);
         }

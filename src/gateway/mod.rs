@@ -76,6 +76,13 @@ impl Peer {
     }
 }
 
+/// Where requests come from: what is known of a connection before its first.
+struct Connected {
+    peer: Peer,
+    /// Its address, as it stands in a header.
+    address: Option<http::HeaderValue>,
+}
+
 /// Takes the port. As many clients as may be connected may come at the same moment: one that finds no place
 /// in the kernel's queue tries again only after a second.
 pub(crate) fn listen(address: SocketAddr, connections: usize) -> io::Result<TcpListener> {
@@ -127,10 +134,11 @@ pub(crate) async fn connection(
     mut stop: watch::Receiver<bool>,
 ) {
     let head_timeout = Duration::from_secs(cloud.runner.limits().request_head_seconds);
-    let peer = Arc::new(peer);
+    let address = http::HeaderValue::try_from(peer.address().to_string()).ok();
+    let from = Arc::new(Connected { peer, address });
     let service = service_fn(move |request| {
-        let (cloud, peer) = (cloud.clone(), peer.clone());
-        async move { Ok::<_, Infallible>(answer(&cloud, &peer, request).await) }
+        let (cloud, from) = (cloud.clone(), from.clone());
+        async move { Ok::<_, Infallible>(answer(&cloud, &from, request).await) }
     });
     let mut server = hyper::server::conn::http1::Builder::new();
     server.timer(TokioTimer::new()).header_read_timeout(head_timeout).keep_alive(true);
@@ -171,7 +179,8 @@ enum Door {
     },
 }
 
-async fn answer(cloud: &Arc<Cloud>, peer: &Peer, request: Request) -> Response {
+async fn answer(cloud: &Arc<Cloud>, from: &Connected, request: Request) -> Response {
+    let peer = &from.peer;
     match door(&request) {
         Door::Health => health(),
         Door::Metrics => metrics::answer(cloud, peer),
@@ -179,7 +188,7 @@ async fn answer(cloud: &Arc<Cloud>, peer: &Peer, request: Request) -> Response {
         Door::Certificate => certificates::answer(cloud, &request),
         Door::Registry => registry::answer(cloud, peer, request).await,
         Door::Events => events::answer(cloud, peer, request).await,
-        Door::Functions(address) => functions::answer(cloud, peer.address(), address, request).await,
+        Door::Functions(address) => functions::answer(cloud, from, address, request).await,
         Door::Aws { bucket } => aws::answer(cloud, peer, bucket, request).await,
     }
 }

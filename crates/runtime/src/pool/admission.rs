@@ -11,6 +11,9 @@ use mayfly_kernel::function::{Concurrency, Refusal, Version};
 use std::collections::HashMap;
 use std::hash::Hash;
 
+/// So many keys are kept although nothing of them runs.
+const KEPT: usize = 1000;
+
 #[derive(Default)]
 pub(super) struct Admission {
     /// All that run, by function.
@@ -127,12 +130,13 @@ impl Admission {
     /// Whether nothing at all is counted.
     #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
-        let counted = self.running.0.len() + self.ahead.0.len() + self.ahead_of.0.len() + self.shared.0.len();
+        let counted = self.running.sum() + self.ahead.sum() + self.ahead_of.sum() + self.shared.sum();
         self.in_flight == 0 && counted == 0
     }
 }
 
-/// Counts above nought, so that only what runs now is kept.
+/// Counts. What has come down to nought is kept while there is little: its next is likely to come, and would copy the
+/// key again.
 struct Tally<K>(HashMap<K, u32>);
 
 impl<K> Default for Tally<K> {
@@ -167,9 +171,14 @@ impl<K: Hash + Eq + Clone> Tally<K> {
     fn take(&mut self, key: &K) {
         if let Some(count) = self.0.get_mut(key) {
             *count -= 1;
-            if *count == 0 {
+            if *count == 0 && self.0.len() > KEPT {
                 self.0.remove(key);
             }
         }
+    }
+
+    #[cfg(test)]
+    fn sum(&self) -> u32 {
+        self.0.values().sum()
     }
 }
