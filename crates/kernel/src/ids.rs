@@ -33,11 +33,13 @@ impl Default for SystemEntropy {
 
 impl Entropy for SystemEntropy {
     fn fill(&mut self, bytes: &mut [u8]) {
-        for byte in bytes {
-            if self.pool.is_empty() {
+        for part in bytes.chunks_mut(Self::POOL_BYTES) {
+            if self.pool.len() < part.len() {
                 self.pool = read_urandom(Self::POOL_BYTES);
             }
-            *byte = self.pool.pop().expect("just refilled");
+            let left = self.pool.len() - part.len();
+            part.copy_from_slice(&self.pool[left..]);
+            self.pool.truncate(left);
         }
     }
 }
