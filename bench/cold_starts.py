@@ -82,6 +82,9 @@ def row(table, servers, what, runtime, files, bare, target):
             # The first rounds make what is made once: bytecode, snapshots, and the first that waits.
             took[kind] += [one] if number >= 0 else []
         took["bare"].append(start(bare))
+    for client in functions.values():
+        # Forks are counted by all instances that there are.
+        client.delete_function(FunctionName=name)
     floor = p50(took["bare"])
     for kind in servers:
         middle = p50(took[kind])
