@@ -14,13 +14,13 @@ FILE = pathlib.Path(__file__).with_name("members.json")
 KEPT = {
     "lambda": {
         "CreateFunction.Architectures": "kept; code runs on this machine's architecture",
-        "CreateFunction.Role": "kept; any role of any account, until there is access control",
+        "CreateFunction.Role": "kept; any role of any account, until there are policies of identities",
         "CreateFunction.TracingConfig": "kept; there are no traces",
         "PublishLayerVersion.CompatibleArchitectures": "kept",
         "PublishLayerVersion.CompatibleRuntimes": "kept",
         "PublishLayerVersion.LicenseInfo": "kept",
         "UpdateFunctionCode.Architectures": "kept; code runs on this machine's architecture",
-        "UpdateFunctionConfiguration.Role": "kept; any role of any account, until there is access control",
+        "UpdateFunctionConfiguration.Role": "kept; any role of any account, until there are policies of identities",
         "UpdateFunctionConfiguration.TracingConfig": "kept; there are no traces",
     },
     "s3": {
@@ -29,12 +29,6 @@ KEPT = {
         "ListObjects.OptionalObjectAttributes": "only objects in archives have a restore status",
         "ListObjectsV2.OptionalObjectAttributes": "only objects in archives have a restore status",
         "*.WebsiteRedirectLocation": "kept; there are no website endpoints",
-    },
-    "sqs": {
-        "AddPermission.*": "kept in the queue's policy; there is no access control yet",
-    },
-    "sns": {
-        "AddPermission.*": "kept in the topic's policy; there is no access control yet",
     },
     "apigatewayv2": {
         "CreateRoute.OperationName": "kept, as AWS does",
@@ -46,7 +40,6 @@ KEPT = {
         "DeleteRule.Force": "no rule is managed by a service",
         "RemoveTargets.Force": "no rule is managed by a service",
         "PutRule.RoleArn": "kept; roles are not asked",
-        "PutPermission.*": "kept in the bus's policy; there is no access control yet",
     },
     "codedeploy": {
         "CreateDeploymentGroup.serviceRoleArn": "kept; roles are not asked",

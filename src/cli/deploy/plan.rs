@@ -112,6 +112,17 @@ impl Fixed {
     }
 }
 
+/// What says where a mapping reads, and where it begins.
+pub(super) const MAPPING_SOURCE: [&str; 7] = [
+    "EventSourceArn",
+    "Queues",
+    "SelfManagedEventSource",
+    "SelfManagedKafkaEventSourceConfig",
+    "StartingPosition",
+    "StartingPositionTimestamp",
+    "Topics",
+];
+
 fn fixed(kind: Kind) -> Fixed {
     match kind {
         Kind::Layer | Kind::Permission | Kind::Version | Kind::DeployApplication | Kind::DeployConfig => {
@@ -136,15 +147,7 @@ fn fixed(kind: Kind) -> Fixed {
         Kind::Api => Fixed::These(&["ProtocolType", "RouteKey", "Target"]),
         Kind::Integration | Kind::Route => Fixed::These(&["ApiId"]),
         Kind::Stage => Fixed::These(&["ApiId", "StageName"]),
-        Kind::Mapping => Fixed::These(&[
-            "EventSourceArn",
-            "Queues",
-            "SelfManagedEventSource",
-            "SelfManagedKafkaEventSourceConfig",
-            "StartingPosition",
-            "StartingPositionTimestamp",
-            "Topics",
-        ]),
+        Kind::Mapping => Fixed::These(&MAPPING_SOURCE),
         Kind::Queue => Fixed::These(&["QueueName", "FifoQueue"]),
         Kind::QueuePolicy => Fixed::These(&["Queues", "Queue"]),
         Kind::Topic => Fixed::These(&["TopicName", "FifoTopic"]),

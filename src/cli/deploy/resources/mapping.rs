@@ -5,6 +5,7 @@
 use super::properties::{Properties, document, flag};
 use super::tags::{self, Tagger};
 use super::{Context, Made, Wanted};
+use crate::cli::deploy::plan::MAPPING_SOURCE;
 use crate::cli::deploy::stack::Deployed;
 use anyhow::bail;
 use http::Method;
@@ -19,16 +20,6 @@ const LOOKS_MAX: u32 = 20 * 60 * 16;
 fn path(id: &str) -> String {
     format!("{PATH}/{id}")
 }
-
-/// What says where an external source is and where reading begins; a change of it makes another mapping.
-const FIXED: [&str; 6] = [
-    "Queues",
-    "SelfManagedEventSource",
-    "SelfManagedKafkaEventSourceConfig",
-    "StartingPosition",
-    "StartingPositionTimestamp",
-    "Topics",
-];
 
 /// What may change of a mapping of an external source, beside what may of any.
 fn external(from: Properties<'_>) -> Json {
@@ -82,7 +73,7 @@ fn made(mapping: &Json) -> Made {
 pub(super) async fn create(cx: &Context<'_>, wanted: &Wanted<'_>) -> anyhow::Result<Made> {
     let mut request = settings(wanted.properties());
     if is_external(wanted.properties()) {
-        for name in FIXED {
+        for name in MAPPING_SOURCE {
             if let Some(value) = wanted.properties().get(name) {
                 request[name] = value.clone();
             }

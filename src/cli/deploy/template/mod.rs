@@ -333,7 +333,8 @@ fn check(
         let found = kind.schema.check(resource.line, &resource.properties, &mut own);
         problems.extend(found.into_iter().map(|problem| problem.of(&resource.id)));
         if kind.kind == catalog::Kind::Identity {
-            own.push(Problem::new(resource.line, "named and not enforced: there is no access control yet"));
+            let text = "named and not enforced: there are no policies of identities yet";
+            own.push(Problem::new(resource.line, text));
         }
         warnings.extend(own.into_iter().map(|warning| warning.of(&resource.id)));
     }
