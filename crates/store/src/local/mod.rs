@@ -40,10 +40,15 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 use tree::{Base, Tree};
 
 /// A transaction whose keys and values exceed this is refused.
 pub(super) const TRANSACTION_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// How long opening waits for a lock that another holds, and how often it looks.
+const LOCK_PATIENCE: Duration = Duration::from_secs(1);
+const LOCK_POLL: Duration = Duration::from_millis(5);
 
 /// How the `local` engine is set up. The defaults suit a server and a laptop alike.
 #[derive(Clone)]
@@ -75,8 +80,9 @@ pub(crate) struct Local {
 /// What only an open store has.
 struct Running {
     threads: Vec<JoinHandle<()>>,
-    /// Locked; dropping it lets the next process in.
-    _lock: File,
+    /// Locked. Unlocked by name when the store is closed: a child process between its fork and its exec has the
+    /// file open too, so that closing ours alone would not let the next one in.
+    lock: File,
 }
 
 /// What the engine, the committer and the flusher share.
@@ -193,7 +199,7 @@ impl Local {
             thread::Builder::new().name("store-commit".into()).spawn(move || committer.run())?,
             thread::Builder::new().name("store-flush".into()).spawn(move || flusher::run(&flusher))?,
         ];
-        Ok(Local { shared, running: Mutex::new(Some(Running { threads, _lock: lock })) })
+        Ok(Local { shared, running: Mutex::new(Some(Running { threads, lock })) })
     }
 
     /// Which of the rows to be deleted live in the active table alone. Looked up here, on the caller's thread,
@@ -211,12 +217,17 @@ impl Local {
     }
 }
 
+/// A process that was killed while it started another leaves its lock with the child until that one's exec.
 fn lock(path: &Path) -> Result<File, OpenError> {
     let file = File::options().create(true).truncate(false).write(true).open(path)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(OpenError::Locked),
-        Err(TryLockError::Error(error)) => Err(error.into()),
+    let patience = Instant::now() + LOCK_PATIENCE;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) if Instant::now() < patience => thread::sleep(LOCK_POLL),
+            Err(TryLockError::WouldBlock) => return Err(OpenError::Locked),
+            Err(TryLockError::Error(error)) => return Err(error.into()),
+        }
     }
 }
 
@@ -253,6 +264,9 @@ impl Engine for Local {
             }
         }
         self.shared.tree.close();
+        if let Err(error) = running.lock.unlock() {
+            tracing::error!(%error, "the store cannot be unlocked");
+        }
     }
 
     fn stats(&self) -> Stats {
@@ -363,5 +377,31 @@ fn start_of(range: &KeyRange) -> Option<&[u8]> {
     match &range.start {
         Bound::Included(start) => Some(start),
         Bound::Excluded(_) | Bound::Unbounded => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_child_that_has_inherited_the_lock_does_not_keep_the_next_one_out() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = Local::open(dir.path(), LocalOptions::default()).unwrap();
+        // What a fork does to every open file.
+        let inherited = first.running.lock().as_ref().unwrap().lock.try_clone().unwrap();
+        assert!(matches!(Local::open(dir.path(), LocalOptions::default()), Err(OpenError::Locked)));
+        first.close();
+        let second = Local::open(dir.path(), LocalOptions::default()).unwrap();
+        drop(inherited);
+
+        // Its own lock outlives a process that is killed for as long as such a child lives.
+        let inherited = second.running.lock().take().unwrap().lock;
+        let exec = thread::spawn(move || {
+            thread::sleep(4 * LOCK_POLL);
+            drop(inherited);
+        });
+        assert!(Local::open(dir.path(), LocalOptions::default()).is_ok());
+        exec.join().unwrap();
     }
 }
