@@ -19,7 +19,7 @@ tools:
 	./tests/setup.sh
 
 rust-test:
-	cargo test --locked --workspace
+	cargo test --locked --workspace --no-fail-fast
 
 runtimes-test:
 	python3 -m unittest discover -s tests/runtimes -t tests/runtimes
