@@ -11,7 +11,7 @@ LOOK = {
     "python3.11": {
         "app.py": """
 import os, sys, time
-AHEAD = "ssl" in sys.modules
+AHEAD = "datetime" in sys.modules
 START = int(open("/proc/self/stat").read().rsplit(")", 1)[1].split()[19]) / os.sysconf("SC_CLK_TCK")
 def handler(event, context):
     return {"began": START, "ahead": AHEAD, "round": os.environ["ROUND"]}
@@ -48,7 +48,7 @@ def call(functions, name):
 def test_a_changed_function_starts_in_an_interpreter_that_waited(runtime):
     """The process that serves a changed function had begun before the change, and it is the changed function."""
     with mayfly.server() as running:
-        if "memory-cgroup   active" not in running.run("doctor", check=False).stdout:
+        if "memory-cgroup" not in running.allows():
             pytest.skip("without it a limit on memory cannot be set later, so nothing waits")
         functions = running.client("lambda")
         mayfly.create(functions, "waits", LOOK[runtime], runtime=runtime, Environment={"Variables": {"ROUND": "0"}})
@@ -63,7 +63,7 @@ def test_a_changed_function_starts_in_an_interpreter_that_waited(runtime):
             assert seen["round"] == str(number)
             # The kernel tells the start in hundredths of a second.
             assert seen["began"] <= before + 0.01, "booted ahead"
-            assert seen["ahead"], "what most functions import was there already"
+            assert seen["ahead"], "what most functions import was there already, or the first of it"
             assert starts(running) == (1, number)
 
 

@@ -47,6 +47,28 @@ class Case:
         self.assertEqual(outcome.json, {"got": {"a": [1, 2.5, "x", None, True]}, "pi": 3.5, "none": None})
         self.assertEqual(outcome.headers["Content-Type"], "application/json")
 
+    def test_an_interpreter_that_waits_goes_between_two_imports(self):
+        code = """
+from _socket import socketpair
+from mayfly_runtime.ahead import Imports
+from mayfly_runtime.client import Client
+
+ours, theirs = socketpair()
+taken = []
+
+def steps():
+    for _ in Imports().steps():
+        taken.append(1)
+        if len(taken) == 3:
+            theirs.sendall(b"HTTP/1.1 200 OK\\r\\ncontent-length: 2\\r\\n\\r\\n{}")
+        yield
+
+print(Client("127.0.0.1:1", ours).assignment(steps()), len(taken))
+"""
+        command = [self.interpreter, "-S", "-B", "-c", code]
+        done = subprocess.run(command, capture_output=True, text=True, cwd=os.path.dirname(BOOTSTRAP))
+        self.assertEqual(done.stdout, "b'{}' 3\n", done.stderr)
+
     def test_one_process_serves_many_events(self):
         f = self.start("n = 0\ndef handler(event, context):\n    global n\n    n += 1\n    return n")
         self.assertEqual([f.invoke().json for _ in range(50)], list(range(1, 51)))

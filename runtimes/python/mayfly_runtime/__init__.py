@@ -63,18 +63,18 @@ def main():
 
 def _wait(client):
     """Waits for a function; its code is in place when it is known which."""
-    from . import ahead
+    from .ahead import Imports
     from .rehearsal import rehearse
 
-    ahead.load()
+    imports = Imports()
     rehearse(_take_assignment, invoke)
-    _take_assignment(client)
-    ahead.forget(_set_search_path())
+    _take_assignment(client, imports.steps())
+    imports.forget(_set_search_path())
 
 
-def _take_assignment(client):
+def _take_assignment(client, meanwhile=()):
     """Waits to be told for which function this is."""
-    variables = codec.decode(client.assignment())
+    variables = codec.decode(client.assignment(meanwhile))
     os.environ.clear()
     os.environ.update(variables)
     time.tzset()

@@ -8,30 +8,30 @@ import os
 import sys
 
 COMMON = """
-base64 calendar configparser contextlib copy csv dataclasses datetime decimal email.message email.parser email.utils
-enum functools getpass gzip hashlib hmac html.parser http.client http.cookies importlib.metadata inspect ipaddress json
-math mimetypes pathlib pickle platform queue random re secrets selectors shlex shutil signal socket ssl statistics
-string struct subprocess tempfile textwrap threading traceback typing unicodedata urllib.parse urllib.request uuid
-weakref xml.etree.ElementTree zipfile zlib
+datetime re enum functools typing contextlib collections.abc traceback inspect copy dataclasses base64 hashlib hmac
+random decimal string urllib.parse urllib.request http.client ssl socket threading queue weakref uuid json time
+tempfile shutil pathlib math struct pickle subprocess signal selectors email.message email.parser email.utils
+importlib.metadata platform xml.etree.ElementTree calendar configparser csv getpass gzip html.parser http.cookies
+ipaddress mimetypes secrets shlex statistics textwrap unicodedata zipfile zlib
 """
 
-_imported = set()
 
+class Imports:
+    def __init__(self):
+        self._before = set(sys.modules)
 
-def load():
-    before = set(sys.modules)
-    for name in COMMON.split():
-        try:
-            __import__(name)
-        except ImportError:
-            pass  # An interpreter that was built without it.
-    _imported.update(set(sys.modules) - before)
+    def steps(self):
+        """Imports one module after the other, so that whoever waits can go as soon as there is something to do."""
+        for name in COMMON.split():
+            try:
+                __import__(name)
+            except ImportError:
+                pass  # An interpreter that was built without it.
+            yield
 
-
-def forget(folders):
-    """Forgets what lies in one of the folders as well, so that it is found there."""
-    own = {entry.partition(".")[0] for folder in folders if os.path.isdir(folder) for entry in os.listdir(folder)}
-    for name in _imported:
-        if name.partition(".")[0] in own:
-            del sys.modules[name]
-    _imported.clear()
+    def forget(self, folders):
+        """Forgets what lies in one of the folders as well, so that it is found there."""
+        own = {entry.partition(".")[0] for folder in folders if os.path.isdir(folder) for entry in os.listdir(folder)}
+        for name in set(sys.modules) - self._before:
+            if name.partition(".")[0] in own:
+                del sys.modules[name]

@@ -5,7 +5,7 @@ always sends a Content-Length, so that is the only framing understood here.
 """
 
 import sys
-from _socket import IPPROTO_TCP, TCP_NODELAY, socket
+from _socket import IPPROTO_TCP, MSG_DONTWAIT, MSG_PEEK, TCP_NODELAY, socket
 
 # Above this size a body is sent by itself instead of being copied behind its head.
 _JOIN_LIMIT = 65536
@@ -30,9 +30,12 @@ class Client:
             raise OSError("the platform answered %d to a request for an event: %r" % (status, bytes(body)))
         return headers, body
 
-    def assignment(self):
-        """Waits for the environment of the function that this process is to become, as JSON."""
-        status, _, body = self._exchange("GET", "assignment", "", b"")
+    def assignment(self, meanwhile=()):
+        """Waits for the environment of the function that this process is to become, as JSON.
+
+        Takes one step after the other of what there is to do meanwhile, until the answer is there.
+        """
+        status, _, body = self._exchange("GET", "assignment", "", b"", meanwhile)
         if status != 200:
             raise OSError("the platform answered %d to a request for an assignment: %r" % (status, bytes(body)))
         return body
@@ -69,22 +72,22 @@ class Client:
             sys.stderr.write("The platform answered %d to %s: %r\n" % (answer[0], path, bytes(answer[2])))
         return answer
 
-    def _exchange(self, method, path, headers, body):
+    def _exchange(self, method, path, headers, body, meanwhile=()):
         head = "%s /2018-06-01/runtime/%s HTTP/1.1\r\n%s%s" % (method, path, self._common, headers)
         if method == "POST":
             head += "Content-Length: %d\r\n" % len(body)
         head = (head + "\r\n").encode("latin-1")
         kept = self._socket is not None
         try:
-            return self._attempt(head, body)
+            return self._attempt(head, body, meanwhile)
         except (ConnectionError, EOFError):
             self._socket = None
             if not kept:
                 raise
         # The platform may have closed a connection that lay idle; a fresh one decides.
-        return self._attempt(head, body)
+        return self._attempt(head, body, meanwhile)
 
-    def _attempt(self, head, body):
+    def _attempt(self, head, body, meanwhile):
         if self._socket is None:
             self._socket = socket()
             self._socket.connect(self._peer)
@@ -94,7 +97,17 @@ class Client:
             self._socket.sendall(body)
         else:
             self._socket.sendall(head + body)
+        for _ in meanwhile:
+            if self._is_answered():
+                break
         return self._receive()
+
+    def _is_answered(self):
+        try:
+            self._socket.recv(1, MSG_PEEK | MSG_DONTWAIT)
+        except BlockingIOError:
+            return False
+        return True
 
     def _receive(self):
         data = b""
