@@ -127,7 +127,7 @@ class Nats(Broker):
         import nats
         loop = asyncio.new_event_loop()
         connection = loop.run_until_complete(nats.connect(f"nats://localhost:{self.port}", **self.options))
-        jetstream = connection.jetstream()
+        jetstream = connection.jetstream(timeout=120)
 
         class Blocking:
             def __getattr__(self, name):
@@ -175,7 +175,7 @@ class Mosquitto(Broker):
         client.connect("localhost", self.port, **options)
         client.loop_start()
         try:
-            mayfly.until(lambda: greetings, seconds=10)
+            mayfly.until(lambda: greetings)
             client.session_present = greetings[0][0].session_present
             yield client
         finally:
@@ -193,7 +193,9 @@ class Mosquitto(Broker):
 
 def send(client, topic, payload, **options):
     """Publishes to an MQTT broker, and returns once that has it."""
-    client.publish(topic, payload, qos=1, **options).wait_for_publish(30)
+    message = client.publish(topic, payload, qos=1, **options)
+    message.wait_for_publish(120)
+    assert message.is_published()
 
 
 class OlderMqtt:
@@ -261,7 +263,8 @@ class RabbitMq(Broker):
 
     def client(self):
         import pika
-        return pika.BlockingConnection(pika.ConnectionParameters("127.0.0.1", self.port))
+        # No heartbeats: a blocking connection gives them only while it is used.
+        return pika.BlockingConnection(pika.ConnectionParameters("127.0.0.1", self.port, heartbeat=0))
 
     def ready(self):
         super().ready()

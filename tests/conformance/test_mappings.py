@@ -345,6 +345,7 @@ def call(target, body):
     answer = connection.getresponse()
     text = answer.read()
     assert answer.status == 200, text
+    return json.loads(text)
 
 def handler(event, context):
     entries = [{"Id": str(n), "MessageBody": r["body"], "MessageGroupId": "g"} for n, r in enumerate(event["Records"])]

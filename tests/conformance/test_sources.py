@@ -4,8 +4,8 @@ import base64
 import contextlib
 import json
 import re
-import threading
 import time
+from concurrent import futures
 
 import pytest
 from botocore.exceptions import ClientError
@@ -98,10 +98,12 @@ def test_an_idle_mapping_asks_its_broker_for_next_to_nothing(functions, redis_se
     outside(functions, "of-nothing", ("REDIS_SERVERS", redis_server.address), {"Topics": ["silent"]}, StartingPosition="LATEST")
     client = redis_server.client()
     mayfly.until(lambda: client.exists("silent") and client.xinfo_groups("silent"))
-    before = client.info("commandstats").get("cmdstat_xreadgroup", {"calls": 0})["calls"]
+    calls = lambda: client.info("commandstats").get("cmdstat_xreadgroup", {"calls": 0})["calls"]
+    before, began = calls(), time.monotonic()
     # What is measured is that nothing happens, so time must pass.
     time.sleep(5)
-    assert client.info("commandstats")["cmdstat_xreadgroup"]["calls"] - before <= 6
+    more, passed = calls() - before, time.monotonic() - began
+    assert more <= 4 + passed / 2, f"{more} reads in {passed:.1f} s"
 
 
 POISON = """
@@ -140,20 +142,39 @@ def test_a_poisonous_record_is_found_and_kept_and_the_others_are_done(cloud, fun
     assert done == ["0", "1", "2", "4", "5"]
 
 
-# Is at work for a while, in which its broker may die.
-WAITS = """
-import json, time
+# Is at work with a record that says slow until there is a message in a queue; meanwhile its broker may come to harm.
+WAITS = COPIES[: COPIES.index("def handler")] + """
+import base64
+
+def data(record):
+    return base64.b64decode(record["fields"]["n"] if "fields" in record else record.get("value") or record["data"])
 
 def handler(event, context):
-    print("BATCH " + json.dumps(event))
-    if any("slow" in r["fields"] for some in event["records"].values() for r in some):
-        time.sleep(2)
+    print("BATCH " + json.dumps(event), flush=True)
+    records = [r for some in (event.get("records") or event["rmqMessagesByQueue"]).values() for r in some]
+    gate = {"QueueUrl": os.environ["GATE"], "WaitTimeSeconds": 20, "VisibilityTimeout": 0}
+    if any(data(r).startswith(b"slow") for r in records):
+        while not call("ReceiveMessage", gate).get("Messages"):
+            pass
 """
 
 
-def test_a_broker_that_is_down_is_told_and_waited_for(functions, logs):
+class Gate:
+    """What functions wait at until it is opened."""
+
+    def __init__(self, cloud, name):
+        self.queues = cloud.client("sqs")
+        self.url, _ = queue(self.queues, name)
+        self.more = {"Environment": {"Variables": {"GATE": self.url}}, "Timeout": 300}
+
+    def open(self):
+        self.queues.send_message(QueueUrl=self.url, MessageBody="open")
+
+
+def test_a_broker_that_is_down_is_told_and_waited_for(cloud, functions, logs):
     with brokers.running(brokers.Redis) as broker:
-        mayfly.create(functions, "of-downtime", {"app.py": WAITS})
+        gate = Gate(cloud, "of-downtime")
+        mayfly.create(functions, "of-downtime", {"app.py": WAITS}, **gate.more)
         made = outside(functions, "of-downtime", ("REDIS_SERVERS", broker.address), {"Topics": ["s"]}, StartingPosition="TRIM_HORIZON")
         uuid, group = made["UUID"], made["SelfManagedKafkaEventSourceConfig"]["ConsumerGroupId"]
 
@@ -170,13 +191,14 @@ def test_a_broker_that_is_down_is_told_and_waited_for(functions, logs):
         broker.start()
         mayfly.until(lambda: result(functions, uuid) == "OK")
         # It dies while the function works, so what that has done cannot be acknowledged, and comes again.
-        broker.client().xadd("s", {"n": "during", "slow": "yes"})
-        mayfly.until(lambda: seen() == ["before", "during"])
+        broker.client().xadd("s", {"n": "slow"})
+        mayfly.until(lambda: seen() == ["before", "slow"])
         broker.kill()
+        gate.open()
         mayfly.until(lambda: result(functions, uuid).startswith("PROBLEM: "))
         broker.start()
         broker.client().xadd("s", {"n": "after"})
-        mayfly.until(lambda: seen() == ["before", "during", "during", "after"] and all_done())
+        mayfly.until(lambda: seen() == ["before", "slow", "slow", "after"] and all_done())
         # Paused and deleted while its broker is down: nothing waits for it.
         broker.kill()
         functions.update_event_source_mapping(UUID=uuid, Enabled=False)
@@ -205,18 +227,24 @@ def test_batches_wait_for_their_window_and_begin_again_at_what_failed(functions,
         client.xadd("windowed", {"n": str(number)})
     mayfly.create(functions, "of-window", {"app.py": REPORTS})
     made = outside(functions, "of-window", ("REDIS_SERVERS", redis_server.address), {"Topics": ["windowed"]}, BatchSize=5,
-                   StartingPosition="TRIM_HORIZON", MaximumBatchingWindowInSeconds=3, FunctionResponseTypes=["ReportBatchItemFailures"])
+                   StartingPosition="TRIM_HORIZON", MaximumBatchingWindowInSeconds=300, FunctionResponseTypes=["ReportBatchItemFailures"])
+    uuid, group = made["UUID"], made["SelfManagedKafkaEventSourceConfig"]["ConsumerGroupId"]
 
     def seen():
         return [[text(r["fields"]["n"]) for r in event["records"]["windowed"]] for event in batches(logs, "of-window")]
 
     mayfly.until(lambda: seen() == [["1", "2", "3", "4", "5"], ["3", "4", "5"]])
-    # These come one after another, and are one batch all the same.
-    for number in range(6, 9):
+    mayfly.until(lambda: client.xpending("windowed", group)["pending"] == 0)
+    # These come one after another, and are one batch all the same, as soon as that is full.
+    for number in range(6, 11):
         client.xadd("windowed", {"n": str(number)})
-        mayfly.until(lambda: client.xpending("windowed", made["SelfManagedKafkaEventSourceConfig"]["ConsumerGroupId"])["pending"] == number - 5)
-    mayfly.until(lambda: seen()[2:] == [["6", "7", "8"]])
-    functions.delete_event_source_mapping(UUID=made["UUID"])
+        mayfly.until(lambda: number == 10 or client.xpending("windowed", group)["pending"] == number - 5)
+    mayfly.until(lambda: seen()[2:] == [["6", "7", "8", "9", "10"]])
+    # One that is not full is brought at the end of its window.
+    functions.update_event_source_mapping(UUID=uuid, MaximumBatchingWindowInSeconds=1)
+    client.xadd("windowed", {"n": "11"})
+    mayfly.until(lambda: seen()[3:] == [["11"]])
+    functions.delete_event_source_mapping(UUID=uuid)
 
 
 @pytest.mark.parametrize("wrong, why", [
@@ -314,7 +342,7 @@ def test_a_topic_of_kafka_is_brought_to_its_function(functions, logs, kafka_serv
     from kafka import KafkaProducer
     kafka_server.create_topic("orders", partitions=3)
     producer = KafkaProducer(bootstrap_servers=kafka_server.address, acks="all", compression_type="gzip")
-    producer.send("orders", key=b"k", value=b'{"total": 3}', headers=[("h", b"\xffok")], partition=1, timestamp_ms=1545084650987).get(30)
+    producer.send("orders", key=b"k", value=b'{"total": 3}', headers=[("h", b"\xffok")], partition=1, timestamp_ms=1545084650987).get(120)
     mayfly.create(functions, "of-kafka", {"app.py": KEEPS})
     made = outside(functions, "of-kafka", ("KAFKA_BOOTSTRAP_SERVERS", kafka_server.address), {"Topics": ["orders"]},
                    StartingPosition="TRIM_HORIZON", SelfManagedKafkaEventSourceConfig={"ConsumerGroupId": "mine"})
@@ -346,14 +374,14 @@ def test_a_topic_of_kafka_is_brought_to_its_function(functions, logs, kafka_serv
     mayfly.create(functions, "of-kafka-new", {"app.py": KEEPS})
     new = outside(functions, "of-kafka-new", ("KAFKA_BOOTSTRAP_SERVERS", kafka_server.address), {"Topics": ["orders"]},
                   StartingPosition="LATEST", BatchSize=1)
-    mayfly.until(lambda: (producer.send("orders", value=b"new", partition=0).get(30), records(logs, "of-kafka-new"))[1], every=0.3)
+    mayfly.until(lambda: (producer.send("orders", value=b"new", partition=0).get(120), records(logs, "of-kafka-new"))[1], every=0.3)
     functions.update_event_source_mapping(UUID=new["UUID"], Enabled=False)
     enabled(functions, new["UUID"], "Disabled")
     kafka_server.add_partitions("orders", 4)
     producer.close()
     producer = KafkaProducer(bootstrap_servers=kafka_server.address, acks="all")
     mayfly.until(lambda: 3 in producer.partitions_for("orders"))
-    producer.send("orders", value=b"later", partition=3).get(30)
+    producer.send("orders", value=b"later", partition=3).get(120)
     functions.update_event_source_mapping(UUID=new["UUID"], Enabled=True)
     mayfly.until(lambda: "orders-3" in records(logs, "of-kafka-new"))
     producer.close()
@@ -539,7 +567,8 @@ def body(record):
 def handler(event, context):
     records = [r for some in (event.get("records") or event["rmqMessagesByQueue"]).values() for r in some]
     entries = [{"Id": str(n), "MessageBody": body(r), "MessageGroupId": "g"} for n, r in enumerate(records)]
-    call("SendMessageBatch", {"QueueUrl": os.environ["SEEN"], "Entries": entries})
+    sent = call("SendMessageBatch", {"QueueUrl": os.environ["SEEN"], "Entries": entries})
+    assert not sent.get("Failed"), sent
 """
 
 
@@ -551,7 +580,9 @@ def senders(redis_server, nats_server, rabbit_server, kafka_server, postgres_ser
         client = redis_server.client()
         jetstream = stack.enter_context(nats_server.client())
         jetstream.add_stream(name="KILLS", subjects=["kills"])
-        channel = rabbit_server.client().channel()
+        connection = rabbit_server.client()
+        stack.callback(connection.close)
+        channel = connection.channel()
         channel.queue_declare("kills", durable=True)
         channel.confirm_delivery()
         kafka_server.create_topic("kills", partitions=1)
@@ -571,7 +602,7 @@ def senders(redis_server, nats_server, rabbit_server, kafka_server, postgres_ser
             "rabbit": (("RABBITMQ_SERVERS", rabbit_server.address), {"Queues": ["kills"]},
                        lambda n: channel.basic_publish("", "kills", n.encode())),
             "kafka": (("KAFKA_BOOTSTRAP_SERVERS", kafka_server.address), {**topic, **first},
-                      lambda n: producer.send("kills", n.encode()).get(30)),
+                      lambda n: producer.send("kills", n.encode()).get(120)),
             "postgres": (("POSTGRESQL_SERVERS", postgres_server.address), {**topic, **login},
                          lambda n: database.execute(f"INSERT INTO kills VALUES ({n})")),
             "mqtt": (("MQTT_BROKERS", mqtt_server.address), topic, lambda n: brokers.send(publisher, "kills", n)),
@@ -592,7 +623,7 @@ def test_kill_9_under_load_of_every_source_loses_nothing(
         seen = {}
         for name, (servers, source, send) in sources.items():
             seen[name], _ = queue(aws, f"seen-{name}.fifo", **FIFO, ContentBasedDeduplication="true")
-            mayfly.create(functions, name, {"app.py": COPIES_RECORDS}, Environment={"Variables": {"SEEN": seen[name]}})
+            mayfly.create(functions, name, {"app.py": COPIES_RECORDS}, Environment={"Variables": {"SEEN": seen[name]}}, Timeout=60)
             outside(functions, name, servers, source, BatchSize=10)
             # A slot begins when the mapping does: what comes before is not its own.
             mayfly.until(lambda: (send("0"), left(aws, seen[name]))[1], every=0.3)
@@ -606,25 +637,27 @@ def test_kill_9_under_load_of_every_source_loses_nothing(
         for round in range(rounds):
             before = {name: left(aws, url) for name, url in seen.items()}
             numbers = range(round * each + 1, (round + 1) * each + 1)
-            threads = [threading.Thread(target=publish, args=(send, numbers)) for _, _, send in sources.values()]
-            for thread in threads:
-                thread.start()
-            mayfly.until(lambda: all(left(aws, seen[name]) > before[name] for name in seen))
-            running.kill()
-            for thread in threads:
-                thread.join()
+            with futures.ThreadPoolExecutor(len(sources)) as publishers:
+                work = [publishers.submit(publish, send, numbers) for _, _, send in sources.values()]
+                mayfly.until(lambda: all(left(aws, seen[name]) > before[name] for name in seen))
+                running.kill()
+            for one in work:
+                one.result()
             running.start()
         sent, got = set(range(1, rounds * each + 1)), {name: [] for name in seen}
 
         def all_of_it():
             for name, url in seen.items():
-                for message in aws.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages", []):
-                    got[name].append(int(message["Body"]))
-                    aws.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+                while some := aws.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
+                    got[name] += [int(message["Body"]) for message in some]
+                    entries = [{"Id": one["MessageId"], "ReceiptHandle": one["ReceiptHandle"]} for one in some]
+                    assert not aws.delete_message_batch(QueueUrl=url, Entries=entries).get("Failed")
             return all(sent <= set(some) for some in got.values())
 
-        with contextlib.suppress(AssertionError):
-            mayfly.until(all_of_it, seconds=90)
+        # The bound is for what is lost alone.
+        deadline = time.monotonic() + 300
+        while not all_of_it() and time.monotonic() < deadline:
+            time.sleep(0.1)
         missing = {name: sorted(sent - set(some)) for name, some in got.items() if not sent <= set(some)}
         assert not missing, f"lost by source: {missing}"
         unordered = [name for name, some in got.items() if name != "nats" and some != sorted(some)]
