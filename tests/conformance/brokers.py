@@ -15,6 +15,7 @@ import threading
 
 import pytest
 
+import authorities
 import mayfly
 
 CACHE = mayfly.ROOT / ".cache"
@@ -70,6 +71,15 @@ class Broker:
     def ready(self):
         socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
         return True
+
+    @contextlib.contextmanager
+    def frozen(self):
+        """Its connections stay, and nothing answers."""
+        os.killpg(self.process.pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.killpg(self.process.pid, signal.SIGCONT)
 
     def kill(self):
         """kill -9, with whatever it has started."""
@@ -243,8 +253,16 @@ class OlderMqtt:
 
 
 class RabbitMq(Broker):
+    """Over TLS too, with a certificate of its own authority."""
+
     def prepare(self):
         home, epmd = str(self.directory), free_port()
+        self.authority, self.tls_port = authorities.Authority(self.directory), free_port()
+        certificate, key = self.authority.certificate("DNS:localhost")
+        conf = self.directory / "rabbitmq.conf"
+        conf.write_text(f"listeners.ssl.default = 127.0.0.1:{self.tls_port}\nssl_options.certfile = {certificate}\n"
+                        f"ssl_options.keyfile = {key}\nssl_options.cacertfile = {self.authority.pem}\n"
+                        "ssl_options.verify = verify_none\nssl_options.fail_if_no_peer_cert = false\n")
         (self.directory / "plugins").write_text("[].")
         self.env = {
             "HOME": home, "ERL_EPMD_PORT": str(epmd), "ERL_EPMD_ADDRESS": "127.0.0.1",
@@ -252,7 +270,7 @@ class RabbitMq(Broker):
             "RABBITMQ_NODE_PORT": str(self.port), "RABBITMQ_DIST_PORT": str(free_port()),
             "RABBITMQ_MNESIA_BASE": home, "RABBITMQ_LOG_BASE": home, "RABBITMQ_PID_FILE": f"{home}/pid",
             "RABBITMQ_ENABLED_PLUGINS_FILE": f"{home}/plugins", "RABBITMQ_CONF_ENV_FILE": f"{home}/none",
-            "RABBITMQ_CONFIG_FILE": f"{home}/none", "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "+S 1:1 -kernel inet_dist_use_interface {127,0,0,1}",
+            "RABBITMQ_CONFIG_FILE": str(conf), "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "+S 1:1 -kernel inet_dist_use_interface {127,0,0,1}",
         }
         # Its own port mapper, as a child of ours: the one that a node starts outlives it.
         self.mapper = subprocess.Popen([program("epmd"), "-port", str(epmd), "-address", "127.0.0.1"],
@@ -278,7 +296,7 @@ class RabbitMq(Broker):
 
 
 class PostgreSql(Broker):
-    """Its user has a password, which is asked for."""
+    """Its user has a password, which is asked for, and it speaks TLS to who wants that."""
 
     def prepare(self):
         self.bin = pathlib.Path(program("/usr/lib/postgresql/*/bin/postgres", "postgres")).parent
@@ -289,13 +307,18 @@ class PostgreSql(Broker):
             flags = {"user": self.user, "group": self.user, "extra_groups": []}
         (self.directory / "password").write_text("pencil")
         os.chmod(self.directory / "password", 0o644)
+        self.authority = authorities.Authority(self.directory)
+        self.certificate, self.key = self.authority.certificate("DNS:localhost")
+        if self.user:
+            os.chown(self.key, self.user, self.user)
         subprocess.run([self.bin / "initdb", "-D", self.directory / "data", "-U", "mayfly", "--auth=scram-sha-256",
                         "--pwfile", self.directory / "password", "--no-sync", "-E", "UTF8"],
                        check=True, capture_output=True, cwd=self.directory, **flags)
 
     def command(self):
         settings = {"port": self.port, "listen_addresses": "127.0.0.1", "unix_socket_directories": "",
-                    "wal_level": "logical", "shared_buffers": "16MB", "wal_sender_timeout": "12s"}
+                    "wal_level": "logical", "shared_buffers": "16MB", "wal_sender_timeout": "30s",
+                    "ssl": "on", "ssl_cert_file": self.certificate, "ssl_key_file": self.key}
         flags = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         return [self.bin / "postgres", "-D", self.directory / "data", *flags]
 
@@ -310,22 +333,33 @@ class PostgreSql(Broker):
 
 
 class Kafka(Broker):
-    """One node that is broker and controller; its classes come from Maven Central (make .cache/kafka/.ready)."""
+    """One node that is broker and controller; its classes come from Maven Central (make .cache/kafka/.ready).
+
+    Who comes over TLS, which has a certificate of its own authority, has to log in."""
 
     def prepare(self):
         if not (CACHE / "kafka" / "lib").is_dir():
             pytest.skip("Kafka: not there; `make .cache/kafka/.ready` fetches it with mvn")
-        controller = free_port()
+        controller, self.tls_port = free_port(), free_port()
+        self.authority, chain = authorities.Authority(self.directory), self.directory / "chain.pem"
+        certificate, key = self.authority.certificate("DNS:localhost")
+        chain.write_text(key.read_text() + certificate.read_text())
+        login = "org.apache.kafka.common.security"
         self.conf = self.directory / "server.properties"
         self.conf.write_text(
             f"process.roles=broker,controller\nnode.id=1\ncontroller.quorum.voters=1@127.0.0.1:{controller}\n"
-            f"listeners=PLAINTEXT://127.0.0.1:{self.port},CONTROLLER://127.0.0.1:{controller}\n"
-            f"advertised.listeners=PLAINTEXT://127.0.0.1:{self.port}\ncontroller.listener.names=CONTROLLER\n"
+            f"listeners=PLAINTEXT://127.0.0.1:{self.port},SASL_SSL://127.0.0.1:{self.tls_port},CONTROLLER://127.0.0.1:{controller}\n"
+            f"advertised.listeners=PLAINTEXT://127.0.0.1:{self.port},SASL_SSL://localhost:{self.tls_port}\n"
+            "listener.security.protocol.map=PLAINTEXT:PLAINTEXT,SASL_SSL:SASL_SSL,CONTROLLER:PLAINTEXT\n"
+            f"controller.listener.names=CONTROLLER\nssl.keystore.type=PEM\nssl.keystore.location={chain}\n"
+            "sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-512\n"
+            f'listener.name.sasl_ssl.plain.sasl.jaas.config={login}.plain.PlainLoginModule required user_mayfly="pencil";\n'
+            f"listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config={login}.scram.ScramLoginModule required;\n"
             f"log.dirs={self.directory}/logs\noffsets.topic.replication.factor=1\noffsets.topic.num.partitions=1\n"
             "transaction.state.log.replication.factor=1\ntransaction.state.log.min.isr=1\n"
             "group.initial.rebalance.delay.ms=0\n")
-        subprocess.run([*self.java(), "kafka.tools.StorageTool", "format", "-t", "bWF5Zmx5LW1heWZseS1tYQ", "-c", self.conf],
-                       check=True, capture_output=True)
+        subprocess.run([*self.java(), "kafka.tools.StorageTool", "format", "-t", "bWF5Zmx5LW1heWZseS1tYQ", "-c", self.conf,
+                        "--add-scram", "SCRAM-SHA-512=[name=mayfly,password=pencil]"], check=True, capture_output=True)
 
     def java(self):
         return [program("java"), "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", f"{CACHE}/kafka/lib/*"]

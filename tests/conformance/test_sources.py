@@ -516,46 +516,134 @@ def test_messages_of_mqtt_are_brought_to_their_function(functions, logs, mqtt_se
         brokers.send(client, "shop/orders/eu", b"", retain=True)
 
 
-def test_brokers_over_tls_are_checked_and_logged_in_to(tmp_path):
-    authority = authorities.Authority(tmp_path)
-    secret = tmp_path / "secret.json"
-    config = f'[secrets]\nbrokers = "{secret}"\n'
-    login = {"SourceAccessConfigurations": [
-        {"Type": "BASIC_AUTH", "URI": "arn:aws:secretsmanager:us-east-1:000000000000:secret:brokers"}]}
-    first, topics = {"StartingPosition": "TRIM_HORIZON"}, {"Topics": ["s"]}
+def test_brokers_over_tls_are_checked_and_logged_in_to(tmp_path, rabbit_server, kafka_server, postgres_server):
+    from kafka import KafkaProducer
+    authority, believed = authorities.Authority(tmp_path), tmp_path / "believed.pem"
+    believed.write_text("".join(one.pem.read_text() for one in [
+        authority, rabbit_server.authority, kafka_server.authority, postgres_server.authority]))
+    secrets, first, topics = {}, {"StartingPosition": "TRIM_HORIZON"}, {"Topics": ["s"]}
+
+    def login(name, user, password, kind="BASIC_AUTH"):
+        secrets[name] = (user, password)
+        arn = f"arn:aws:secretsmanager:us-east-1:000000000000:secret:{name}"
+        return {"SourceAccessConfigurations": [{"Type": kind, "URI": arn}]}
+
+    def keep(password=None):
+        """What the servers are told; another password than the one that is right, if there is one."""
+        for name, (user, right) in secrets.items():
+            (tmp_path / name).write_text(json.dumps({"username": user, "password": password or right}))
+
     with (brokers.running(brokers.Redis, authority) as redis, brokers.running(brokers.Nats, authority) as nats,
-          brokers.running(brokers.Mosquitto, authority) as mqtt, nats.client() as jetstream, mqtt.client() as publisher):
+          brokers.running(brokers.Mosquitto, authority) as mqtt, nats.client() as jetstream, mqtt.client() as publisher,
+          contextlib.closing(rabbit_server.client()) as connection, postgres_server.client() as database):
         redis.client().xadd("s", {"n": "1"})
         jetstream.add_stream(name="S", subjects=["s"])
         jetstream.publish("s", b"1")
         brokers.send(publisher, "s", b"1", retain=True)
+        channel = connection.channel()
+        channel.queue_declare("s", durable=True)
+        channel.confirm_delivery()
+        with contextlib.closing(KafkaProducer(bootstrap_servers=kafka_server.address, acks="all")) as producer:
+            for topic in ("s", "scram"):
+                kafka_server.create_topic(topic, partitions=1)
+                producer.send(topic, b"1").get(120)
+        channel.basic_publish("", "s", b"1")
+        database.execute("CREATE TABLE s (id int)")
+        database.execute("CREATE PUBLICATION s FOR TABLE s")
+
+        def change():
+            """A slot tells of what comes after it."""
+            mayfly.until(lambda: database.execute("SELECT bool_or(active) FROM pg_replication_slots").fetchone() == (True,))
+            database.execute("INSERT INTO s VALUES (1)")
+
+        kafka = ("KAFKA_BOOTSTRAP_SERVERS", f"kafkas://localhost:{kafka_server.tls_port}")
         sources = [
-            ("default", ("REDIS_SERVERS", f"rediss://localhost:{redis.tls_port}"), {**login, **topics, **first}),
-            ("mayfly", ("NATS_SERVERS", f"tls://localhost:{nats.port}"), {**login, **topics, **first}),
-            ("mayfly", ("MQTT_BROKERS", f"mqtts://localhost:{mqtt.port}"), {**login, **topics}),
+            (("REDIS_SERVERS", f"rediss://localhost:{redis.tls_port}"), {**login("redis", "default", "pencil"), **topics, **first}),
+            (("NATS_SERVERS", f"tls://localhost:{nats.port}"), {**login("nats", "mayfly", "pencil"), **topics, **first}),
+            (("MQTT_BROKERS", f"mqtts://localhost:{mqtt.port}"), {**login("mqtt", "mayfly", "pencil"), **topics}),
+            (("RABBITMQ_SERVERS", f"amqps://localhost:{rabbit_server.tls_port}"), {**login("rabbit", "guest", "guest"), "Queues": ["s"]}),
+            (kafka, {**login("plain", "mayfly", "pencil"), **topics, **first}),
+            (kafka, {**login("scram", "mayfly", "pencil", "SASL_SCRAM_512_AUTH"), "Topics": ["scram"], **first}),
+            (("POSTGRESQL_SERVERS", f"localhost:{postgres_server.port}?sslmode=require"),
+             {**login("postgres", "mayfly", "pencil"), **topics}),
         ]
-        with mayfly.server(f'certificate_authorities = "{authority.pem}"\n' + config) as cloud:
+        config = "[secrets]\n" + "".join(f'{name} = "{tmp_path / name}"\n' for name in secrets)
+
+        def mapped(functions, function):
+            mayfly.create(functions, function, {"app.py": KEEPS})
+            return [outside(functions, function, servers, source)["UUID"] for servers, source in sources]
+
+        def troubles(functions, uuids):
+            return mayfly.until(lambda: (told := [result(functions, one) for one in uuids]) and all(
+                one.startswith("PROBLEM: ") for one in told) and told)
+
+        with mayfly.server(f'certificate_authorities = "{believed}"\n' + config) as cloud:
             functions, logs = cloud.client("lambda"), cloud.client("logs")
-            mayfly.create(functions, "of-tls", {"app.py": KEEPS})
-            mayfly.create(functions, "of-nobody", {"app.py": KEEPS})
-            for number, (user, servers, source) in enumerate(sources):
-                secret.write_text(json.dumps({"username": user, "password": "pencil"}))
-                made = outside(functions, "of-tls", servers, source)
-                mayfly.until(lambda: len(batches(logs, "of-tls")) == number + 1)
-                functions.delete_event_source_mapping(UUID=made["UUID"])
-                # A password that is wrong is told, and is no use to anybody who reads that.
-                secret.write_text(json.dumps({"username": user, "password": "hunter2"}))
-                made = outside(functions, "of-nobody", servers, source)
-                told = mayfly.until(lambda: (r := result(functions, made["UUID"])).startswith("PROBLEM") and r)
-                assert re.search("(?i)password authentication failed|authorization violation|not authorized|bad user", told), told
-                assert "hunter2" not in told
-                functions.delete_event_source_mapping(UUID=made["UUID"])
+            keep()
+            uuids = mapped(functions, "of-tls")
+            change()
+            mayfly.until(lambda: len(batches(logs, "of-tls")) == len(sources))
+            for one in uuids:
+                deleted(functions, one)
+            # A password that is wrong is told, and is no use to anybody who reads that.
+            keep("hunter2")
+            for told in troubles(functions, mapped(functions, "of-nobody")):
+                refused = "authentication ?failed|authorization violation|not authorized|bad user|ACCESS.REFUSED"
+                assert re.search(refused, told, re.IGNORECASE) and "hunter2" not in told, told
         with mayfly.server(config) as cloud:
             functions = cloud.client("lambda")
-            mayfly.create(functions, "of-tls", {"app.py": KEEPS})
-            for _, servers, source in sources:
-                made = outside(functions, "of-tls", servers, source)
-                mayfly.until(lambda: "ertificate" in result(functions, made["UUID"]))
+            for told in troubles(functions, mapped(functions, "of-tls")):
+                assert "localhost" in told and "certificate" in told.lower(), told
+
+
+def deleted(functions, uuid):
+    functions.delete_event_source_mapping(UUID=uuid)
+    mayfly.until(lambda: uuid not in json.dumps(functions.list_event_source_mappings(), default=str))
+
+
+def test_brokers_that_are_frozen_are_told_and_gone_on_with(cloud, functions, logs, redis_server, rabbit_server, kafka_server):
+    from kafka import KafkaProducer
+    gate, name, topics = Gate(cloud, "of-frozen"), "of-frozen", {"Topics": ["frozen"], "StartingPosition": "TRIM_HORIZON"}
+    mayfly.create(functions, name, {"app.py": WAITS}, **gate.more)
+    kafka_server.create_topic("frozen", partitions=1)
+    with (contextlib.closing(KafkaProducer(bootstrap_servers=kafka_server.address, acks="all")) as producer,
+          contextlib.closing(rabbit_server.client()) as connection):
+        channel, client = connection.channel(), redis_server.client()
+        channel.queue_declare("frozen", durable=True)
+        channel.confirm_delivery()
+        sources = {
+            "frozen": (("REDIS_SERVERS", redis_server.address), topics, lambda data: client.xadd("frozen", {"n": data})),
+            "frozen::/": (("RABBITMQ_SERVERS", rabbit_server.address), {"Queues": ["frozen"]},
+                          lambda data: channel.basic_publish("", "frozen", data)),
+            "frozen-0": (("KAFKA_BOOTSTRAP_SERVERS", kafka_server.address), topics,
+                         lambda data: producer.send("frozen", data).get(120)),
+        }
+        made = [outside(functions, name, servers, source) for servers, source, _ in sources.values()]
+        uuids = [one["UUID"] for one in made]
+
+        def seen(data):
+            bodies = {line: [one.get("fields", {}).get("n") or one.get("value") or one.get("data") for one in some]
+                      for line, some in records(logs, name).items()}
+            return all(base64.b64encode(data).decode() in bodies.get(line, []) for line in sources)
+
+        for _, _, send in sources.values():
+            send(b"slow")
+        mayfly.until(lambda: seen(b"slow"))
+        # What the functions have in hand is done while nobody can be told.
+        with redis_server.frozen(), rabbit_server.frozen(), kafka_server.frozen():
+            gate.open()
+            for one in uuids:
+                told = mayfly.until(lambda: (r := result(functions, one)).startswith("PROBLEM: ") and r)
+                assert "does not answer" in told or "no heartbeat" in told, told
+        mayfly.until(lambda: all(result(functions, one) == "OK" for one in uuids))
+        for _, _, send in sources.values():
+            send(b"after")
+        mayfly.until(lambda: seen(b"after"))
+        group = made[0]["SelfManagedKafkaEventSourceConfig"]["ConsumerGroupId"]
+        mayfly.until(lambda: client.xpending("frozen", group)["pending"] == 0)
+        for one in uuids:
+            deleted(functions, one)
+        assert channel.queue_declare("frozen", passive=True).method.message_count == 0, "all were acknowledged"
 
 
 # Copies what a batch holds to a queue, before its answer.

@@ -1,12 +1,14 @@
 //! How a broker is reached: who one says one is, and the connection beneath its protocol.
 
 use super::Desk;
-use super::line::Trouble;
+use super::line::{self, Trouble};
+use crate::outgoing::Trust;
 use anyhow::{Context as _, bail};
 use mayfly_services::lambda::mappings::Endpoint;
 use rustls::pki_types::ServerName;
 use serde::Deserialize;
 use std::future::Future;
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -33,10 +35,10 @@ pub(super) trait Pipe: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Pipe for T {}
 
 /// A connection, with TLS if the endpoint asks for it.
-pub(super) async fn pipe(desk: &Desk, endpoint: &Endpoint) -> Result<Box<dyn Pipe>, Trouble> {
+pub(super) async fn pipe(trust: &Trust, endpoint: &Endpoint) -> Result<Box<dyn Pipe>, Trouble> {
     let tcp = tcp(endpoint).await?;
     match endpoint.tls {
-        true => Ok(Box::new(secure(desk, endpoint, tcp).await?)),
+        true => Ok(Box::new(secure(trust, endpoint, tcp).await?)),
         false => Ok(Box::new(tcp)),
     }
 }
@@ -48,22 +50,22 @@ pub(super) async fn tcp(endpoint: &Endpoint) -> Result<TcpStream, Trouble> {
 }
 
 pub(super) async fn secure<S: Pipe>(
-    desk: &Desk,
+    trust: &Trust,
     endpoint: &Endpoint,
     stream: S,
 ) -> Result<tokio_rustls::client::TlsStream<S>, Trouble> {
     let name = ServerName::try_from(endpoint.host.clone()).context("the host's name")?;
-    Ok(TlsConnector::from(desk.cloud.trust.tls()).connect(name, stream).await?)
+    Ok(TlsConnector::from(trust.tls()).connect(name, stream).await?)
 }
 
-/// The first endpoint that can be opened, or what was wrong with the last.
+/// The first endpoint that can be opened in time, or what was wrong with the last.
 pub(super) async fn first<T, F>(desk: &Desk, mut open: impl FnMut(Endpoint) -> F) -> Result<T, Trouble>
 where
     F: Future<Output = Result<T, Trouble>>,
 {
     let mut last = anyhow::anyhow!("there is no endpoint");
     for endpoint in &desk.contract.source.endpoints {
-        match open(endpoint.clone()).await {
+        match line::answered(Duration::ZERO, open(endpoint.clone())).await {
             Ok(opened) => return Ok(opened),
             Err(trouble) => last = trouble.context(format!("Cannot reach {}", endpoint.authority())),
         }

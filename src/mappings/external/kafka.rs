@@ -5,13 +5,14 @@
 
 use super::access;
 use super::line::{Line, Trouble, Want};
-use super::{Desk, has_drained, keep, stopped, trouble};
+use super::tunnel::Door;
+use super::{Desk, has_drained, keep, silent, stopped, trouble};
 use anyhow::{Context as _, bail};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use mayfly_kernel::Time;
 use mayfly_services::Cx;
-use mayfly_services::lambda::mappings::{self, Login, Record, Start};
+use mayfly_services::lambda::mappings::{self, Endpoint, Login, Record, Start};
 use rskafka::BackoffConfig;
 use rskafka::chrono::DateTime;
 use rskafka::client::error::{Error, ProtocolError};
@@ -43,9 +44,9 @@ pub(super) async fn work(desk: Arc<Desk>) -> bool {
     loop {
         let found = tokio::select! {
             () = stopped(&mut stop) => break,
-            found = tokio::time::timeout(super::OPEN_WITHIN, discover(&desk)) => found,
+            found = tokio::time::timeout(desk.open_within(), discover(&desk)) => found,
         };
-        let pause = match found.unwrap_or_else(|late| Err(late.into())) {
+        let pause = match found.unwrap_or_else(|_| Err(silent())) {
             Ok(found) => {
                 if std::mem::take(&mut was_down) {
                     desk.status.recovered(&desk).await;
@@ -86,7 +87,7 @@ pub(super) async fn work(desk: Arc<Desk>) -> bool {
 /// whatever comes later is read from its beginning, since nobody has seen it yet.
 async fn discover(desk: &Desk) -> Result<BTreeSet<i32>, Trouble> {
     let topic = &desk.contract.source.topic;
-    let client = connect(desk).await?;
+    let Cluster { client, .. } = &connect(desk).await?;
     let found = client.list_topics().await?.into_iter().find(|one| one.name == *topic);
     let found = found.with_context(|| format!("there is no topic {topic}"))?.partitions;
     let Desk { cloud, caller, key, .. } = desk;
@@ -110,9 +111,18 @@ fn name(topic: &str, partition: i32) -> String {
     format!("{topic}-{partition}")
 }
 
-async fn connect(desk: &Desk) -> Result<Client, Trouble> {
-    let source = &desk.contract.source;
-    let servers: Vec<String> = source.endpoints.iter().map(|endpoint| endpoint.authority()).collect();
+struct Cluster {
+    client: Client,
+    /// The way to its servers, if that is TLS.
+    door: Option<Door>,
+}
+
+/// The client waits for ever for a server that says nothing, so it is given one at a time.
+async fn connect(desk: &Desk) -> Result<Cluster, Trouble> {
+    access::first(desk, |endpoint| connect_to(desk, endpoint)).await
+}
+
+async fn connect_to(desk: &Desk, endpoint: Endpoint) -> Result<Cluster, Trouble> {
     // Trying again is our own business, and an operator wants to know.
     let backoff = BackoffConfig {
         init_backoff: Duration::from_millis(100),
@@ -120,16 +130,34 @@ async fn connect(desk: &Desk) -> Result<Client, Trouble> {
         base: 2.0,
         deadline: Some(Duration::from_secs(3)),
     };
-    let mut builder = ClientBuilder::new(servers.clone()).client_id("mayfly").backoff_config(backoff);
+    let servers = vec![endpoint.authority()];
+    let mut builder = ClientBuilder::new(servers).client_id("mayfly").backoff_config(backoff);
     if let Some(credentials) = access::credentials(desk).await? {
         let credentials = Credentials::new(credentials.username, credentials.password);
-        builder = builder.sasl_config(match source.login {
+        builder = builder.sasl_config(match desk.contract.source.login {
             Login::None | Login::Basic => SaslConfig::Plain(credentials),
             Login::Scram256 => SaslConfig::ScramSha256(credentials),
             Login::Scram512 => SaslConfig::ScramSha512(credentials),
         });
     }
-    builder.build().await.with_context(|| format!("Cannot reach {}", servers.join(",")))
+    let door = match endpoint.tls {
+        true => Some(Door::open(&desk.cloud.trust).await?),
+        false => None,
+    };
+    if let Some(door) = &door {
+        builder = builder.socks5_proxy(door.address().to_string());
+    }
+    match builder.build().await {
+        Ok(client) => Ok(Cluster { client, door }),
+        Err(error) => Err(explained(door.as_ref(), error.into())),
+    }
+}
+
+fn explained(door: Option<&Door>, trouble: Trouble) -> Trouble {
+    match door {
+        Some(door) => door.explain(trouble),
+        None => trouble,
+    }
 }
 
 struct Partition {
@@ -140,20 +168,22 @@ struct Partition {
     fetched: VecDeque<RecordAndOffset>,
     /// Offsets of what was read and not acknowledged.
     held: VecDeque<i64>,
+    _door: Option<Door>,
 }
 
 impl Partition {
     async fn open(desk: &Desk, number: i32) -> Result<Partition, Trouble> {
         let topic = &desk.contract.source.topic;
-        let client = connect(desk).await?;
-        let client = client.partition_client(topic, number, UnknownTopicHandling::Error).await?;
+        let Cluster { client, door } = connect(desk).await?;
+        let client = client.partition_client(topic, number, UnknownTopicHandling::Error).await;
+        let client = client.map_err(|error| explained(door.as_ref(), error.into()))?;
         let name = name(topic, number);
         let known = desk.cloud.runner.view(&desk.caller, "", |cx| mappings::cursor(cx, &desk.key, &name))?;
         let next = match known {
             Some(next) => next,
             None => first(&client, Start::Earliest).await?,
         };
-        Ok(Partition { client, name, next, fetched: VecDeque::new(), held: VecDeque::new() })
+        Ok(Partition { client, name, next, fetched: VecDeque::new(), held: VecDeque::new(), _door: door })
     }
 
     async fn fetch(&mut self, within: Duration) -> Result<(), Trouble> {

@@ -5,7 +5,6 @@
 //! was not acknowledged comes again, from the broker, once the line was dropped and opened anew; nothing is
 //! put back by hand, except where a broker would wait for long.
 
-use anyhow::Context as _;
 use mayfly_services::lambda::mappings::Record;
 use std::future::Future;
 use std::time::Duration;
@@ -30,7 +29,7 @@ pub(super) async fn answered<T>(
     within: Duration,
     asked: impl Future<Output = Result<T, Trouble>>,
 ) -> Result<T, Trouble> {
-    tokio::time::timeout(within + GRACE, asked).await.context("the broker does not answer")?
+    tokio::time::timeout(within + GRACE, asked).await.unwrap_or_else(|_| Err(super::silent()))
 }
 
 pub(super) trait Line: Send {

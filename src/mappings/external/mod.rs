@@ -13,6 +13,7 @@ mod nats;
 mod postgres;
 mod rabbit;
 mod redis;
+mod tunnel;
 mod worker;
 
 use crate::cloud::Cloud;
@@ -32,7 +33,7 @@ const TRY_AGAIN: Duration = Duration::from_millis(500);
 /// Between two tries to open a line: from the first to the last.
 const REOPEN_MIN: Duration = Duration::from_millis(500);
 const REOPEN_MAX: Duration = Duration::from_secs(10);
-/// A broker answers within this time, or is taken to be down.
+/// A line is open within this time, beside what it takes to find a server that is there.
 const OPEN_WITHIN: Duration = Duration::from_secs(20);
 
 /// What every line of a mapping shares.
@@ -45,6 +46,13 @@ struct Desk {
     memory: Arc<Semaphore>,
     status: Status,
     stop: watch::Receiver<bool>,
+}
+
+impl Desk {
+    /// How long it may take until a line is open, or left.
+    fn open_within(&self) -> Duration {
+        OPEN_WITHIN + line::GRACE * u32::try_from(self.contract.source.endpoints.len()).unwrap_or(1)
+    }
 }
 
 /// What was last said of a mapping.
@@ -141,7 +149,7 @@ async fn forget(desk: &Desk) {
     if !desk.contract.source.owns_group {
         return;
     }
-    let forgotten = tokio::time::timeout(OPEN_WITHIN, async {
+    let forgotten = tokio::time::timeout(desk.open_within(), async {
         match desk.contract.source.broker {
             Broker::Nats => nats::forget(desk).await,
             Broker::Redis => redis::forget(desk).await,
@@ -150,7 +158,7 @@ async fn forget(desk: &Desk) {
             Broker::Unspecified | Broker::Kafka | Broker::RabbitMq => Ok(()),
         }
     });
-    match forgotten.await.unwrap_or_else(|late| Err(late.into())) {
+    match forgotten.await.unwrap_or_else(|_| Err(silent())) {
         Ok(()) => {}
         Err(trouble) => warn!(mapping = desk.key.2, "cannot remove what is left at its source: {trouble:#}"),
     }
@@ -196,6 +204,10 @@ async fn has_drained(desk: &Desk, ended: Result<End, JoinError>) -> bool {
     }
 }
 
+fn silent() -> Trouble {
+    anyhow::anyhow!("the broker does not answer")
+}
+
 async fn trouble(desk: &Desk, trouble: &Trouble) {
     warn!(mapping = desk.key.2, "{trouble:#}");
     desk.status.say(desk, &format!("PROBLEM: {trouble:#}")).await;
@@ -209,24 +221,25 @@ async fn keep<L: Line>(desk: Arc<Desk>, open: impl AsyncFn(&Desk) -> Result<L, T
         let began = tokio::time::Instant::now();
         let opened = tokio::select! {
             () = stopped(&mut stop) => return End::Stopped,
-            opened = tokio::time::timeout(OPEN_WITHIN, open(&desk)) => opened,
+            opened = tokio::time::timeout(desk.open_within(), open(&desk)) => opened,
         };
-        let trouble = match opened {
+        match opened {
             Ok(Ok(line)) => {
                 desk.status.recovered(&desk).await;
                 let mut worker = Worker { desk: &desk, line };
                 let worked = worker.work().await;
+                if let Err(why) = &worked {
+                    trouble(&desk, why).await;
+                }
                 // What it cannot be told now, the broker finds out.
                 let _ = tokio::time::timeout(line::GRACE, worker.line.release()).await;
-                match worked {
-                    Ok(end) => return end,
-                    Err(trouble) => trouble,
+                if let Ok(end) = worked {
+                    return end;
                 }
             }
-            Ok(Err(trouble)) => trouble,
-            Err(late) => anyhow::Error::new(late).context("the broker does not answer"),
-        };
-        self::trouble(&desk, &trouble).await;
+            Ok(Err(why)) => trouble(&desk, &why).await,
+            Err(_) => trouble(&desk, &silent()).await,
+        }
         if began.elapsed() > REOPEN_MAX {
             pause = REOPEN_MIN;
         }

@@ -6,22 +6,29 @@
 use super::Desk;
 use super::access;
 use super::line::{Line, Trouble, Want};
+use super::tunnel;
 use anyhow::{Context as _, bail};
+use async_compat::Compat;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use futures_util::{FutureExt as _, StreamExt as _};
 use lapin::message::Delivery;
 use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions};
+use lapin::tcp::AsyncTcpStream;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::uri::{AMQPAuthority, AMQPQueryString, AMQPScheme, AMQPUri, AMQPUserInfo};
 use lapin::{Channel, Connection, ConnectionProperties, Consumer};
 use mayfly_kernel::Time;
 use mayfly_services::lambda::mappings::{Endpoint, External, Record};
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 use std::collections::VecDeque;
+use std::io;
+use std::os::fd::{AsFd as _, OwnedFd};
+use tokio::net::TcpStream;
 
-/// A broker that is gone is noticed after twice this time.
-const HEARTBEAT_S: u16 = 15;
+/// A broker that is gone is noticed after twice this time. RabbitMQ's own advice is 5 to 20.
+const HEARTBEAT_S: u16 = 7;
 
 pub(super) struct Queue {
     connection: Connection,
@@ -30,12 +37,24 @@ pub(super) struct Queue {
     name: String,
     /// Tags of what was read and not acknowledged.
     held: VecDeque<u64>,
+    _cut: Cut,
+}
+
+/// Ends a connection when it is dropped. Lapin's thread ends with its connection alone, and one that is on its
+/// way to be open waits for its broker however long that says nothing.
+struct Cut(OwnedFd);
+
+impl Drop for Cut {
+    fn drop(&mut self) {
+        // It may have ended before.
+        let _ = rustix::net::shutdown(&self.0, rustix::net::Shutdown::Both);
+    }
 }
 
 impl Queue {
     pub(super) async fn open(desk: &Desk) -> Result<Queue, Trouble> {
         let External { topic, .. } = &desk.contract.source;
-        let connection = access::first(desk, |endpoint| connect_to(desk, endpoint)).await?;
+        let (connection, cut) = access::first(desk, |endpoint| connect_to(desk, endpoint)).await?;
         let channel = connection.create_channel().await?;
         let ahead = u16::try_from(desk.plan.batch_size).unwrap_or(u16::MAX);
         channel.basic_qos(ahead, BasicQosOptions::default()).await?;
@@ -45,7 +64,7 @@ impl Queue {
         // Lines of one mapping have tags of one channel each, so the same tag is no conflict.
         let consumer = channel.basic_consume(queue, tag, options, FieldTable::default()).await?;
         let name = format!("{topic}::{}", virtual_host(&desk.contract.source));
-        Ok(Queue { connection, channel, consumer, name, held: VecDeque::new() })
+        Ok(Queue { connection, channel, consumer, name, held: VecDeque::new(), _cut: cut })
     }
 }
 
@@ -53,19 +72,37 @@ fn virtual_host(source: &External) -> &str {
     if source.virtual_host.is_empty() { "/" } else { &source.virtual_host }
 }
 
-async fn connect_to(desk: &Desk, endpoint: Endpoint) -> Result<Connection, Trouble> {
+async fn connect_to(desk: &Desk, endpoint: Endpoint) -> Result<(Connection, Cut), Trouble> {
     let mut userinfo = AMQPUserInfo::default();
     if let Some(credentials) = access::credentials(desk).await? {
         userinfo = AMQPUserInfo { username: credentials.username, password: credentials.password };
     }
     let uri = AMQPUri {
+        // Whether it is under TLS is our business.
         scheme: AMQPScheme::AMQP,
         authority: AMQPAuthority { userinfo, host: endpoint.host.clone(), port: endpoint.port },
         vhost: virtual_host(&desk.contract.source).to_owned(),
         query: AMQPQueryString { heartbeat: Some(HEARTBEAT_S), ..AMQPQueryString::default() },
     };
     let name = ConnectionProperties::default().with_connection_name("mayfly".into());
-    Ok(Connection::connect_uri(uri, name).await?)
+    let socket = socket(desk, &endpoint).await?;
+    let cut = Cut(socket.as_fd().try_clone_to_owned()?);
+    let socket = Mutex::new(Some(socket));
+    // Asked for once more if the broker hangs up before it has said anything.
+    let connect = async move |_, _| match socket.lock().take() {
+        Some(socket) => Ok(AsyncTcpStream::Plain(Compat::new(socket))),
+        None => Err(io::Error::from(io::ErrorKind::ConnectionAborted).into()),
+    };
+    let runtime = lapin::runtime::default_runtime()?;
+    Ok((Connection::connector(uri, runtime, connect, name).await?, cut))
+}
+
+async fn socket(desk: &Desk, endpoint: &Endpoint) -> Result<TcpStream, Trouble> {
+    let tcp = access::tcp(endpoint).await?;
+    match endpoint.tls {
+        true => tunnel::socket(access::secure(&desk.cloud.trust, endpoint, tcp).await?),
+        false => Ok(tcp),
+    }
 }
 
 impl Line for Queue {

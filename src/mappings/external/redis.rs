@@ -15,13 +15,14 @@ use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Cmd, RedisConnectionInfo, Value};
 use serde_json::json;
 use std::collections::VecDeque;
+use tokio::task::JoinSet;
 
 const CONSUMER: &str = "mayfly";
 /// Entries of one answer, whose sizes are not known before.
 const AT_ONCE: usize = 100;
 
 pub(super) struct Stream {
-    connection: MultiplexedConnection,
+    connection: Connection,
     key: String,
     group: String,
     /// Nobody else reads in the group, under a name that is ours.
@@ -34,7 +35,7 @@ pub(super) struct Stream {
 
 impl Stream {
     pub(super) async fn open(desk: &Desk) -> Result<Stream, Trouble> {
-        let mut connection = connect(desk).await?;
+        let connection = connect(desk).await?;
         let External { topic, group, start, owns_group, .. } = &desk.contract.source;
         let from = match start {
             Start::Earliest => "0".to_owned(),
@@ -45,7 +46,7 @@ impl Stream {
         };
         let mut create = redis::cmd("XGROUP");
         create.arg("CREATE").arg(topic).arg(group).arg(from).arg("MKSTREAM");
-        match ask(&mut connection, &create).await {
+        match connection.ask(&create).await {
             Err(trouble) if !format!("{trouble:#}").contains("BUSYGROUP") => return Err(trouble),
             Ok(_) | Err(_) => {}
         }
@@ -63,13 +64,13 @@ impl Stream {
             read.arg("BLOCK").arg(u64::try_from(want.within.as_millis()).unwrap_or(1).max(1));
         }
         read.arg("STREAMS").arg(&self.key).arg(self.pending.as_deref().unwrap_or(">"));
-        entries(ask(&mut self.connection, &read).await?)
+        entries(self.connection.ask(&read).await?)
     }
 
     async fn remove(&mut self, ids: &[String]) -> Result<(), Trouble> {
         let mut remove = redis::cmd("XACK");
         remove.arg(&self.key).arg(&self.group).arg(ids);
-        ask(&mut self.connection, &remove).await?;
+        self.connection.ask(&remove).await?;
         Ok(())
     }
 }
@@ -119,15 +120,15 @@ pub(super) async fn forget(desk: &Desk) -> Result<(), Trouble> {
     let External { topic, group, .. } = &desk.contract.source;
     let mut destroy = redis::cmd("XGROUP");
     destroy.arg("DESTROY").arg(topic).arg(group);
-    ask(&mut connect(desk).await?, &destroy).await?;
+    connect(desk).await?.ask(&destroy).await?;
     Ok(())
 }
 
-async fn connect(desk: &Desk) -> Result<MultiplexedConnection, Trouble> {
+async fn connect(desk: &Desk) -> Result<Connection, Trouble> {
     access::first(desk, |endpoint| connect_to(desk, endpoint)).await
 }
 
-async fn connect_to(desk: &Desk, endpoint: Endpoint) -> Result<MultiplexedConnection, Trouble> {
+async fn connect_to(desk: &Desk, endpoint: Endpoint) -> Result<Connection, Trouble> {
     let mut info = RedisConnectionInfo::default();
     if !endpoint.path.is_empty() {
         info = info.set_db(endpoint.path.parse().context("the number of the database")?);
@@ -138,16 +139,25 @@ async fn connect_to(desk: &Desk, endpoint: Endpoint) -> Result<MultiplexedConnec
         }
         info = info.set_password(credentials.password);
     }
-    let pipe = access::pipe(desk, &endpoint).await?;
+    let pipe = access::pipe(&desk.cloud.trust, &endpoint).await?;
     // A command that waits has no time of its own.
     let config = AsyncConnectionConfig::new().set_response_timeout(None);
-    let (connection, driver) = MultiplexedConnection::new_with_config(&info, pipe, config).await?;
-    tokio::spawn(driver);
-    Ok(connection)
+    let (client, driver) = MultiplexedConnection::new_with_config(&info, pipe, config).await?;
+    let mut drivers = JoinSet::new();
+    drivers.spawn(driver);
+    Ok(Connection { client, _driver: drivers })
 }
 
-async fn ask(connection: &mut MultiplexedConnection, command: &Cmd) -> Result<Value, Trouble> {
-    Ok(connection.send_packed_command(command).await?)
+struct Connection {
+    client: MultiplexedConnection,
+    /// Ends with us: by itself it would wait for whatever was asked, and a server that is frozen answers nothing.
+    _driver: JoinSet<()>,
+}
+
+impl Connection {
+    async fn ask(&self, command: &Cmd) -> Result<Value, Trouble> {
+        Ok(self.client.clone().send_packed_command(command).await?)
+    }
 }
 
 struct Entry {

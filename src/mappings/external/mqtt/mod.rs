@@ -113,7 +113,7 @@ async fn connect_to(desk: &Desk, endpoint: Endpoint, session: Session) -> Result
         login: credentials.as_ref().map(|one| (one.username.as_str(), one.password.as_str())),
     };
     for version in [Version::V5, Version::V3] {
-        let pipe = access::pipe(desk, &endpoint).await?;
+        let pipe = access::pipe(&desk.cloud.trust, &endpoint).await?;
         if let Greeted::Welcome(wire) = Wire::greet(pipe, version, hello).await? {
             return Ok(wire);
         }

@@ -83,7 +83,7 @@ impl Wire {
             if tcp.read_u8().await? != b'S' {
                 bail!("the server has no TLS");
             }
-            Box::new(access::secure(desk, endpoint, tcp).await?)
+            Box::new(access::secure(&desk.cloud.trust, endpoint, tcp).await?)
         } else {
             Box::new(tcp)
         };

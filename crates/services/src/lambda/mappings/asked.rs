@@ -281,12 +281,9 @@ fn broker(source: &SelfManaged) -> Result<(Broker, Vec<String>), Fault> {
     }
     for text in endpoints {
         check::length(text, "selfManagedEventSource.endpoints", 1, 300)?;
-        let (scheme, rest) = text.split_once("://").unwrap_or(("", text));
-        if WITHOUT_TLS.contains(&scheme) {
-            return Err(Fault::not_implemented(&format!("TLS to {name}")));
-        }
         Endpoint::parse(broker, text).map_err(|why| {
             // What it says may be a password.
+            let rest = text.split_once("://").map_or(text.as_str(), |(_, rest)| rest);
             let masked = rest.rsplit_once('@').map_or(rest, |(_, rest)| rest);
             faults::parameter(format!("The endpoint {masked} is not valid: {why}."))
         })?;
@@ -324,9 +321,6 @@ fn check_group(broker: Broker, group: &str) -> Result<(), Fault> {
         ))),
     }
 }
-
-/// Schemes of brokers to which there is no TLS yet.
-const WITHOUT_TLS: [&str; 2] = ["kafkas", "amqps"];
 
 const VIRTUAL_HOST: &str = "VIRTUAL_HOST";
 const ACCESS_TYPES: [&str; 8] = [

@@ -140,9 +140,8 @@ impl Broker {
     pub(super) fn schemes(self) -> (&'static str, Option<&'static str>) {
         match self {
             Broker::Unspecified => ("", None),
-            // The TLS of these clients is tied to another cryptographic library than ours.
-            Broker::Kafka => ("kafka", None),
-            Broker::RabbitMq => ("amqp", None),
+            Broker::Kafka => ("kafka", Some("kafkas")),
+            Broker::RabbitMq => ("amqp", Some("amqps")),
             Broker::Nats => ("nats", Some("tls")),
             Broker::Redis => ("redis", Some("rediss")),
             // As its own clients do, one asks for TLS with `?sslmode=`.
@@ -154,7 +153,9 @@ impl Broker {
     fn port(self, tls: bool) -> u16 {
         match self {
             Broker::Unspecified => 0,
+            Broker::Kafka if tls => 9093,
             Broker::Kafka => 9092,
+            Broker::RabbitMq if tls => 5671,
             Broker::RabbitMq => 5672,
             Broker::Nats => 4222,
             Broker::Redis => 6379,
@@ -362,8 +363,14 @@ mod tests {
         assert_eq!((redis.authority().as_str(), redis.tls, redis.path.as_str()), ("cache:6379", true, "3"));
         assert_eq!(read(Broker::Nats, "tls://[::1]:4").unwrap().authority(), "[::1]:4");
         assert_eq!(read(Broker::RabbitMq, "amqp://mq").unwrap().port, 5672);
-        let ports = ["mqtt://m", "mqtts://m"].map(|text| read(Broker::Mqtt, text).unwrap().port);
-        assert_eq!(ports, [1883, 8883]);
+        let secure =
+            [(Broker::Mqtt, "mqtts://m"), (Broker::RabbitMq, "amqps://m"), (Broker::Kafka, "kafkas://m")];
+        let secure = secure.map(|(broker, text)| read(broker, text).unwrap());
+        assert_eq!(
+            secure.each_ref().map(|one| (one.tls, one.port)),
+            [(true, 8883), (true, 5671), (true, 9093)]
+        );
+        assert_eq!(read(Broker::Mqtt, "mqtt://m").unwrap().port, 1883);
         let base = read(Broker::PostgreSql, "postgresql://db/shop?sslmode=verify-full").unwrap();
         assert_eq!((base.path.as_str(), base.tls, base.port), ("shop", true, 5432));
         for (broker, text) in [

@@ -133,6 +133,4 @@ fn a_function_reads_a_source_once_and_what_is_fixed_stays() {
     cloud.ok(&format!("POST {PATH}"), &asked(json!({ "Topics": ["other"] })));
     let refused = cloud.refusal(&format!("PUT {PATH}/{}", key.2), &json!({ "Topics": ["u"] }));
     assert!(refused.1.contains("cannot be changed") || refused.0 == "ResourceInUseException", "{refused:?}");
-    let tls = json!({ "SelfManagedEventSource": { "Endpoints": { "RABBITMQ_SERVERS": ["amqps://a"] } } });
-    assert_eq!(cloud.refusal(&format!("POST {PATH}"), &asked(tls)).0, "NotImplemented");
 }
