@@ -78,9 +78,13 @@ async function load() {
 
 /** Waits to be told for which function this is; its code is in place by then. */
 async function takeAssignment() {
-  await require('./mayfly/ahead.cjs').loadAhead(INSTALLED);
   await require('./mayfly/rehearsal.cjs').rehearse(rehearse);
-  become(await client.assignment());
+  let told = false;
+  const assignment = client.assignment().finally(() => {
+    told = true;
+  });
+  await require('./mayfly/ahead.cjs').loadAhead(INSTALLED, () => told);
+  become(await assignment);
   process.argv.length = 2;
 }
 

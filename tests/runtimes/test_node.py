@@ -35,17 +35,19 @@ class Node(unittest.TestCase):
         )
         self.assertEqual(outcome.headers["Content-Type"], "application/json")
 
-    def test_an_sdk_that_the_machine_has_is_loaded_ahead(self):
+    def test_modules_and_an_sdk_are_loaded_ahead_until_there_is_something_to_do(self):
         with tempfile.TemporaryDirectory() as folder:
             for name, text in {"client-good": "loaded.push('good')", "client-bad": "throw 1", "types": "fail"}.items():
                 os.makedirs(os.path.join(folder, "@aws-sdk", name))
                 with open(os.path.join(folder, "@aws-sdk", name, "index.js"), "w") as file:
                     file.write(text)
             ahead = os.path.join(ROOT, "runtimes", "node", "mayfly", "ahead.cjs")
-            code = "globalThis.loaded = []; require(process.argv[1]).loadAhead(process.argv[2])"
-            code += ".then(() => console.log(loaded.join(), process.moduleLoadList.includes('NativeModule http2')))"
-            done = subprocess.run([NODE, "-e", code, ahead, folder], capture_output=True, text=True)
-            self.assertEqual((done.stdout, done.stderr), ("good true\n", ""))
+            code = "globalThis.loaded = []; let steps = 0; const due = () => ++steps === Number(process.argv[3]);"
+            code += "require(process.argv[1]).loadAhead(process.argv[2], due).then(() => console.log("
+            code += "loaded.join(), process.moduleLoadList.includes('NativeModule http2')))"
+            for due, seen in [("0", "good true\n"), ("3", " false\n")]:
+                done = subprocess.run([NODE, "-e", code, ahead, folder, due], capture_output=True, text=True)
+                self.assertEqual((done.stdout, done.stderr), (seen, ""))
 
     def test_one_process_serves_many_events(self):
         f = self.start("let n = 0; exports.handler = async () => ++n")

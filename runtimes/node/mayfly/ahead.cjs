@@ -9,16 +9,17 @@ const path = require('path');
 const COMMON = ['assert', 'async_hooks', 'child_process', 'crypto', 'dns', 'fs/promises', 'http', 'http2', 'https', 'os'];
 const STREAMS = ['perf_hooks', 'querystring', 'stream', 'stream/web', 'string_decoder', 'tls', 'url', 'util', 'zlib'];
 
-async function loadAhead(installed) {
-  for (const name of [...COMMON, ...STREAMS]) require(name);
-  // What imports modules is made at its first use, which costs as much as the rest of a start.
-  await import('data:text/javascript,');
-  for (const client of clients(path.join(installed, '@aws-sdk'))) {
+/** Loads one module after the other until `due` says that there is something to do. */
+async function loadAhead(installed, due) {
+  for (const name of [...COMMON, ...STREAMS, ...clients(path.join(installed, '@aws-sdk'))]) {
     try {
-      require(client);
+      require(name);
     } catch {
       // Whoever needs it is told why it does not load.
     }
+    // Lets the event loop turn, so that what has come is heard.
+    await new Promise(setImmediate);
+    if (due()) return;
   }
 }
 
