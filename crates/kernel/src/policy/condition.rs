@@ -2,7 +2,8 @@
 //!
 //! The rules are those of "IAM JSON policy elements: Condition operators". Values of a statement are
 //! alternatives, and of an operator that denies (`StringNotEquals`) none may fit. A key of which the request
-//! says nothing fits no operator but those, `...IfExists`, `ForAllValues:` and `Null`.
+//! says nothing fits no operator but those, `...IfExists`, `ForAllValues:` and `Null`; `ForAnyValue:` asks for
+//! a value that is there, whatever follows it.
 
 use super::Facts;
 use super::document::{Malformed, Scalar};
@@ -54,6 +55,18 @@ enum Compared {
     GreaterOrEqual,
 }
 
+/// The operators with a `Not`, each with what it negates.
+const NEGATIONS: [(&str, &str); 8] = [
+    ("stringnotequals", "stringequals"),
+    ("stringnotequalsignorecase", "stringequalsignorecase"),
+    ("stringnotlike", "stringlike"),
+    ("numericnotequals", "numericequals"),
+    ("datenotequals", "dateequals"),
+    ("notipaddress", "ipaddress"),
+    ("arnnotequals", "arnequals"),
+    ("arnnotlike", "arnlike"),
+];
+
 impl Compared {
     fn named(text: &str) -> Option<Compared> {
         Some(match text {
@@ -98,16 +111,16 @@ impl Condition {
             Some(name) => (name, true),
             None => (rest, false),
         };
-        let (name, negated) = match name.split_once("not") {
-            Some((kind, how)) => (format!("{kind}{how}"), true),
-            None => (name.to_owned(), false),
+        let (name, negated) = match NEGATIONS.iter().find(|(negation, _)| *negation == name) {
+            Some((_, name)) => (*name, true),
+            None => (name, false),
         };
         if key.is_empty() || values.is_empty() {
             return Err(Malformed::new(format!("the condition {operator} names no key or no value")));
         }
         let read = |value: &Scalar| {
             let value = value.to_string();
-            let wanted = wanted(&name, negated, &value, variables).ok_or_else(unknown)?;
+            let wanted = wanted(name, &value, variables).ok_or_else(unknown)?;
             wanted.ok_or_else(|| Malformed::new(format!("{value} is no value for the condition {operator}")))
         };
         let wanted = values.iter().map(read).collect::<Result<_, _>>()?;
@@ -116,13 +129,14 @@ impl Condition {
 
     pub(super) fn holds(&self, facts: &Facts) -> bool {
         let found = facts.of(&self.key);
-        if let [Wanted::Absent(absent), ..] = self.wanted[..] {
-            return found.is_empty() == absent;
+        if let [Wanted::Absent(_), ..] = self.wanted[..] {
+            return self.wanted.contains(&Wanted::Absent(found.is_empty()));
         }
         if found.is_empty() {
             return match self.over {
                 Over::One => self.negated || self.if_exists,
-                Over::Any => self.if_exists,
+                // Each value there is may be absent, but there is none.
+                Over::Any => false,
                 Over::All => true,
             };
         }
@@ -136,10 +150,10 @@ impl Condition {
     }
 }
 
-/// A value for an operator of this name, without its `Not`; `None` outside if there is no such operator,
+/// A value for an operator of this name, which has no `Not`; `None` outside if there is no such operator,
 /// inside if it has no such value.
 #[expect(clippy::option_option, reason = "two questions: is there such an operator, has it such a value")]
-fn wanted(name: &str, negated: bool, value: &str, variables: bool) -> Option<Option<Wanted>> {
+fn wanted(name: &str, value: &str, variables: bool) -> Option<Option<Wanted>> {
     let text = || Pattern::read(value, false, variables);
     let like = || Pattern::read(value, true, variables);
     let flag = || match value.to_ascii_lowercase().as_str() {
@@ -152,13 +166,13 @@ fn wanted(name: &str, negated: bool, value: &str, variables: bool) -> Option<Opt
         "stringequalsignorecase" => Some(Wanted::AnyCase(text())),
         "stringlike" => Some(Wanted::Like(like())),
         "arnequals" | "arnlike" => Some(Wanted::Arn(like())),
-        "binaryequals" if !negated => Some(Wanted::Text(Pattern::read(value, false, false))),
-        "bool" if !negated => flag().map(Wanted::Flag),
-        "null" if !negated => flag().map(Wanted::Absent),
+        "binaryequals" => Some(Wanted::Text(Pattern::read(value, false, false))),
+        "bool" => flag().map(Wanted::Flag),
+        "null" => flag().map(Wanted::Absent),
         "ipaddress" => value.parse().ok().map(Wanted::Address),
         _ => {
             let (kind, how) = name.split_at_checked(if name.starts_with("date") { 4 } else { 7 })?;
-            let compared = Compared::named(how).filter(|how| !negated || *how == Compared::Equal)?;
+            let compared = Compared::named(how)?;
             match kind {
                 "date" => date(value).map(|date| Wanted::Date(compared, date)),
                 "numeric" => number(value).map(|number| Wanted::Number(compared, number)),

@@ -1,5 +1,7 @@
 //! The published rules, one by one.
 
+mod model;
+
 use super::*;
 use serde_json::{Value, json};
 
@@ -156,6 +158,7 @@ fn operators_compare_what_they_are_for() {
     }
     assert!(holds(json!({ "Bool": { "aws:SecureTransport": false } }), &facts), "JSON's own kinds will do");
     assert!(holds(json!({ "NumericGreaterThan": { "aws:EpochTime": 1.5 } }), &facts));
+    assert!(holds(json!({ "Null": { "aws:SourceArn": [true, false] } }), &facts), "there or not there");
 }
 
 #[test]
@@ -179,6 +182,8 @@ fn what_a_request_does_not_say_fits_only_what_allows_for_it() {
         ("ArnLikeIfExists", true),
         ("ForAnyValue:StringEquals", false),
         ("ForAnyValue:StringNotEquals", false),
+        ("ForAnyValue:StringEqualsIfExists", false),
+        ("ForAnyValue:StringNotEqualsIfExists", false),
         ("ForAllValues:StringEquals", true),
     ] {
         assert_eq!(holds(json!({ operator: { "a:key": "x" } }), &none), expected, "{operator}");
@@ -240,6 +245,9 @@ fn what_is_no_policy_is_refused() {
         statement(json!({ "Resource": null })),
         statement(json!({ "Resource": "orders" })),
         statement(json!({ "Condition": { "StringIs": { "a:b": "c" } } })),
+        statement(json!({ "Condition": { "StringEqualsNot": { "a:b": "c" } } })),
+        statement(json!({ "Condition": { "NotStringEquals": { "a:b": "c" } } })),
+        statement(json!({ "Condition": { "BoolNot": { "a:b": "true" } } })),
         statement(json!({ "Condition": { "NullIfExists": { "a:b": "true" } } })),
         statement(json!({ "Condition": { "NumericNotLessThan": { "a:b": "1" } } })),
         statement(json!({ "Condition": { "NumericEquals": { "a:b": "one" } } })),

@@ -136,7 +136,10 @@ fn shift(cx: &mut Cx<'_>, deployment: &mut Deployment) -> Result<Result<(), Stri
         return Ok(Err(text));
     }
     let share = deployment.routing_or_at_once().next(deployment.share);
-    match lambda::set_lead(cx, (&plan.function, &plan.alias), &lead(&plan, share)) {
+    let alias = (plan.function.as_str(), plan.alias.as_str());
+    let moved = lambda::check_lead(cx, alias, plan.target)
+        .and_then(|()| lambda::set_lead(cx, alias, &lead(&plan, share)));
+    match moved {
         Ok(()) => {
             deployment.share = share;
             Ok(Ok(()))

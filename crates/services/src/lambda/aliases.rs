@@ -192,6 +192,8 @@ pub(super) fn update(cx: &mut Cx<'_>, input: Update) -> Result<Alias, Fault> {
         },
     };
     row.weights = checked_weights(cx, &function, row.version, Some(routing))?;
+    let behind = [row.version].into_iter().chain(row.weights.keys().copied());
+    provisioned::check_move(cx, &function, &input.name, behind)?;
     row.revision_id = cx.ids.uuid();
     ALIASES.put(cx.tx, &function.qualified_key(&input.name), &row);
     provisioned::moved(cx, &function, &input.name)?;

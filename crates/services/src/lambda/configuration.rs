@@ -278,6 +278,9 @@ pub(super) fn check_mandatory(row: &VersionRow) -> Result<(), Fault> {
     Ok(())
 }
 
+/// As much as a version with SnapStart may have in `/tmp`.
+const SNAP_START_EPHEMERAL_MIB: u32 = 512;
+
 /// SnapStart needs a runtime that has it. Of those that AWS has it for, Mayfly has it for Python.
 pub(super) fn check_snap_start(row: &VersionRow) -> Result<(), Fault> {
     if row.snap_start != PUBLISHED_VERSIONS {
@@ -288,6 +291,9 @@ pub(super) fn check_snap_start(row: &VersionRow) -> Result<(), Fault> {
     }
     if row.image.is_some() {
         return Err(Fault::not_implemented("SnapStart of container images"));
+    }
+    if row.ephemeral_mib > SNAP_START_EPHEMERAL_MIB {
+        return Err(faults::no_snap_start("Ephemeral storage larger than 512 MB"));
     }
     let number = |text: &str| text.parse::<u32>().unwrap_or_default();
     match row.runtime.parse() {

@@ -39,6 +39,11 @@ pub(crate) fn lead(cx: &Cx<'_>, named: Named<'_>) -> Result<Option<Lead>, Fault>
     Ok(row.map(|row| Lead { version: row.version, other: other(&row) }))
 }
 
+/// Whether an alias may come to lead to a version. It may always go back to where it was.
+pub(crate) fn check_lead(cx: &Cx<'_>, named: Named<'_>, number: u64) -> Result<(), Fault> {
+    provisioned::check_move(cx, &alias_of(cx, named)?, named.1, [number])
+}
+
 /// Makes an alias lead elsewhere, to versions that can run.
 pub(crate) fn set_lead(cx: &mut Cx<'_>, named: Named<'_>, lead: &Lead) -> Result<(), Fault> {
     let function = alias_of(cx, named)?;

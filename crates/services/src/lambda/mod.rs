@@ -67,9 +67,9 @@ mod urls;
 mod versions;
 
 pub use code::PACKAGE_PATH;
-pub(crate) use leads::{Lead, lead, reference, set_lead};
+pub(crate) use leads::{Lead, check_lead, lead, reference, set_lead};
 pub use model::package_blob;
-pub(crate) use permissions::exists;
+pub(crate) use permissions::{admits, exists};
 pub use permissions::{admits_to_url, permits};
 pub use provisioned::{Standing, Wanted, forget_standing, note, wanted};
 pub(crate) use provisioned::{provisioned_concurrency, set_provisioned_concurrency};

@@ -72,19 +72,12 @@ pub(super) fn put(cx: &mut Cx<'_>, input: Put) -> Result<Config, Fault> {
 /// Asks for so many instances, whoever decided on the number.
 pub(super) fn set(cx: &mut Cx<'_>, function: &Function, wanted: u32) -> Result<Config, Fault> {
     let stored = lookup::function(cx, function)?;
-    let row = lookup::version(cx, function)?;
-    if row.per_tenant {
-        return Err(faults::not_per_tenant("Provisioned concurrency"));
+    let version = lookup::version(cx, function)?.number;
+    let mut behind = vec![version];
+    if let Qualifier::Alias(alias) = function.meaning() {
+        behind.extend(lookup::alias(cx, function, &alias)?.unwrap_or_default().weights.into_keys());
     }
-    if row.snaps() {
-        return Err(faults::no_snap_start("ProvisionedConcurrency"));
-    }
-    let version = row.number;
-    if version == 0 {
-        return Err(faults::parameter(
-            "Provisioned Concurrency Configs cannot be applied to unpublished function versions.",
-        ));
-    }
+    check_versions(cx, function, behind)?;
     check_overlap(cx, function, version)?;
     let key = function.qualified_key(function.qualifier.as_deref().unwrap_or_default());
     let before = PROVISIONED.get(cx.tx, &key)?.map_or(0, |row| row.requested);
@@ -117,6 +110,42 @@ pub(crate) fn set_provisioned_concurrency(
             Ok(())
         }
         wanted => set(cx, &function, wanted).map(drop),
+    }
+}
+
+/// Whether instances of these versions can be there ahead.
+fn check_versions(
+    cx: &Cx<'_>,
+    function: &Function,
+    numbers: impl IntoIterator<Item = u64>,
+) -> Result<(), Fault> {
+    for number in numbers {
+        let row = lookup::numbered(cx, function, number)?;
+        if row.per_tenant {
+            return Err(faults::not_per_tenant("Provisioned concurrency"));
+        }
+        if row.snaps() {
+            return Err(faults::no_snap_start("ProvisionedConcurrency"));
+        }
+        if number == 0 {
+            return Err(faults::parameter(
+                "Provisioned Concurrency Configs cannot be applied to unpublished function versions.",
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Whether an alias may lead to these versions: with provisioned concurrency, to none that cannot have it.
+pub(super) fn check_move(
+    cx: &Cx<'_>,
+    function: &Function,
+    alias: &str,
+    numbers: impl IntoIterator<Item = u64>,
+) -> Result<(), Fault> {
+    match PROVISIONED.contains(cx.tx, &function.qualified_key(alias))? {
+        true => check_versions(cx, function, numbers),
+        false => Ok(()),
     }
 }
 

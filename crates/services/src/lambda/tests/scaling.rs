@@ -2,7 +2,7 @@
 
 use super::{Cloud, invalid};
 use crate::cx::Signal;
-use crate::lambda::{Standing, note, resolve, wanted};
+use crate::lambda::{Standing, check_lead, note, resolve, wanted};
 use serde_json::{Value, json};
 
 const PROVISIONED: &str = "/2019-09-30/functions/f/provisioned-concurrency";
@@ -112,6 +112,36 @@ fn provisioned_concurrency_has_its_bounds() {
     assert_eq!(next["ProvisionedConcurrencyConfigs"].as_array().unwrap().len(), 1);
     cloud.ok("DELETE /2015-03-31/functions/f", &Value::Null);
     assert!(cloud.0.run(wanted).is_empty());
+}
+
+#[test]
+fn a_provisioned_alias_leads_to_no_version_with_snapstart() {
+    let cloud = cloud();
+    let configuration = "PUT /2015-03-31/functions/f/configuration";
+    cloud.ok(configuration, &json!({ "SnapStart": { "ApplyOn": "PublishedVersions" } }));
+    cloud.prepare(&Ok(Vec::new()));
+    assert_eq!(cloud.ok("POST /2015-03-31/functions/f/versions", &json!({}))["Version"], "3");
+    let refused =
+        |what: &str| invalid(PARAMETER, format!("{what} is not supported for SnapStart enabled functions."));
+    let larger = json!({ "EphemeralStorage": { "Size": 513 } });
+    assert_eq!(cloud.refusal(configuration, &larger), refused("Ephemeral storage larger than 512 MB"));
+
+    let alias = "PUT /2015-03-31/functions/f/aliases/live";
+    let weights = |weights: Value| json!({ "RoutingConfig": { "AdditionalVersionWeights": weights } });
+    let provisioned = refused("ProvisionedConcurrency");
+    assert_eq!(cloud.refusal(&put("3"), &count(1)), provisioned);
+    cloud.ok(alias, &weights(json!({ "3": 0.1 })));
+    assert_eq!(cloud.refusal(&put("live"), &count(1)), provisioned, "it leads to one, too");
+    cloud.ok(alias, &weights(json!({})));
+    cloud.ok(&put("live"), &count(1));
+    assert_eq!(cloud.refusal(alias, &json!({ "FunctionVersion": "3" })), provisioned);
+    assert_eq!(cloud.refusal(alias, &weights(json!({ "3": 0.1 }))), provisioned);
+    assert!(cloud.refusal(alias, &json!({ "FunctionVersion": "$LATEST" })).1.contains("unpublished"));
+    let led = |number| cloud.0.run(|cx| Ok(check_lead(cx, ("f", "live"), number)));
+    assert!(led(3).is_err_and(|fault| fault.code == PARAMETER), "nor does a deployment lead it there");
+    assert!(led(2).is_ok());
+    assert_eq!(cloud.get("/2015-03-31/functions/f/aliases/live")["FunctionVersion"], "1");
+    cloud.ok(alias, &json!({ "FunctionVersion": "2" }));
 }
 
 #[test]
