@@ -5,6 +5,7 @@ import json
 import urllib.error
 import urllib.request
 
+import boto3
 import pytest
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
@@ -557,3 +558,165 @@ def test_accounts_and_policies_survive_a_restart(two, us, them):
     assert us.bodies(url, 1)[0][0] == "as before"
     printed = two.run("env", "--data", two.data, "--account", THEIRS).stdout
     assert before in printed
+
+
+GIVES_ITS_KEYS = {"app.py": """import os
+
+def handler(event, context):
+    return {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
+"""}
+
+
+def test_a_function_is_kept_out_by_its_name(two, us):
+    create(us.functions, "kept-out", GIVES_ITS_KEYS)
+    keys = invoke(us.functions, "kept-out")[1]
+    own = boto3.Session(keys["AWS_ACCESS_KEY_ID"], keys["AWS_SECRET_ACCESS_KEY"], keys["AWS_SESSION_TOKEN"], "us-east-1")
+    sqs, sns = (own.client(service, endpoint_url=two.endpoint) for service in ("sqs", "sns"))
+    session, role = f"arn:aws:sts::{OURS}:assumed-role/kept-out/kept-out", f"arn:aws:iam::{OURS}:role/kept-out"
+    url, arn = us.queue("keeps-one-out")
+    topic = us.sns.create_topic(Name="keeps-one-out")["TopicArn"]
+    send = dict(QueueUrl=url, MessageBody="x")
+    sqs.send_message(**send)
+    sns.publish(TopicArn=topic, Message="x")
+    for principal in (session, role):
+        set_policy(us, url, statement("Deny", {"AWS": principal}, "sqs:SendMessage", arn))
+        denied = (f"User: {session} is not authorized to perform: sqs:sendmessage on resource: {arn} "
+                  "with an explicit deny in a resource-based policy")
+        assert refusal(sqs.send_message, **send) == ("AccessDenied", denied, 403)
+        us.sqs.send_message(**send)
+        us.sns.set_topic_attributes(TopicArn=topic, AttributeName="Policy", AttributeValue=policy(
+            statement("Deny", {"AWS": principal}, "sns:Publish", topic)))
+        assert refusal(sns.publish, TopicArn=topic, Message="x")[0] == "AuthorizationError"
+        us.sns.publish(TopicArn=topic, Message="x")
+    only = {"ArnNotEquals": {"aws:PrincipalArn": role}}
+    set_policy(us, url, statement("Deny", "*", "sqs:SendMessage", arn, Condition=only))
+    assert refusal(us.sqs.send_message, **send)[0] == "AccessDenied", "everyone but the function"
+    sqs.send_message(**send)
+    assert len(us.bodies(url, 4)) == 4
+
+    # What a function's destination denies is on record, with the reason.
+    done_url, done = us.queue("keeps-results-out")
+    us.functions.put_function_event_invoke_config(
+        FunctionName="kept-out", DestinationConfig={"OnSuccess": {"Destination": done}})
+    source = {"ArnLike": {"aws:SourceArn": f"arn:aws:lambda:*:{OURS}:function:kept-out"}}
+    set_policy(us, done_url, statement("Deny", "*", "sqs:SendMessage", done, Condition=source))
+    invoke(us.functions, "kept-out", InvocationType="Event")
+    dead, = until(lambda: json.loads(two.run("deliveries", "--json").stdout)["Deliveries"])
+    assert dead["State"] == "Dead" and dead["Reason"].endswith("with an explicit deny in a resource-based policy"), dead
+    two.run("deliveries", "drop", dead["Id"])
+    assert us.is_empty(done_url)
+
+
+def test_a_bucket_tells_nobody_who_keeps_it_out(us):
+    us.s3.create_bucket(Bucket="kept-out")
+    bucket = "arn:aws:s3:::kept-out"
+    url, queue = us.queue("keeps-a-bucket-out")
+    topic = us.sns.create_topic(Name="keeps-a-bucket-out")["TopicArn"]
+    heard_url, heard = us.queue("hears-of-a-bucket")
+    us.sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=heard, Attributes={"RawMessageDelivery": "true"})
+    function = create(us.functions, "keeps-a-bucket-out", ECHO)["FunctionArn"]
+    done_url, done = us.queue("called-by-a-bucket")
+    us.functions.put_function_event_invoke_config(
+        FunctionName="keeps-a-bucket-out", DestinationConfig={"OnSuccess": {"Destination": done}})
+
+    def let_in(yes):
+        denied = [] if yes else [{"Service": "s3.amazonaws.com"}]
+        source = {"ArnEquals": {"aws:SourceArn": bucket}, "StringEquals": {"aws:SourceAccount": OURS}}
+        set_policy(us, url, *(statement("Deny", one, "sqs:SendMessage", queue, Condition=source) for one in denied))
+        effect = "Allow" if yes else "Deny"
+        us.sns.set_topic_attributes(TopicArn=topic, AttributeName="Policy", AttributeValue=policy(
+            statement(effect, {"Service": "s3.amazonaws.com"}, "sns:Publish", topic, Condition=source)))
+        named = dict(FunctionName="keeps-a-bucket-out", StatementId="bucket")
+        if yes:
+            us.functions.add_permission(**named, Action="lambda:InvokeFunction", Principal="s3.amazonaws.com",
+                                        SourceArn=bucket, SourceAccount=OURS)
+        elif "bucket" in sids():
+            us.functions.remove_permission(**named)
+
+    def sids():
+        try:
+            document = us.functions.get_policy(FunctionName="keeps-a-bucket-out")["Policy"]
+        except us.functions.exceptions.ResourceNotFoundException:
+            return []
+        return [one["Sid"] for one in json.loads(document)["Statement"]]
+
+    def wanted(prefix, **target):
+        rule = {"Name": "prefix", "Value": prefix}
+        return [{**target, "Events": ["s3:ObjectCreated:*"], "Filter": {"Key": {"FilterRules": [rule]}}}]
+
+    all_of_it = {"QueueConfigurations": wanted("q", QueueArn=queue), "TopicConfigurations": wanted("t", TopicArn=topic),
+                 "LambdaFunctionConfigurations": wanted("f", LambdaFunctionArn=function)}
+    put_config = us.s3.put_bucket_notification_configuration
+    let_in(False)
+    for kind, configured in all_of_it.items():
+        code, text, status = refusal(put_config, Bucket="kept-out", NotificationConfiguration={kind: configured})
+        assert (code, status) == ("InvalidArgument", 400)
+        assert text.startswith("Unable to validate the following destination configurations"), text
+    told = us.s3.get_bucket_notification_configuration(Bucket="kept-out")
+    assert not set(told) & set(all_of_it), "nothing of it was kept"
+
+    # Whoever lets the bucket in only afterwards hears of nothing before, and the object is there all the same.
+    put_config(Bucket="kept-out", NotificationConfiguration=all_of_it, SkipDestinationValidation=True)
+    for number, yes in enumerate((False, True, False, True)):
+        let_in(yes)
+        for prefix in "qtf":
+            us.s3.put_object(Bucket="kept-out", Key=f"{prefix}{number}", Body=b"x")
+    assert us.s3.list_objects_v2(Bucket="kept-out")["KeyCount"] == 12
+
+    def keys(bodies):
+        documents = [json.loads(body) for body, _ in bodies]
+        events = [document.get("requestPayload", document) for document in documents]
+        return sorted(event["Records"][0]["s3"]["object"]["key"] for event in events)
+
+    assert keys(us.bodies(url, 2)) == ["q1", "q3"]
+    assert keys(us.bodies(heard_url, 2)) == ["t1", "t3"]
+    assert keys(us.bodies(done_url, 2)) == ["f1", "f3"]
+    assert us.is_empty(url) and us.is_empty(heard_url) and us.is_empty(done_url)
+
+
+def test_a_topic_is_kept_out_by_its_subscribers(us):
+    topic = us.sns.create_topic(Name="kept-out")["TopicArn"]
+    (url, queue), (other_url, other), (dead_url, dead) = map(us.queue, ("shut", "open", "shut-dead"))
+    raw = {"RawMessageDelivery": "true"}
+
+    def subscribe(**subscriber):
+        return us.sns.subscribe(TopicArn=topic, **subscriber, ReturnSubscriptionArn=True)["SubscriptionArn"]
+
+    def redrive(subscription):
+        us.sns.set_subscription_attributes(SubscriptionArn=subscription, AttributeName="RedrivePolicy",
+                                           AttributeValue=json.dumps({"deadLetterTargetArn": dead}))
+
+    def publish(text):
+        us.sns.publish(TopicArn=topic, Message=text)
+        assert us.bodies(other_url, 1)[0][0] == text, "others are told whatever becomes of it elsewhere"
+
+    subscription = subscribe(Protocol="sqs", Endpoint=queue, Attributes=raw)
+    subscribe(Protocol="sqs", Endpoint=other, Attributes=raw)
+    source = {"ArnEquals": {"aws:SourceArn": topic}}
+    set_policy(us, url, statement("Deny", {"Service": "sns.amazonaws.com"}, "sqs:SendMessage", queue, Condition=source))
+    publish("lost")
+    redrive(subscription)
+    publish("kept")
+    assert [body for body, _ in us.bodies(dead_url, 1)] == ["kept"], "at once, and without what was before the policy"
+    us.sns.set_subscription_attributes(
+        SubscriptionArn=subscription, AttributeName="RawMessageDelivery", AttributeValue="false")
+    publish("explained")
+    (body, why), = us.bodies(dead_url, 1)
+    assert json.loads(body)["Message"] == "explained"
+    assert why["ErrorMessage"].endswith("with an explicit deny in a resource-based policy")
+
+    set_policy(us, dead_url, statement("Deny", "*", "sqs:SendMessage", dead))
+    publish("nowhere")
+    set_policy(us, dead_url)
+    set_policy(us, url)
+    publish("let in")
+    assert json.loads(us.bodies(url, 1)[0][0])["Message"] == "let in"
+    assert us.is_empty(dead_url) and us.is_empty(url)
+
+    # A function wants a statement, without which its messages are as undeliverable.
+    function = create(us.functions, "keeps-a-topic-out", ECHO)["FunctionArn"]
+    redrive(subscribe(Protocol="lambda", Endpoint=function))
+    publish("to a function")
+    (body, why), = us.bodies(dead_url, 1)
+    assert json.loads(body)["Message"] == "to a function"
+    assert "lambda:InvokeFunction" in why["ErrorMessage"]

@@ -264,11 +264,15 @@ pub fn permits(
     principal: &'static str,
     source_arn: &str,
 ) -> Result<Result<(), String>, Fault> {
-    // Buckets have no account in their ARN; they are of the account that acts.
-    let agent = Agent::new(principal, source_arn, &cx.caller.account);
+    // What has no account in its ARN is of the account that acts.
+    admits(cx, function, &Agent::new(principal, source_arn, &cx.caller.account))
+}
+
+/// The same of a service that acts for what may belong to another account than the caller.
+pub(crate) fn admits(cx: &Cx<'_>, function: &Arn, agent: &Agent<'_>) -> Result<Result<(), String>, Fault> {
     let function = resolve::of_arn(function)?;
     let facts = Facts::default().with("lambda:InvokedViaFunctionUrl", "false");
-    Ok(Guard::of(cx, &function)?.gate(INVOKE, facts).agent_by_statement(cx, &agent))
+    Ok(Guard::of(cx, &function)?.gate(INVOKE, facts).agent_by_statement(cx, agent))
 }
 
 /// Asks whether the caller may do this operation on a function.

@@ -244,7 +244,7 @@ pub(super) fn put(cx: &mut Cx<'_>, _: Nothing, call: &Call) -> Result<Reply, Fau
         let arn: Arn = config.target.parse().map_err(|_| invalid("The ARN is not well formed"))?;
         let reachable = match arn.service.as_str() {
             _ if unchecked => true,
-            "lambda" => crate::lambda::permits(cx, &arn, PRINCIPAL, agent.source)?.is_ok(),
+            "lambda" => crate::lambda::admits(cx, &arn, &agent)?.is_ok(),
             "sqs" => sqs::is_target(cx, &arn, &agent)?,
             "sns" => sns::is_target(cx, &arn, &agent)?,
             _ => return Err(invalid("The ARN is not well formed")),
@@ -341,10 +341,7 @@ pub(super) fn notify(
             }
             continue;
         }
-        // One's own function was asked when the configuration was set.
-        if target.account != bucket.record.account
-            && let Err(why) = crate::lambda::permits(cx, &target, PRINCIPAL, agent.source)?
-        {
+        if let Err(why) = crate::lambda::admits(cx, &target, &agent)? {
             warn!(bucket = bucket.name, %target, %why, "a notification has nowhere to go");
             continue;
         }
