@@ -67,7 +67,7 @@ mod urls;
 mod versions;
 
 pub use code::PACKAGE_PATH;
-pub(crate) use leads::{Lead, lead, reference, set_lead};
+pub(crate) use leads::{Lead, check_lead, lead, reference, set_lead};
 pub use model::package_blob;
 pub(crate) use permissions::{admits, exists};
 pub use permissions::{admits_to_url, permits};
