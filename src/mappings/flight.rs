@@ -36,7 +36,10 @@ pub(super) async fn fly(cloud: &Arc<Cloud>, caller: &Caller, mut batch: Batch) -
                 let invocation = Invoked { function, event, event_type };
                 invocation.make(cloud, caller, &batch).await
             }
-            Ok(Errand::Call(call)) => ask(cloud, caller, &batch, &call).await,
+            Ok(Errand::Call(call)) => {
+                let called = hidden(cloud, caller, &batch, ask(cloud, caller, &call)).await;
+                called.ok_or(Flown::Failed)
+            }
             Ok(Errand::GiveUp(why)) => {
                 warn!(why, "a batch cannot go on");
                 return Flown::Failed;
@@ -158,25 +161,25 @@ impl Invoked {
     }
 }
 
-/// What an API destination answers, or how the flight ends without an answer.
-async fn ask(cloud: &Arc<Cloud>, caller: &Caller, batch: &Batch, call: &Call) -> Result<Vec<u8>, Flown> {
+/// What an API destination answers, if it takes what it is given.
+pub(super) async fn ask(cloud: &Arc<Cloud>, caller: &Caller, call: &Call) -> Option<Vec<u8>> {
     let request = match cloud.runner.view(caller, "", |cx| call.request(cx)) {
         Ok(Some(request)) => request,
         Ok(None) => {
             warn!("the API destination of a pipe is not there, or not authorized");
-            return Err(Flown::Failed);
+            return None;
         }
         Err(fault) => {
             warn!(%fault, "cannot make the request of a pipe");
-            return Err(Flown::Failed);
+            return None;
         }
     };
-    let answer = hidden(cloud, caller, batch, cloud.destinations.call(&request)).await;
+    let answer = cloud.destinations.call(&request).await;
     match answer.called.succeeded() {
-        true => Ok(answer.body.to_vec()),
+        true => Some(answer.body.to_vec()),
         false => {
             warn!(called = ?answer.called, "an API destination has not taken what a pipe brought");
-            Err(Flown::Failed)
+            None
         }
     }
 }

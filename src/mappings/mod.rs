@@ -11,7 +11,6 @@ mod poller;
 
 use crate::cloud::Cloud;
 use mayfly_kernel::Fault;
-use mayfly_services::lambda::mappings;
 use mayfly_services::readers::Reader;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -97,11 +96,7 @@ impl Driver {
 
 async fn run(cloud: Arc<Cloud>, reader: Reader, news: Arc<Notify>, memory: Arc<Semaphore>) -> Reader {
     let caller = reader.caller();
-    let is_external = match &reader {
-        Reader::Mapping(key) => cloud.runner.view(&caller, "", |cx| mappings::is_external(cx, key)),
-        Reader::Pipe(_) => Ok(false),
-    };
-    match is_external {
+    match cloud.runner.view(&caller, "", |cx| reader.is_external(cx)) {
         Ok(true) => external::run(cloud, reader, news, memory).await,
         Ok(false) => poller::run(cloud, reader, news, memory).await,
         Err(fault) => {

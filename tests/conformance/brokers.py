@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import glob
+import json
 import os
 import pathlib
 import shutil
@@ -395,3 +396,21 @@ def running(kind, authority=None):
         yield broker.start()
     finally:
         broker.close()
+
+
+RABBIT = "arn:aws:secretsmanager:us-east-1:000000000000:secret:rabbit"
+
+
+def piped(cloud, name, source, target, parameters, target_parameters=None, **settings):
+    """A pipe, once it runs."""
+    pipes = cloud.client("pipes")
+    pipes.create_pipe(Name=name, Source=source, Target=target, RoleArn=mayfly.ROLE, SourceParameters=parameters,
+                      TargetParameters=target_parameters or {}, **settings)
+    return mayfly.until(lambda: (pipe := pipes.describe_pipe(Name=name))["CurrentState"] == "RUNNING" and pipe)
+
+
+def rabbit_secret(folder):
+    """The configuration of the secret of RabbitMQ's own user."""
+    secret = folder / "rabbit.json"
+    secret.write_text(json.dumps({"username": "guest", "password": "guest"}))
+    return f'rabbit = "{secret}"\n'

@@ -2,6 +2,7 @@ import os
 
 import pytest
 
+import brokers
 import mayfly
 from endpoints import Endpoint
 
@@ -40,3 +41,16 @@ def endpoint():
     made = Endpoint()
     yield made
     made.stop()
+
+
+def broker(kind):
+    """One of its kind, for everybody."""
+    @pytest.fixture(scope="session")
+    def fixture():
+        with brokers.running(kind) as running:
+            yield running
+    return fixture
+
+
+redis_server, nats_server, rabbit_server = broker(brokers.Redis), broker(brokers.Nats), broker(brokers.RabbitMq)
+kafka_server, postgres_server, mqtt_server = broker(brokers.Kafka), broker(brokers.PostgreSql), broker(brokers.Mosquitto)

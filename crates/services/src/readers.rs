@@ -8,6 +8,10 @@
 //! Not here: waiting, calling functions and sending requests (the binary does), and what a batch means (its
 //! owner's module does).
 
+mod outlets;
+
+pub use outlets::{Outlet, Passage};
+
 use crate::events::endpoints::{Letter, Request};
 use crate::lambda::{NotRun, mappings};
 use crate::operation::Pause;
@@ -106,7 +110,9 @@ impl Reader {
         cx.allowed_by_policy();
         let work = match self {
             Reader::Mapping(key) => mappings::Work::read(cx, key)?.map(|work| Work::Mapping(Box::new(work))),
-            Reader::Pipe(key) => pipes::Work::read(cx, key)?.map(|work| Work::Pipe(Box::new(work))),
+            Reader::Pipe(key) => {
+                pipes::Work::of_messages(cx, key, &messages)?.map(|work| Work::Pipe(Box::new(work)))
+            }
         };
         Ok(work.map(|work| Batch { messages, lease, work, answer: Vec::new() }))
     }
@@ -164,7 +170,7 @@ impl Batch {
     pub fn errand(&mut self) -> Result<Errand, Fault> {
         match &mut self.work {
             Work::Mapping(work) => work.errand(&self.messages),
-            Work::Pipe(work) => work.errand(&self.messages),
+            Work::Pipe(work) => work.errand(),
         }
     }
 
@@ -193,7 +199,10 @@ impl Batch {
         cx.allowed_by_policy();
         let done = match &self.work {
             Work::Mapping(work) => work.done(&self.messages, &self.answer),
-            Work::Pipe(work) => work.settle(cx, &self.messages, &self.answer)?,
+            Work::Pipe(work) => {
+                let done = work.settle(cx, &self.answer)?;
+                self.messages.iter().zip(done).filter(|(_, done)| *done).map(|(message, _)| message).collect()
+            }
         };
         for message in &done {
             sqs::consume(cx, message)?;

@@ -109,6 +109,8 @@ pub(crate) const SCHEDULER_SCHEDULES: Space = Space(171);
 pub(crate) const SCHEDULER_SWEEPS: Space = Space(172);
 
 pub(crate) const PIPES: Space = Space(180);
+pub(crate) const PIPE_CURSORS: Space = Space(181);
+pub(crate) const PIPE_RESULTS: Space = Space(182);
 
 pub(crate) const ECR_REPOSITORIES: Space = Space(240);
 pub(crate) const ECR_MANIFESTS: Space = Space(241);

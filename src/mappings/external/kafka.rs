@@ -12,7 +12,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use mayfly_kernel::Time;
 use mayfly_services::Cx;
-use mayfly_services::lambda::mappings::{self, Endpoint, Login, Record, Start};
+use mayfly_services::lambda::mappings::{Endpoint, Login, Record, Start};
 use rskafka::BackoffConfig;
 use rskafka::chrono::DateTime;
 use rskafka::client::error::{Error, ProtocolError};
@@ -86,22 +86,20 @@ pub(super) async fn work(desk: Arc<Desk>) -> bool {
 /// The partitions that there are. Where those begin that a mapping meets first is written down at once;
 /// whatever comes later is read from its beginning, since nobody has seen it yet.
 async fn discover(desk: &Desk) -> Result<BTreeSet<i32>, Trouble> {
-    let topic = &desk.contract.source.topic;
+    let topic = &desk.outlet.source().topic;
     let Cluster { client, .. } = &connect(desk).await?;
     let found = client.list_topics().await?.into_iter().find(|one| one.name == *topic);
     let found = found.with_context(|| format!("there is no topic {topic}"))?.partitions;
-    let Desk { cloud, caller, key, .. } = desk;
-    if cloud.runner.view(caller, "", |cx| mappings::is_begun(cx, key))? {
+    let Desk { cloud, caller, reader, .. } = desk;
+    if cloud.runner.view(caller, "", |cx| reader.is_begun(cx))? {
         return Ok(found);
     }
     let mut firsts = Vec::with_capacity(found.len());
     for number in &found {
         let partition = client.partition_client(topic, *number, UnknownTopicHandling::Error).await?;
-        firsts.push((name(topic, *number), first(&partition, desk.contract.source.start).await?));
+        firsts.push((name(topic, *number), first(&partition, desk.outlet.source().start).await?));
     }
-    let note = |cx: &mut Cx<'_>| {
-        firsts.iter().try_for_each(|(name, first)| mappings::advance(cx, key, name, *first))
-    };
+    let note = |cx: &mut Cx<'_>| firsts.iter().try_for_each(|(name, first)| reader.advance(cx, name, *first));
     cloud.transact(caller, "", note).await?;
     Ok(found)
 }
@@ -134,7 +132,7 @@ async fn connect_to(desk: &Desk, endpoint: Endpoint) -> Result<Cluster, Trouble>
     let mut builder = ClientBuilder::new(servers).client_id("mayfly").backoff_config(backoff);
     if let Some(credentials) = access::credentials(desk).await? {
         let credentials = Credentials::new(credentials.username, credentials.password);
-        builder = builder.sasl_config(match desk.contract.source.login {
+        builder = builder.sasl_config(match desk.outlet.source().login {
             Login::None | Login::Basic => SaslConfig::Plain(credentials),
             Login::Scram256 => SaslConfig::ScramSha256(credentials),
             Login::Scram512 => SaslConfig::ScramSha512(credentials),
@@ -173,12 +171,12 @@ struct Partition {
 
 impl Partition {
     async fn open(desk: &Desk, number: i32) -> Result<Partition, Trouble> {
-        let topic = &desk.contract.source.topic;
+        let topic = &desk.outlet.source().topic;
         let Cluster { client, door } = connect(desk).await?;
         let client = client.partition_client(topic, number, UnknownTopicHandling::Error).await;
         let client = client.map_err(|error| explained(door.as_ref(), error.into()))?;
         let name = name(topic, number);
-        let known = desk.cloud.runner.view(&desk.caller, "", |cx| mappings::cursor(cx, &desk.key, &name))?;
+        let known = desk.cloud.runner.view(&desk.caller, "", |cx| desk.reader.cursor(cx, &name))?;
         let next = match known {
             Some(next) => next,
             None => first(&client, Start::Earliest).await?,

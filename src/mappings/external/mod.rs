@@ -1,6 +1,6 @@
-//! Runs the mappings of external sources: a task for each line of each.
+//! Runs the mappings and pipes of external sources: a task for each line of each.
 //!
-//! A line that is in trouble says so in its mapping's `LastProcessingResult`, and is opened again, later each
+//! A line that is in trouble says so in its mapping's `LastProcessingResult` or its pipe's `StateReason`, and is opened again, later each
 //! time. A change of a mapping stops its lines: each finishes the call it is in, and what it holds beside
 //! that comes again.
 
@@ -19,8 +19,8 @@ mod worker;
 use crate::cloud::Cloud;
 use line::{Line, Trouble};
 use mayfly_kernel::{Caller, Fault};
-use mayfly_services::lambda::mappings::{self, Broker, Contract};
-use mayfly_services::readers::{Key, Plan, Reader};
+use mayfly_services::lambda::mappings::{self, Broker};
+use mayfly_services::readers::{Outlet, Plan, Reader};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Mutex, Notify, Semaphore, watch};
@@ -40,18 +40,24 @@ const OPEN_WITHIN: Duration = Duration::from_secs(20);
 struct Desk {
     cloud: Arc<Cloud>,
     caller: Caller,
-    key: Key,
+    reader: Reader,
     plan: Plan,
-    contract: Contract,
+    outlet: Outlet,
     memory: Arc<Semaphore>,
     status: Status,
     stop: watch::Receiver<bool>,
 }
 
 impl Desk {
+    fn name(&self) -> &str {
+        match &self.reader {
+            Reader::Mapping(key) | Reader::Pipe(key) => &key.2,
+        }
+    }
+
     /// How long it may take until a line is open, or left.
     fn open_within(&self) -> Duration {
-        OPEN_WITHIN + line::GRACE * u32::try_from(self.contract.source.endpoints.len()).unwrap_or(1)
+        OPEN_WITHIN + line::GRACE * u32::try_from(self.outlet.source().endpoints.len()).unwrap_or(1)
     }
 }
 
@@ -65,7 +71,7 @@ impl Status {
         if *last == text {
             return;
         }
-        let noted = desk.cloud.transact_relaxed(&desk.caller, |cx| mappings::note(cx, &desk.key, text)).await;
+        let noted = desk.cloud.transact_relaxed(&desk.caller, |cx| desk.reader.note(cx, text)).await;
         match noted {
             Ok(()) => text.clone_into(&mut last),
             Err(fault) => warn!(%fault, "cannot note how a mapping goes"),
@@ -75,7 +81,7 @@ impl Status {
     /// The source can be read again; what was wrong with it need not be told any more.
     async fn recovered(&self, desk: &Desk) {
         let mut last = self.0.lock().await;
-        let noted = desk.cloud.transact_relaxed(&desk.caller, |cx| mappings::recovered(cx, &desk.key)).await;
+        let noted = desk.cloud.transact_relaxed(&desk.caller, |cx| desk.reader.recovered(cx)).await;
         match noted {
             Ok(true) => mappings::OK.clone_into(&mut last),
             Ok(false) => {}
@@ -117,12 +123,11 @@ async fn follow_plan(
     news: &Notify,
     memory: &Arc<Semaphore>,
 ) -> Result<bool, Fault> {
-    let Reader::Mapping(key) = reader else { return Ok(false) };
-    let found = cloud.runner.view(caller, "", |cx| Ok(reader.plan(cx)?.zip(mappings::contract(cx, key)?)))?;
-    let Some((plan, contract)) = found else { return Ok(false) };
+    let found = cloud.runner.view(caller, "", |cx| Ok(reader.plan(cx)?.zip(reader.outlet(cx)?)))?;
+    let Some((plan, outlet)) = found else { return Ok(false) };
     let (stopper, stop) = watch::channel(false);
     let (cloud, caller, memory, status) = (cloud.clone(), caller.clone(), memory.clone(), Status::default());
-    let desk = Desk { cloud, caller, key: key.clone(), plan, contract, memory, status, stop };
+    let desk = Desk { cloud, caller, reader: reader.clone(), plan, outlet, memory, status, stop };
     if desk.plan.ends {
         forget(&desk).await;
     }
@@ -146,11 +151,11 @@ async fn follow_plan(
 
 /// Takes away what the mapping leaves at its source.
 async fn forget(desk: &Desk) {
-    if !desk.contract.source.owns_group {
+    if !desk.outlet.source().owns_group {
         return;
     }
     let forgotten = tokio::time::timeout(desk.open_within(), async {
-        match desk.contract.source.broker {
+        match desk.outlet.source().broker {
             Broker::Nats => nats::forget(desk).await,
             Broker::Redis => redis::forget(desk).await,
             Broker::PostgreSql => postgres::forget(desk).await,
@@ -160,19 +165,19 @@ async fn forget(desk: &Desk) {
     });
     match forgotten.await.unwrap_or_else(|_| Err(silent())) {
         Ok(()) => {}
-        Err(trouble) => warn!(mapping = desk.key.2, "cannot remove what is left at its source: {trouble:#}"),
+        Err(trouble) => warn!(mapping = desk.name(), "cannot remove what is left at its source: {trouble:#}"),
     }
 }
 
 /// Runs every line until all have stopped; true if that is because the node is going down.
 async fn work(desk: Arc<Desk>) -> bool {
-    if desk.contract.source.broker == Broker::Kafka {
+    if desk.outlet.source().broker == Broker::Kafka {
         return kafka::work(desk).await;
     }
     let mut lines = JoinSet::new();
     for _ in 0..desk.plan.max_concurrency.unwrap_or(1) {
         let desk = desk.clone();
-        match desk.contract.source.broker {
+        match desk.outlet.source().broker {
             Broker::Unspecified | Broker::Kafka => continue,
             Broker::RabbitMq => lines.spawn(keep(desk, async |desk: &Desk| rabbit::Queue::open(desk).await)),
             Broker::Nats => lines.spawn(keep(desk, async |desk: &Desk| nats::Subject::open(desk).await)),
@@ -196,7 +201,7 @@ async fn has_drained(desk: &Desk, ended: Result<End, JoinError>) -> bool {
         Ok(end) => matches!(end, End::Draining),
         Err(failure) if failure.is_cancelled() => false,
         Err(failure) => {
-            error!(%failure, mapping = desk.key.2, "a line has broken off");
+            error!(%failure, mapping = desk.name(), "a line has broken off");
             // Its mapping begins again, but not at once for ever.
             tokio::time::sleep(TRY_AGAIN).await;
             false
@@ -209,7 +214,7 @@ fn silent() -> Trouble {
 }
 
 async fn trouble(desk: &Desk, trouble: &Trouble) {
-    warn!(mapping = desk.key.2, "{trouble:#}");
+    warn!(mapping = desk.name(), "{trouble:#}");
     desk.status.say(desk, &format!("PROBLEM: {trouble:#}")).await;
 }
 

@@ -71,7 +71,11 @@ async fn keep(listener: TcpListener, trust: Trust, refused: Arc<Mutex<Option<Str
     loop {
         tokio::select! {
             accepted = listener.accept() => {
-                let Ok((guest, _)) = accepted else { continue };
+                let Ok((guest, _)) = accepted else {
+                    // There are no more descriptors for now.
+                    tokio::time::sleep(super::TRY_AGAIN).await;
+                    continue;
+                };
                 let (trust, refused) = (trust.clone(), Arc::clone(&refused));
                 guests.spawn(async move {
                     if let Err(trouble) = pass(guest, &trust).await {

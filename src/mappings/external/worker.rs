@@ -1,15 +1,19 @@
-//! One line at work: gathers its records to a batch, brings that through the function, and acknowledges it.
+//! One line at work: gathers its records to a batch, brings that through its outlet, and acknowledges it.
 //!
 //! One batch at a time, so a line stays in order and a slow function makes the source wait. What is in memory
 //! is one batch of at most an event's size, beside what the broker's client has read ahead.
 
+mod outlet;
+
 use super::Desk;
 use super::line::{self, Line, Trouble, Want};
 use crate::mappings::MEMORY_KIB_MAX;
-use crate::mappings::flight::{self, Attempt};
-use mayfly_kernel::function::{Invocation, Outcome};
+use crate::mappings::flight;
 use mayfly_kernel::{Fault, Time};
 use mayfly_services::lambda::mappings::{self, Course, Loss, Lost, Next, Record};
+use mayfly_services::readers::Outlet;
+use outlet::Went;
+use std::future::Future;
 use std::time::Duration;
 use tokio::sync::SemaphorePermit;
 use tokio::time::Instant;
@@ -59,7 +63,7 @@ impl<'a, L: Line> Worker<'a, L> {
             let bytes: u64 = held.iter().map(|held| held.record.bytes).sum();
             let kib = u32::try_from(bytes / 1024 + 1).unwrap_or(u32::MAX);
             let Some(_memory) = self.room(kib.min(MEMORY_KIB_MAX)).await? else { return Ok(End::Stopped) };
-            let course = Course::new(held.len(), self.desk.contract.patience);
+            let course = Course::new(held.len(), self.desk.outlet.patience());
             if let Some(end) = self.fly(Flight { held, course, pause: flight::PAUSE_MIN }).await? {
                 return Ok(end);
             }
@@ -94,7 +98,7 @@ impl<'a, L: Line> Worker<'a, L> {
             let none = records.is_empty();
             let now = self.desk.cloud.runner.clock().now();
             for record in records {
-                let is_wanted = self.desk.contract.wants(&record);
+                let is_wanted = self.desk.outlet.wants(&record);
                 wanted += usize::from(is_wanted);
                 bytes += record.bytes;
                 let since = record.at.unwrap_or(now);
@@ -118,49 +122,54 @@ impl<'a, L: Line> Worker<'a, L> {
         }
     }
 
-    /// Brings a batch through the function to its end; says why, if that will not be.
+    /// Brings a batch to its end; says why, if that will not be.
     async fn fly(&mut self, mut flight: Flight) -> Result<Option<End>, Trouble> {
+        let desk = self.desk;
         while let Some(part) = flight.course.part() {
-            let old = self.too_old(&flight.held[..part]);
+            let held = &flight.held[..part];
+            let old = self.too_old(held);
             if old > 0 {
                 self.give_up(&mut flight, old, Loss::TooOld, "").await?;
                 continue;
             }
-            let wanted = || flight.held[..part].iter().filter(|held| held.wanted).map(|held| &held.record);
-            if wanted().next().is_none() {
+            if !held.iter().any(|held| held.wanted) {
+                self.keep_cursor(part).await;
                 self.finish(&mut flight, part).await?;
                 continue;
             }
-            let event = self.desk.contract.event(self.line.name(), wanted())?;
-            if event.len() as u64 > self.desk.cloud.runner.limits().invoke_request_bytes {
-                if !flight.course.cut() {
-                    self.give_up(&mut flight, part, Loss::TooLarge, "").await?;
-                }
-                continue;
-            }
-            let request_id = self.desk.cloud.runner.request_id();
-            match self.call(event, &request_id).await? {
-                Attempt::Ran(Outcome { result: Ok(answer), .. }) => {
-                    let done = self.done(&flight.held[..part], &answer);
+            let request_id = desk.cloud.runner.request_id();
+            let went = match &desk.outlet {
+                Outlet::Function(contract) => self.through_function(contract, held, &request_id).await?,
+                Outlet::Pipe(_) => self.through_pipe(held, &request_id).await?,
+            };
+            let why = match went {
+                Went::Through(done) => {
                     if done > 0 {
                         self.finish(&mut flight, done).await?;
                     }
                     if done == part {
-                        self.desk.status.say(self.desk, mappings::OK).await;
+                        desk.status.say(desk, mappings::OK).await;
                         continue;
                     }
+                    outlet::unfinished(&desk.outlet).to_owned()
                 }
-                Attempt::Ran(_) | Attempt::Failed => {}
-                Attempt::Draining => return Ok(Some(End::Draining)),
-                Attempt::Later(why) => {
-                    self.desk.status.say(self.desk, &format!("PROBLEM: {why}")).await;
+                Went::TooLarge => {
+                    if !flight.course.cut() {
+                        self.give_up(&mut flight, part, Loss::TooLarge, "").await?;
+                    }
+                    continue;
+                }
+                Went::Failed(why) => why,
+                Went::Draining => return Ok(Some(End::Draining)),
+                Went::Later(why) => {
+                    desk.status.say(desk, &format!("PROBLEM: {why}")).await;
                     if self.rest(&mut flight.pause).await? {
                         return Ok(Some(End::Stopped));
                     }
                     continue;
                 }
-            }
-            self.desk.status.say(self.desk, "PROBLEM: Function call failed").await;
+            };
+            desk.status.say(desk, &format!("PROBLEM: {why}")).await;
             match flight.course.failed() {
                 Next::Smaller => {}
                 Next::GiveUp => {
@@ -179,45 +188,22 @@ impl<'a, L: Line> Worker<'a, L> {
 
     /// How many of the first records are older than they may be.
     fn too_old(&self, held: &[Held]) -> usize {
-        let Some(max_age) = self.desk.contract.patience.max_age else { return 0 };
+        let Some(max_age) = self.desk.outlet.patience().max_age else { return 0 };
         let now = self.desk.cloud.runner.clock().now();
         held.iter().take_while(|held| now.since(held.since) > max_age).count()
     }
 
-    /// How many of the first records an answer calls done, with those that the function was not to have.
-    fn done(&self, held: &[Held], answer: &[u8]) -> usize {
-        let wanted: Vec<(usize, &Record)> = held
-            .iter()
-            .enumerate()
-            .filter(|(_, held)| held.wanted)
-            .map(|(number, held)| (number, &held.record))
-            .collect();
-        let done = self.desk.contract.done(wanted.iter().map(|(_, record)| *record), answer);
-        wanted.get(done).map_or(held.len(), |(number, _)| *number)
-    }
-
-    /// Calls the function once, and keeps the records in hand as long as that takes.
-    async fn call(&mut self, event: Vec<u8>, request_id: &str) -> Result<Attempt, Trouble> {
-        let Desk { cloud, caller, contract, .. } = self.desk;
-        let invocation = Invocation {
-            request_id: request_id.to_owned(),
-            event,
-            event_type: contract.event_type().into(),
-            invoked_arn: contract.function.to_string(),
-            client_context: None,
-            trace_id: None,
-            tenant: None,
-            depth: 0,
-        };
-        let mut call = Box::pin(flight::attempt(cloud, caller, &contract.function, invocation));
+    /// Keeps the records in hand as long as work with them takes.
+    async fn holding<T>(&mut self, work: impl Future<Output = T>) -> T {
+        let mut work = Box::pin(work);
         loop {
             tokio::select! {
-                attempt = &mut call => return Ok(attempt),
+                outcome = &mut work => return outcome,
                 () = tokio::time::sleep(HOLD_EVERY) => {}
             }
-            // The function's work is worth its end, whatever the source says meanwhile.
+            // The work is worth its end, whatever the source says meanwhile.
             if let Err(trouble) = self.hold().await {
-                warn!(mapping = self.desk.key.2, "cannot hold records: {trouble:#}");
+                warn!(mapping = self.desk.name(), "cannot hold records: {trouble:#}");
             }
         }
     }
@@ -240,9 +226,9 @@ impl<'a, L: Line> Worker<'a, L> {
         }
     }
 
-    /// The first records are done.
+    /// The first records are done, and that is written down where the broker does not keep it.
     async fn finish(&mut self, flight: &mut Flight, records: usize) -> Result<(), Trouble> {
-        self.acknowledge(records).await?;
+        line::answered(Duration::ZERO, self.line.acknowledge(records)).await?;
         flight.went(records);
         Ok(())
     }
@@ -255,12 +241,16 @@ impl<'a, L: Line> Worker<'a, L> {
         if records == 0 {
             return Ok(());
         }
-        if let Some(next) = self.line.cursor(records) {
-            let Desk { cloud, caller, key, .. } = self.desk;
-            let name = self.line.name().to_owned();
-            flight::persist(cloud, caller, |cx| mappings::advance(cx, key, &name, next)).await;
-        }
+        self.keep_cursor(records).await;
         line::answered(Duration::ZERO, self.line.acknowledge(records)).await
+    }
+
+    /// Writes down that the first records are done, where the broker does not keep that.
+    async fn keep_cursor(&mut self, records: usize) {
+        let Some(next) = self.line.cursor(records) else { return };
+        let Desk { cloud, caller, reader, .. } = self.desk;
+        let name = self.line.name().to_owned();
+        flight::persist(cloud, caller, |cx| reader.advance(cx, &name, next)).await;
     }
 
     /// The first records go where what is given up goes, and only then are they acknowledged.
@@ -271,23 +261,21 @@ impl<'a, L: Line> Worker<'a, L> {
         loss: Loss,
         request_id: &str,
     ) -> Result<(), Trouble> {
-        let Desk { cloud, caller, key, contract, .. } = self.desk;
+        let Desk { cloud, caller, reader, outlet, .. } = self.desk;
         let wanted: Vec<&Record> =
             flight.held[..records].iter().filter(|held| held.wanted).map(|held| &held.record).collect();
         let (cursor, line) = (self.line.cursor(records), self.line.name().to_owned());
         let lost =
             Lost { line: &line, records: &wanted, loss, request_id, attempts: flight.course.failures() };
-        warn!(mapping = key.2, line, records, ?loss, "records are given up");
+        warn!(mapping = self.desk.name(), line, records, ?loss, "records are given up");
         flight::persist(cloud, caller, |cx| -> Result<(), Fault> {
             if !wanted.is_empty() {
-                mappings::gave_up(cx, contract, lost)?;
+                outlet.gave_up(cx, lost)?;
             }
-            cursor.map_or(Ok(()), |next| mappings::advance(cx, key, &line, next))
+            cursor.map_or(Ok(()), |next| reader.advance(cx, &line, next))
         })
         .await;
-        line::answered(Duration::ZERO, self.line.acknowledge(records)).await?;
-        flight.went(records);
-        Ok(())
+        self.finish(flight, records).await
     }
 }
 

@@ -1,8 +1,9 @@
 //! From what was asked of a pipe to what it does, and what it takes from its queue.
 
 use super::model::{Phase, Pipe};
-use super::{PIPES, pipe_arn};
+use super::{PIPES, brokers, pipe_arn};
 use crate::fabric::{self, Delivery, Target};
+use crate::lambda::mappings::{External, Record};
 use crate::operation::Pause;
 use crate::readers::{Filters, Key, Plan, Step};
 use crate::sqs::{self, Lent};
@@ -11,6 +12,7 @@ use crate::{Cx, events};
 use mayfly_kernel::{Arn, Fault};
 use mayfly_store::{Scan, Store};
 use prost::Message as _;
+use serde_json::Value;
 use std::time::Duration;
 
 pub(crate) fn plan(cx: &Cx<'_>, key: &Key) -> Result<Option<Plan>, Fault> {
@@ -18,7 +20,7 @@ pub(crate) fn plan(cx: &Cx<'_>, key: &Key) -> Result<Option<Plan>, Fault> {
     let parameters = pipe.source_parameters()?;
     Ok(Some(Plan {
         runs: pipe.running && pipe.phase() != Phase::Deleting,
-        batch_size: parameters.batch_size(pipe.batch_max()?) as usize,
+        batch_size: parameters.batch_size(pipe.reads(), pipe.batch_max()?) as usize,
         window: Duration::from_secs(parameters.window_s().into()),
         max_concurrency: None,
         unsettled: (pipe.phase() != Phase::Settled).then_some(pipe.generation),
@@ -32,7 +34,7 @@ pub(crate) fn adopted(cx: &mut Cx<'_>, key: &Key, generation: u64) -> Result<(),
     };
     if pipe.phase() == Phase::Deleting {
         PIPES.delete(cx.tx, key);
-        return Ok(());
+        return brokers::forget(cx, key);
     }
     pipe.set_phase(Phase::Settled);
     PIPES.put(cx.tx, key, &pipe);
@@ -75,13 +77,41 @@ fn cut(cx: &mut Cx<'_>, key: &Key, pipe: &Pipe, source: &Arn, message: &Lent) ->
     if sqs::bury(cx, source, message)? {
         return Ok(());
     }
+    let reason = format!("Recursive loop: more than delivery_depth ({}) events", cx.limits.delivery_depth);
+    keep(cx, key, pipe, &message.record_value(source)?, message.depth(), reason)?;
+    sqs::consume(cx, message)
+}
+
+/// Keeps records of a broker that no event has room for, as dead deliveries: the broker may not have them any more.
+pub(crate) fn gave_up(
+    cx: &mut Cx<'_>,
+    source: &External,
+    line: &str,
+    records: &[&Record],
+) -> Result<(), Fault> {
+    let Some(pipe) = PIPES.get(cx.tx, &source.key)? else { return Ok(()) };
+    records.iter().try_for_each(|record| {
+        let event = brokers::event(source, line, record);
+        keep(cx, &source.key, &pipe, &event, 0, "the record is larger than an event may be".into())
+    })
+}
+
+/// Keeps an event that does not go on as a dead delivery.
+fn keep(
+    cx: &mut Cx<'_>,
+    key: &Key,
+    pipe: &Pipe,
+    event: &Value,
+    depth: u32,
+    why: String,
+) -> Result<(), Fault> {
     let parcel = Parcel {
         target: pipe.target.clone(),
-        input: message.record_value(source)?.to_string().into_bytes(),
+        input: event.to_string().into_bytes(),
         source: pipe_arn(key).to_string(),
         sender: Sender::Pipe.into(),
         event_type: super::work::EVENT_TYPE.into(),
-        depth: message.depth(),
+        depth,
         ..Parcel::default()
     };
     let target: Arn = pipe.target.parse().map_err(|e| Fault::internal("read a pipe's target", e))?;
@@ -95,7 +125,6 @@ fn cut(cx: &mut Cx<'_>, key: &Key, pipe: &Pipe, source: &Arn, message: &Lent) ->
         depth: parcel.depth,
         tenant: None,
     };
-    let reason = format!("Recursive loop: more than delivery_depth ({}) events", cx.limits.delivery_depth);
-    fabric::keep_as_dead(cx, delivery, reason);
-    sqs::consume(cx, message)
+    fabric::keep_as_dead(cx, delivery, why);
+    Ok(())
 }

@@ -1,16 +1,18 @@
-//! EventBridge Pipes: from a queue through a filter and an enrichment to one target.
+//! EventBridge Pipes: from a queue or a broker through a filter and an enrichment to one target.
 //!
 //! A pipe is a row; its messages are read by the machinery of `crate::readers`, which it shares with event
 //! source mappings. A target that lives in the store gets its events in the commit that deletes the messages
 //! they came from, so such a pipe brings each message exactly once. A function that is waited for, an
 //! enrichment and an API destination are called at least once: the messages come back unless all went well,
-//! and after as many receives as the queue allows they go to its dead letters.
+//! and after as many receives as the queue allows they go to its dead letters. Records of a broker are tried
+//! again for ever, in their order.
 //!
-//! Deliberately absent: streams and brokers as sources, targets that Mayfly has no service for, logs of
+//! Deliberately absent: streams and ActiveMQ as sources, targets that Mayfly has no service for, logs of
 //! executions, KMS. Roles are not asked.
 //!
-//! Keys: `PIPES(account, region, name)`.
+//! Keys: `PIPES(account, region, name)`; those of brokers are in `brokers.rs`.
 
+mod brokers;
 mod faults;
 mod lifecycle;
 mod model;
@@ -22,7 +24,9 @@ mod template;
 mod tests;
 mod work;
 
-pub(crate) use lifecycle::{adopted, plan, take, unfinished};
+pub use brokers::Inlet;
+pub(crate) use brokers::{advance, cursor, inlet, is_begun, is_external, note, said};
+pub(crate) use lifecycle::{adopted, gave_up, plan, take, unfinished};
 pub(crate) use work::Work;
 
 use crate::{Service, spaces};

@@ -42,6 +42,21 @@ pub(super) struct Pipe {
     pub(super) tags: BTreeMap<String, String>,
 }
 
+/// How far a line of a broker has been read.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub(super) struct CursorRow {
+    /// What comes next.
+    #[prost(int64, tag = "1")]
+    pub(super) next: i64,
+}
+
+/// How the last batch of a broker's records went.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub(super) struct ResultRow {
+    #[prost(string, tag = "1")]
+    pub(super) text: String,
+}
+
 /// On the way to what was asked for, or there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, prost::Enumeration)]
 #[repr(i32)]

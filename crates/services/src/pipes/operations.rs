@@ -2,7 +2,8 @@
 
 use super::model::{Phase, Pipe};
 use super::parameters::{EnrichmentParameters, SourceParameters, TargetParameters};
-use super::{PIPES, faults, pipe_arn, tags};
+use super::{PIPES, brokers, faults, pipe_arn, tags};
+use crate::lambda::mappings::OK;
 use crate::readers::{Key, Reader};
 use crate::{Cx, Signal};
 use mayfly_kernel::{Arn, Fault, Time};
@@ -121,7 +122,7 @@ pub(super) fn create(cx: &mut Cx<'_>, input: Create) -> Result<Made, Fault> {
     pipe.set_source_parameters(&input.source_parameters.unwrap_or_default())?;
     pipe.set_enrichment_parameters(&input.enrichment_parameters.unwrap_or_default())?;
     pipe.set_target_parameters(&input.target_parameters.unwrap_or_default())?;
-    pipe.check(cx)?;
+    pipe.check(cx, &key)?;
     Ok(write(cx, &key, pipe, Phase::Creating))
 }
 
@@ -178,11 +179,8 @@ pub(super) fn update(cx: &mut Cx<'_>, input: Update) -> Result<Made, Fault> {
     pipe.role = input.role_arn;
     pipe.running = input.desired_state.map_or(pipe.running, |desired| desired == Desired::Running);
     if let Some(parameters) = input.source_parameters {
-        let before = pipe.source_parameters()?;
-        pipe.set_source_parameters(&SourceParameters {
-            filter_criteria: parameters.filter_criteria.or(before.filter_criteria),
-            sqs_queue_parameters: parameters.sqs_queue_parameters.or(before.sqs_queue_parameters),
-        })?;
+        let parameters = parameters.over(pipe.source_parameters()?);
+        pipe.set_source_parameters(&parameters)?;
     }
     if let Some(enrichment) = input.enrichment {
         if enrichment.is_empty() {
@@ -202,7 +200,7 @@ pub(super) fn update(cx: &mut Cx<'_>, input: Update) -> Result<Made, Fault> {
     if let Some(parameters) = input.target_parameters {
         pipe.set_target_parameters(&parameters)?;
     }
-    pipe.check(cx)?;
+    pipe.check(cx, &key)?;
     Ok(write(cx, &key, pipe, Phase::Updating))
 }
 
@@ -248,17 +246,19 @@ pub(super) struct Shown {
     #[serde(skip_serializing_if = "String::is_empty")]
     enrichment: String,
     target: String,
-    state_reason: &'static str,
+    state_reason: String,
 }
 
-fn shown(key: &Key, pipe: &Pipe) -> Shown {
-    Shown {
+/// A source that cannot be read, or a target that takes nothing, is told as the reason of the state.
+fn shown(cx: &Cx<'_>, key: &Key, pipe: &Pipe) -> Result<Shown, Fault> {
+    let trouble = brokers::said(cx, key)?.filter(|said| said != OK);
+    Ok(Shown {
         made: made(key, pipe),
         source: pipe.source.clone(),
         enrichment: pipe.enrichment.clone(),
         target: pipe.target.clone(),
-        state_reason: "USER_INITIATED",
-    }
+        state_reason: trouble.unwrap_or_else(|| "USER_INITIATED".to_owned()),
+    })
 }
 
 #[derive(Serialize)]
@@ -281,11 +281,10 @@ pub(super) fn describe(cx: &mut Cx<'_>, input: Named) -> Result<Described, Fault
     let enrichment = pipe.enrichment_parameters()?;
     let mut source_parameters = pipe.source_parameters()?;
     // The size that holds is told, whoever has said it.
-    let mut queue = source_parameters.sqs_queue_parameters.take().unwrap_or_default();
-    queue.batch_size = Some(pipe.source_parameters()?.batch_size(pipe.batch_max()?));
-    source_parameters.sqs_queue_parameters = Some(queue);
+    let size = source_parameters.batch_size(pipe.reads(), pipe.batch_max()?);
+    source_parameters.batch(&pipe.source).batch_size = Some(size);
     Ok(Described {
-        shown: shown(&key, &pipe),
+        shown: shown(cx, &key, &pipe)?,
         source_parameters,
         enrichment_parameters: (enrichment != EnrichmentParameters::default()).then_some(enrichment),
         target_parameters: pipe.target_parameters()?,
@@ -392,5 +391,6 @@ pub(super) fn list(cx: &mut Cx<'_>, input: List) -> Result<Listed, Fault> {
             && begins(&input.target_prefix, &pipe.target)
     };
     let found = rows.iter().filter(|(key, pipe)| wanted(key, pipe));
-    Ok(Listed { pipes: found.map(|(key, pipe)| shown(key, pipe)).collect(), next_token })
+    let pipes = found.map(|(key, pipe)| shown(cx, key, pipe)).collect::<Result<_, _>>()?;
+    Ok(Listed { pipes, next_token })
 }

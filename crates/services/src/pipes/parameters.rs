@@ -1,19 +1,23 @@
 //! What may be asked of a pipe's source, enrichment and target; and which of it goes together.
 
-use super::faults;
 use super::model::Pipe;
 use super::template;
+use super::{brokers, faults};
 use crate::events::endpoints::HttpParameters;
+use crate::lambda::mappings::Broker;
 use crate::pattern::Pattern;
+use crate::readers::Key;
 use crate::targets::Kind;
 use crate::{Cx, lambda, sqs};
 use mayfly_kernel::{Arn, Fault};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 const FILTERS_MAX: usize = 5;
 const PATTERN_CHARS: usize = 4096;
 const TEMPLATE_CHARS: usize = 8192;
 const BATCH_SIZE: u32 = 10;
+const BROKER_BATCH_SIZE: u32 = 100;
 const BATCH_SIZE_MAX: u32 = 10_000;
 /// Beyond this many messages a batch takes time to gather.
 const BATCH_SIZE_AT_ONCE: u32 = 10;
@@ -24,7 +28,11 @@ pub(super) struct SourceParameters {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) filter_criteria: Option<FilterCriteria>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) sqs_queue_parameters: Option<SqsSource>,
+    pub(super) sqs_queue_parameters: Option<Batches>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) self_managed_kafka_parameters: Option<KafkaSource>,
+    #[serde(rename = "RabbitMQBrokerParameters", skip_serializing_if = "Option::is_none")]
+    pub(super) rabbit_mq_broker_parameters: Option<RabbitSource>,
 }
 
 #[derive(Clone, Default, Deserialize, Serialize)]
@@ -41,33 +49,155 @@ struct Filter {
 
 #[derive(Clone, Default, Deserialize, Serialize)]
 #[serde(rename_all = "PascalCase", default)]
-pub(super) struct SqsSource {
+pub(super) struct Batches {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) batch_size: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) maximum_batching_window_in_seconds: Option<u32>,
 }
 
+/// What a change names of it is its size, its window, and its credentials.
+#[derive(Clone, Default, Deserialize, Serialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub(super) struct KafkaSource {
+    pub(super) topic_name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) starting_position: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) additional_bootstrap_servers: Option<Vec<String>>,
+    #[serde(rename = "ConsumerGroupID", skip_serializing_if = "Option::is_none")]
+    pub(super) consumer_group_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) credentials: Option<Credentials>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) server_root_ca_certificate: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) vpc: Option<Value>,
+    #[serde(flatten)]
+    pub(super) batch: Batches,
+}
+
+#[derive(Clone, Default, Deserialize, Serialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub(super) struct RabbitSource {
+    pub(super) queue_name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) virtual_host: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) credentials: Option<Credentials>,
+    #[serde(flatten)]
+    pub(super) batch: Batches,
+}
+
+/// Secrets, one of them.
+#[derive(Clone, Default, Deserialize, Serialize)]
+#[serde(default)]
+pub(super) struct Credentials {
+    #[serde(rename = "BasicAuth", skip_serializing_if = "Option::is_none")]
+    pub(super) basic_auth: Option<String>,
+    #[serde(rename = "SaslScram512Auth", skip_serializing_if = "Option::is_none")]
+    pub(super) scram_512: Option<String>,
+    #[serde(rename = "SaslScram256Auth", skip_serializing_if = "Option::is_none")]
+    pub(super) scram_256: Option<String>,
+    #[serde(rename = "ClientCertificateTlsAuth", skip_serializing_if = "Option::is_none")]
+    pub(super) client_certificate: Option<String>,
+}
+
+/// What a pipe reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reads {
+    Queue,
+    FifoQueue,
+    Broker,
+}
+
+impl Batches {
+    fn over(self, before: Batches) -> Batches {
+        let window = self.maximum_batching_window_in_seconds.or(before.maximum_batching_window_in_seconds);
+        Batches {
+            batch_size: self.batch_size.or(before.batch_size),
+            maximum_batching_window_in_seconds: window,
+        }
+    }
+}
+
 impl SourceParameters {
+    /// What a change says, over what there was before: what is read stays.
+    pub(super) fn over(self, before: SourceParameters) -> SourceParameters {
+        let kafka = match (self.self_managed_kafka_parameters, before.self_managed_kafka_parameters) {
+            (Some(new), Some(old)) => Some(KafkaSource {
+                credentials: new.credentials.or(old.credentials),
+                server_root_ca_certificate: new.server_root_ca_certificate.or(old.server_root_ca_certificate),
+                vpc: new.vpc.or(old.vpc),
+                batch: new.batch.over(old.batch),
+                ..old
+            }),
+            (new, old) => new.or(old),
+        };
+        let rabbit = match (self.rabbit_mq_broker_parameters, before.rabbit_mq_broker_parameters) {
+            (Some(new), Some(old)) => Some(RabbitSource {
+                credentials: new.credentials.or(old.credentials),
+                batch: new.batch.over(old.batch),
+                ..old
+            }),
+            (new, old) => new.or(old),
+        };
+        SourceParameters {
+            filter_criteria: self.filter_criteria.or(before.filter_criteria),
+            sqs_queue_parameters: self.sqs_queue_parameters.or(before.sqs_queue_parameters),
+            self_managed_kafka_parameters: kafka,
+            rabbit_mq_broker_parameters: rabbit,
+        }
+    }
+
+    /// What batches of the source are like. The documented defaults are told where nobody has said them.
+    pub(super) fn batch(&mut self, source: &str) -> &mut Batches {
+        match brokers::broker(source) {
+            None => self.sqs_queue_parameters.get_or_insert_default(),
+            Some(Broker::Kafka) => &mut self.self_managed_kafka_parameters.get_or_insert_default().batch,
+            Some(_) => &mut self.rabbit_mq_broker_parameters.get_or_insert_default().batch,
+        }
+    }
+
     pub(super) fn patterns(&self) -> Vec<String> {
         let filters = self.filter_criteria.iter().flat_map(|criteria| &criteria.filters);
         filters.map(|filter| filter.pattern.clone()).collect()
     }
 
-    fn queue(&self) -> SqsSource {
-        self.sqs_queue_parameters.clone().unwrap_or_default()
+    /// Those that are there belong to the source, as was checked.
+    fn given(&self) -> Batches {
+        let kafka = self.self_managed_kafka_parameters.as_ref().map(|kafka| &kafka.batch);
+        let rabbit = self.rabbit_mq_broker_parameters.as_ref().map(|rabbit| &rabbit.batch);
+        kafka.or(rabbit).or(self.sqs_queue_parameters.as_ref()).cloned().unwrap_or_default()
     }
 
     pub(super) fn window_s(&self) -> u32 {
-        self.queue().maximum_batching_window_in_seconds.unwrap_or(0)
+        self.given().maximum_batching_window_in_seconds.unwrap_or(0)
     }
 
     /// As many as were asked for, or as go together without waiting.
-    pub(super) fn batch_size(&self, most: u32) -> u32 {
-        self.queue().batch_size.unwrap_or_else(|| most.min(BATCH_SIZE))
+    pub(super) fn batch_size(&self, reads: Reads, most: u32) -> u32 {
+        let usual = if reads == Reads::Broker { BROKER_BATCH_SIZE } else { BATCH_SIZE };
+        self.given().batch_size.unwrap_or_else(|| most.min(usual))
     }
 
-    fn check(&self, fifo: bool, most: u32) -> Result<(), Fault> {
+    /// Parameters of another source than that which there is.
+    fn check_kind(&self, source: &str) -> Result<(), Fault> {
+        let broker = brokers::broker(source);
+        let kinds = [
+            (self.sqs_queue_parameters.is_some(), None, "SqsQueueParameters"),
+            (self.self_managed_kafka_parameters.is_some(), Some(Broker::Kafka), "SelfManagedKafkaParameters"),
+            (self.rabbit_mq_broker_parameters.is_some(), Some(Broker::RabbitMq), "RabbitMQBrokerParameters"),
+        ];
+        match kinds.into_iter().find(|(given, of, _)| *given && *of != broker) {
+            Some((_, _, name)) => {
+                Err(faults::validation(format!("{name} is not valid for the source {source}.")))
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn check(&self, reads: Reads, most: u32) -> Result<(), Fault> {
         let patterns = self.patterns();
         if patterns.len() > FILTERS_MAX {
             let rule = "Member must have length less than or equal to 5";
@@ -85,7 +215,7 @@ impl SourceParameters {
             Pattern::compile(pattern)
                 .map_err(|why| faults::validation(format!("Invalid filter pattern definition. {why}")))?;
         }
-        let (size, window) = (self.batch_size(most), self.window_s());
+        let (size, window) = (self.batch_size(reads, most), self.window_s());
         if !(1..=BATCH_SIZE_MAX).contains(&size) {
             let rule = "Member must have value between 1 and 10000";
             return Err(faults::constraint("batchSize", &size.to_string(), rule));
@@ -99,11 +229,11 @@ impl SourceParameters {
                 format!("The batch size {size} is more than the enrichment or the target takes: {most}.");
             return Err(faults::validation(text));
         }
-        if fifo && (window > 0 || size > BATCH_SIZE_AT_ONCE) {
+        if reads == Reads::FifoQueue && (window > 0 || size > BATCH_SIZE_AT_ONCE) {
             let text = "A FIFO queue has no batching window, and at most 10 messages in a batch.";
             return Err(faults::validation(text));
         }
-        if size > BATCH_SIZE_AT_ONCE && window == 0 {
+        if reads == Reads::Queue && size > BATCH_SIZE_AT_ONCE && window == 0 {
             let text = "A batch of more than 10 messages needs MaximumBatchingWindowInSeconds.";
             return Err(faults::validation(text));
         }
@@ -184,14 +314,8 @@ pub(super) struct LogsTarget {
     pub(super) timestamp: Option<String>,
 }
 
-/// The scheme of a cluster of Kafka that has no ARN.
-const SELF_MANAGED_KAFKA: &str = "smk://";
-
-/// A pipe's source: a queue. Others are told that they are not here.
+/// A pipe's source that is a queue. Others are told that they are not here.
 pub(super) fn source(text: &str) -> Result<Arn, Fault> {
-    if text.starts_with(SELF_MANAGED_KAFKA) {
-        return Err(Fault::not_implemented("self-managed Kafka as the source of a pipe"));
-    }
     let arn = arn("source", text)?;
     match arn.service.as_str() {
         "sqs" => Ok(arn),
@@ -230,6 +354,14 @@ pub(super) fn batch_max(kind: Kind) -> u32 {
 }
 
 impl Pipe {
+    pub(super) fn reads(&self) -> Reads {
+        match brokers::broker(&self.source) {
+            Some(_) => Reads::Broker,
+            None if self.source.ends_with(".fifo") => Reads::FifoQueue,
+            None => Reads::Queue,
+        }
+    }
+
     /// How many messages one batch may have.
     pub(super) fn batch_max(&self) -> Result<u32, Fault> {
         let target = batch_max(target_kind(&arn("target", &self.target)?)?);
@@ -240,13 +372,17 @@ impl Pipe {
     }
 
     /// Whether everything that was asked for is there and goes together.
-    pub(super) fn check(&self, cx: &Cx<'_>) -> Result<(), Fault> {
-        let queue = source(&self.source)?;
-        check_own(cx, &queue)?;
-        let Some(facts) = sqs::exists(cx, &queue)? else {
-            return Err(faults::validation(format!("The source queue {queue} does not exist.")));
-        };
-        self.source_parameters()?.check(facts.fifo, self.batch_max()?)?;
+    pub(super) fn check(&self, cx: &Cx<'_>, key: &Key) -> Result<(), Fault> {
+        let parameters = self.source_parameters()?;
+        parameters.check_kind(&self.source)?;
+        if self.external(key)?.is_none() {
+            let queue = source(&self.source)?;
+            check_own(cx, &queue)?;
+            if sqs::exists(cx, &queue)?.is_none() {
+                return Err(faults::validation(format!("The source queue {queue} does not exist.")));
+            }
+        }
+        parameters.check(self.reads(), self.batch_max()?)?;
         let enrichment = self.enrichment_parameters()?;
         if self.enrichment.is_empty() {
             if enrichment != EnrichmentParameters::default() {

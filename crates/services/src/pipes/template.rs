@@ -4,6 +4,7 @@
 //! variable is a JSON value, inside its text. A message's body that is JSON is looked into as such.
 
 use crate::events::input::{at_path, fill_with, is_path};
+use crate::lambda::mappings::{Broker, opened};
 use serde_json::Value;
 
 /// What variables of Pipes' own stand for.
@@ -28,8 +29,13 @@ const KNOWN: [&str; 8] = [
     "aws.pipes.event.json",
 ];
 
-/// An event whose body is JSON in a text, with that JSON in its place.
+/// An event whose body is JSON in a text, with that JSON in its place; what a broker's record has in base64 is
+/// shown as what it says.
 pub(super) fn looked_into(event: &Value) -> Value {
+    let source = event.get("eventSource").and_then(Value::as_str);
+    if let Some(broker) = Broker::ALL.into_iter().find(|broker| source == Some(broker.event_source())) {
+        return opened(broker, event);
+    }
     let mut event = event.clone();
     let parsed = event.get("body").and_then(Value::as_str).and_then(|body| serde_json::from_str(body).ok());
     if let Some(body) = parsed {

@@ -1,8 +1,11 @@
 //! Pipes through their operations, and round by round as the binary runs them.
 
 use crate::fabric::{dead, lanes};
-use crate::readers::{Errand, Reader};
+use crate::lambda::mappings::Record;
+use crate::readers::{Errand, Passage, Reader};
 use crate::testing::Bench;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use mayfly_kernel::Fault;
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -300,7 +303,8 @@ fn a_pipe_goes_from_state_to_state_and_bad_ones_are_refused() {
     let bad = [
         (json!({ "Source": arn("missing") }), "ValidationException"),
         (json!({ "Source": "arn:aws:kinesis:us-east-1:000000000000:stream/s" }), "NotImplemented"),
-        (json!({ "Source": "smk://kafka-1:9092,kafka-2:9092" }), "NotImplemented"),
+        (json!({ "Source": "arn:aws:mq:us-east-1:000000000000:broker:b:1" }), "NotImplemented"),
+        (json!({ "Source": "smk://kafka-1:9092,kafka-2:9092" }), "ValidationException"),
         (json!({ "Target": "arn:aws:states:us-east-1:000000000000:stateMachine:s" }), "NotImplemented"),
         (json!({ "Target": "arn:aws:lambda:us-east-1:000000000000:function:none" }), "ValidationException"),
         (json!({ "Target": arn("x.fifo") }), "ValidationException"),
@@ -322,4 +326,58 @@ fn a_pipe_goes_from_state_to_state_and_bad_ones_are_refused() {
     assert_eq!(http(&t, "DELETE /v1/pipes/p", &json!({})).unwrap_err().code, "ConflictException");
     adopt(&t, &reader);
     assert_eq!(http(&t, "GET /v1/pipes/p", &json!({})).unwrap_err().code, "NotFoundException");
+}
+
+fn record(n: u64) -> Record {
+    // `{"n": …}` in base64, as Kafka's events have it.
+    let value = STANDARD.encode(json!({ "n": n }).to_string());
+    let shape = json!({ "topic": "t", "partition": 0, "offset": n, "key": null, "value": value });
+    Record { id: format!("t-0-{n}"), at: None, shape, bytes: 100 }
+}
+
+#[test]
+fn records_of_a_broker_go_to_the_target_and_a_new_pipe_of_the_name_begins_anew() {
+    let t = Bench::seed(1);
+    let out = queue(&t, "out");
+    let kafka = json!({ "TopicName": "t", "AdditionalBootstrapServers": ["b:1"] });
+    let filter = json!({ "Filters": [{ "Pattern": r#"{"value":{"n":[{"numeric":["<",9]}]}}"# }] });
+    let reader = pipe(
+        &t,
+        "smk://a:9092",
+        &out,
+        json!({
+            "SourceParameters": { "SelfManagedKafkaParameters": kafka, "FilterCriteria": filter },
+            "TargetParameters": { "InputTemplate": r#"{"n": <$.value.n>, "of": "<$.eventSourceKey>"}"# },
+        }),
+    );
+    let outlet = t.run(|cx| reader.outlet(cx)).expect("it reads a broker");
+    let servers: Vec<String> = outlet.source().endpoints.iter().map(|one| one.authority()).collect();
+    assert_eq!(servers, ["a:9092", "b:1"]);
+    assert_eq!((outlet.wants(&record(8)), outlet.wants(&record(9))), (true, false));
+
+    let Reader::Pipe(key) = &reader else { unreachable!("it is a pipe") };
+    let (first, second) = (record(1), record(2));
+    let mut passage = t.run(|cx| Passage::begin(cx, key, "t-0", &[&first, &second])).expect("it is there");
+    assert!(matches!(passage.errand().unwrap(), Errand::Settle));
+    let done = t.run(|cx| {
+        let done = passage.settle(cx)?;
+        reader.advance(cx, "t-0", 3)?;
+        Ok(done)
+    });
+    assert_eq!(done, 2);
+    let mut brought = bodies(&t, "out");
+    brought.sort_by_key(|body| body["n"].as_u64());
+    assert_eq!(brought, [json!({ "n": 1, "of": "t-0" }), json!({ "n": 2, "of": "t-0" })]);
+    assert_eq!(t.run(|cx| reader.cursor(cx, "t-0")), Some(3));
+
+    t.run(|cx| reader.note(cx, "PROBLEM: it is down"));
+    let shown = |t: &Bench| http(t, "GET /v1/pipes/p", &json!({})).unwrap()["StateReason"].clone();
+    assert_eq!(shown(&t), "PROBLEM: it is down");
+    assert!(t.run(|cx| reader.recovered(cx)));
+    assert_eq!(shown(&t), "USER_INITIATED");
+    http(&t, "DELETE /v1/pipes/p", &json!({})).unwrap();
+    adopt(&t, &reader);
+    assert_eq!(t.run(|cx| reader.cursor(cx, "t-0")), None);
+    t.run(|cx| reader.advance(cx, "t-0", 4));
+    assert_eq!(t.run(|cx| reader.cursor(cx, "t-0")), None, "there is no such pipe");
 }

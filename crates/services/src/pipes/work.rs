@@ -1,15 +1,16 @@
 //! A batch on its way through a pipe: enriched, brought to the target, and settled.
 //!
-//! What a target of the store gets is part of the transaction that deletes the messages. What it does not
-//! take stays in the queue; of a FIFO queue so does everything after it. After an enrichment nobody can say
+//! What a target of the store gets is part of the transaction that deletes the messages, or notes how far a
+//! broker was read. What it does not take stays; of a FIFO queue and a broker so does everything after it. After an enrichment nobody can say
 //! which message an event came from, so all go or all stay.
 
 use super::model::Pipe;
-use super::parameters::{self, BusTarget, EnrichmentParameters, LogsTarget, TargetParameters};
+use super::parameters::{self, BusTarget, EnrichmentParameters, LogsTarget, Reads, TargetParameters};
 use super::template::{self, Facts, body_of, text_of};
-use super::{PIPES, pipe_arn};
+use super::{PIPES, brokers, pipe_arn};
 use crate::events::endpoints::{HttpParameters, Letter};
-use crate::readers::{Call, Errand, Key, without_failures};
+use crate::lambda::mappings::{Broker, Record};
+use crate::readers::{Call, Errand, Key, reported_failures};
 use crate::sqs::Lent;
 use crate::targets::{self, Kind, Parcel, Sender, Undelivered};
 use crate::{Cx, events};
@@ -26,7 +27,9 @@ pub(super) const EVENT_TYPE: &str = "aws.pipes.event";
 pub(crate) struct Work {
     key: Key,
     pipe: Pipe,
-    source: Arn,
+    items: Vec<Item>,
+    /// Nothing overtakes what stays behind.
+    ordered: bool,
     taken: Time,
     stage: Stage,
     events: Vec<Event>,
@@ -43,6 +46,14 @@ enum Stage {
 /// What goes to a target, or why it cannot; and which of the events it is of.
 type Outgoing = (Range<usize>, Result<Parcel, Undelivered>);
 
+/// What is known of a message or record, beside what it says.
+#[derive(Debug)]
+struct Item {
+    id: String,
+    /// How many invocations and messages led to it.
+    depth: u32,
+}
+
 /// An event on its way, and the message that it came from, if one can say.
 #[derive(Debug)]
 struct Event {
@@ -52,16 +63,42 @@ struct Event {
 
 impl Work {
     /// `None` if there is no such pipe any more.
-    pub(crate) fn read(cx: &Cx<'_>, key: &Key) -> Result<Option<Work>, Fault> {
+    pub(crate) fn of_messages(cx: &Cx<'_>, key: &Key, messages: &[Lent]) -> Result<Option<Work>, Fault> {
         let Some(pipe) = PIPES.get(cx.tx, key)? else { return Ok(None) };
-        let (source, stage) = (pipe.source_arn()?, Stage::Enriching);
-        Ok(Some(Work { key: key.clone(), pipe, source, taken: cx.now, stage, events: Vec::new() }))
+        let source = pipe.source_arn()?;
+        let item = |message: &Lent| {
+            let item = Item { id: message.id().to_owned(), depth: message.depth() };
+            Ok((item, message.record_value(&source)?))
+        };
+        let items = messages.iter().map(item).collect::<Result<_, Fault>>()?;
+        Ok(Some(Work::new(cx, key, pipe, items)))
     }
 
-    pub(crate) fn errand(&mut self, messages: &[Lent]) -> Result<Errand, Fault> {
-        for (index, message) in messages.iter().enumerate() {
-            self.events.push(Event { value: message.record_value(&self.source)?, of: Some(index) });
-        }
+    /// The same of records of a broker.
+    pub(crate) fn of_records(
+        cx: &Cx<'_>,
+        key: &Key,
+        line: &str,
+        records: &[&Record],
+    ) -> Result<Option<Work>, Fault> {
+        let Some(pipe) = PIPES.get(cx.tx, key)? else { return Ok(None) };
+        let Some(source) = pipe.external(key)? else { return Ok(None) };
+        let item = |record: &&Record| {
+            (Item { id: record.id.clone(), depth: 0 }, brokers::event(&source, line, record))
+        };
+        let items = records.iter().map(item).collect();
+        Ok(Some(Work::new(cx, key, pipe, items)))
+    }
+
+    fn new(cx: &Cx<'_>, key: &Key, pipe: Pipe, items: Vec<(Item, Value)>) -> Work {
+        let (items, values): (Vec<Item>, Vec<Value>) = items.into_iter().unzip();
+        let event = |(index, value)| Event { value, of: Some(index) };
+        let events = values.into_iter().enumerate().map(event).collect();
+        let ordered = pipe.reads() != Reads::Queue;
+        Work { key: key.clone(), pipe, items, ordered, taken: cx.now, stage: Stage::Enriching, events }
+    }
+
+    pub(crate) fn errand(&mut self) -> Result<Errand, Fault> {
         if self.pipe.enrichment.is_empty() {
             return self.go_to_target();
         }
@@ -159,7 +196,7 @@ impl Work {
 
     /// The event as a CloudEvent: it comes from the source, and has the id of its message.
     fn attributes(&self, event: &Event) -> BTreeMap<String, String> {
-        let id = event.value["messageId"].as_str().unwrap_or(&self.key.2);
+        let id = event.of.map_or(self.key.2.as_str(), |index| &self.items[index].id);
         let time = mayfly_wire::time::iso8601(self.taken);
         let pairs = [
             ("specversion", "1.0"),
@@ -171,40 +208,38 @@ impl Work {
         pairs.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
     }
 
-    /// Brings what is for the store to its target, and says which messages are done.
-    pub(crate) fn settle<'a>(
-        &self,
-        cx: &mut Cx<'_>,
-        messages: &'a [Lent],
-        answer: &[u8],
-    ) -> Result<Vec<&'a Lent>, Fault> {
+    /// Brings what is for the store to its target, and says of each message whether it is done.
+    pub(crate) fn settle(&self, cx: &mut Cx<'_>, answer: &[u8]) -> Result<Vec<bool>, Fault> {
         if self.stage == Stage::Calling {
-            return Ok(self.done_by(messages, answer));
+            return Ok(self.done_by(answer));
         }
-        let mut failed = vec![false; messages.len()];
-        for index in self.hand_over(cx, messages)? {
+        let mut done = vec![true; self.items.len()];
+        for index in self.hand_over(cx)? {
             match index {
-                Some(index) => failed[index] = true,
-                None => return Ok(Vec::new()),
+                Some(index) => done[index] = false,
+                None => return Ok(vec![false; self.items.len()]),
             }
         }
-        let done = messages.iter().zip(failed).filter(|(_, failed)| !failed);
-        Ok(done.map(|(message, _)| message).collect())
+        Ok(done)
     }
 
     /// What a target that was waited for has done: all, unless it says in the documented form what it has
     /// not.
-    fn done_by<'a>(&self, messages: &'a [Lent], answer: &[u8]) -> Vec<&'a Lent> {
+    fn done_by(&self, answer: &[u8]) -> Vec<bool> {
         let reports = serde_json::from_slice::<Value>(answer)
             .is_ok_and(|answer| answer.get("batchItemFailures").is_some_and(Value::is_array));
-        match reports && self.pipe.target.contains(":function:") {
-            true => without_failures(messages, answer).unwrap_or_default(),
-            false => messages.iter().collect(),
+        if !(reports && self.pipe.target.contains(":function:")) {
+            return vec![true; self.items.len()];
+        }
+        let known = |id: &String| self.items.iter().any(|item| item.id == *id);
+        match reported_failures(answer).filter(|failed| failed.iter().all(known)) {
+            Some(failed) => self.items.iter().map(|item| !failed.contains(&item.id)).collect(),
+            None => vec![false; self.items.len()],
         }
     }
 
     /// The messages of the events that the target does not take.
-    fn hand_over(&self, cx: &mut Cx<'_>, messages: &[Lent]) -> Result<Vec<Option<usize>>, Fault> {
+    fn hand_over(&self, cx: &mut Cx<'_>) -> Result<Vec<Option<usize>>, Fault> {
         if self.events.is_empty() {
             return Ok(Vec::new());
         }
@@ -212,9 +247,8 @@ impl Work {
         let kind = parameters::target_kind(&target)?;
         let wanted = self.pipe.target_parameters()?;
         let inputs = self.transformed(wanted.input_template.as_deref());
-        let fifo = self.source.resource.ends_with(".fifo");
         let mut refused = Vec::new();
-        for (events, parcel) in self.parcels(cx, kind, &wanted, inputs, messages)? {
+        for (events, parcel) in self.parcels(cx, kind, &wanted, inputs)? {
             let unsent = match parcel {
                 Ok(parcel) => targets::hand_over(cx, &parcel)?.err(),
                 Err(why) => Some(why),
@@ -228,10 +262,11 @@ impl Work {
                 );
                 refused.extend(events.map(|index| self.events[index].of));
             }
-            // Nothing overtakes what stays behind in a FIFO queue.
-            if fifo && let Some(first) = refused.first().copied() {
+            if self.ordered
+                && let Some(first) = refused.first().copied()
+            {
                 let first = first.unwrap_or(0);
-                return Ok((first..messages.len()).map(Some).collect());
+                return Ok((first..self.items.len()).map(Some).collect());
             }
         }
         Ok(refused)
@@ -244,10 +279,9 @@ impl Work {
         kind: Kind,
         wanted: &TargetParameters,
         inputs: Vec<Value>,
-        messages: &[Lent],
     ) -> Result<Vec<Outgoing>, Fault> {
-        let deepest = messages.iter().map(Lent::depth).max().unwrap_or(0);
-        let depth = |event: &Event| event.of.map_or(deepest, |index| messages[index].depth());
+        let deepest = self.items.iter().map(|item| item.depth).max().unwrap_or(0);
+        let depth = |event: &Event| event.of.map_or(deepest, |index| self.items[index].depth);
         let base = |input: Vec<u8>, depth: u32| Parcel {
             target: self.pipe.target.clone(),
             input,
@@ -297,7 +331,8 @@ impl Work {
             Some(parameter) => text_of(parameter, &event.value).unwrap_or(otherwise),
             None => otherwise,
         };
-        let kind = text(detail_type, "Event from aws:sqs".to_owned());
+        let came_from = brokers::broker(&self.pipe.source).map_or("aws:sqs", Broker::event_source);
+        let kind = text(detail_type, format!("Event from {came_from}"));
         let source = text(source, format!("Pipe {}", self.key.2));
         if source.starts_with("aws.") {
             return Err(unfit("the source of an event must not begin with aws."));

@@ -56,15 +56,9 @@ pub fn note(cx: &mut Cx<'_>, key: &Key, text: &str) -> Result<(), Fault> {
 /// What is said of a mapping that goes well.
 pub const OK: &str = "OK";
 
-/// Takes back what was said of a source that could not be read; false if there was nothing to take back.
-pub fn recovered(cx: &mut Cx<'_>, key: &Key) -> Result<bool, Fault> {
-    cx.allowed_by_policy();
-    let said = MAPPING_RESULTS.get(cx.tx, key)?;
-    let was_bad = said.is_some_and(|row| row.text != OK);
-    if was_bad {
-        note(cx, key, OK)?;
-    }
-    Ok(was_bad)
+/// How it goes, if that was noted.
+pub(crate) fn said(cx: &Cx<'_>, key: &Key) -> Result<Option<String>, Fault> {
+    Ok(MAPPING_RESULTS.get(cx.tx, key)?.map(|row| row.text))
 }
 
 /// Why records are given up.

@@ -111,7 +111,7 @@ impl Broker {
     }
 
     /// What events say of where they come from.
-    pub(super) fn event_source(self) -> &'static str {
+    pub(crate) fn event_source(self) -> &'static str {
         match self {
             Broker::Unspecified => "",
             Broker::Kafka => "SelfManagedKafka",
@@ -202,7 +202,7 @@ pub struct Endpoint {
 
 impl Endpoint {
     /// Reads `[scheme://]host[:port][/path]`; says what is wrong with it.
-    pub(super) fn parse(broker: Broker, text: &str) -> Result<Endpoint, String> {
+    pub(crate) fn parse(broker: Broker, text: &str) -> Result<Endpoint, String> {
         if let Some((text, query)) = text.split_once('?').filter(|_| broker == Broker::PostgreSql) {
             let tls = match query {
                 "sslmode=disable" => false,
@@ -341,6 +341,9 @@ pub struct Patience {
 }
 
 impl Patience {
+    /// Tried again for ever.
+    pub(crate) const ENDLESS: Patience = Patience { retries: None, max_age: None, bisects: false };
+
     pub(super) fn of(row: &ExternalRow) -> Patience {
         Patience {
             retries: row.retries,

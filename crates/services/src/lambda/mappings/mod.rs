@@ -25,12 +25,14 @@ mod operations;
 mod records;
 mod settings;
 
-pub use aftermath::{Loss, Lost, OK, advance, cursor, gave_up, is_begun, note, recovered};
+pub(crate) use aftermath::said;
+pub use aftermath::{Loss, Lost, OK, advance, cursor, gave_up, is_begun, note};
 pub(crate) use batch::{Work, take};
 pub use course::{Course, Next};
 pub use external::{Broker, Endpoint, External, Login, Patience, Start};
 pub(crate) use lifecycle::{adopted, plan, unfinished};
 pub(super) use operations::{store_tags, tags_of};
+pub(crate) use records::opened;
 pub use records::{Contract, Record, contract, is_external};
 
 use crate::Service;

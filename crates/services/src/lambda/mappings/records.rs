@@ -61,7 +61,7 @@ pub fn is_external(cx: &mut Cx<'_>, key: &Key) -> Result<bool, Fault> {
 
 impl Contract {
     /// Whether the function is to have a record: what is JSON inside of base64 is compared as such.
-    pub fn wants(&self, record: &Record) -> bool {
+    pub(crate) fn wants(&self, record: &Record) -> bool {
         self.filters.admit(|| opened(self.source.broker, &record.shape))
     }
 
@@ -110,7 +110,7 @@ impl Contract {
 }
 
 /// A record as filters see it.
-fn opened(broker: Broker, shape: &Value) -> Value {
+pub(crate) fn opened(broker: Broker, shape: &Value) -> Value {
     let mut shape = shape.clone();
     let open = |value: &mut Value| {
         let bytes = value.as_str().and_then(|text| STANDARD.decode(text).ok());
