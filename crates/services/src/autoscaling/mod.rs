@@ -49,7 +49,7 @@ pub fn service() -> Service {
         .op("DeleteScheduledAction", actions::delete)
         .view("DescribeScheduledActions", actions::describe)
         .view("DescribeScalingActivities", activities::describe)
-        .op("TagResource", tags::add)
-        .op("UntagResource", tags::remove)
-        .view("ListTagsForResource", tags::list)
+        .op("TagResource", crate::tags::tag::<tags::Row>)
+        .op("UntagResource", crate::tags::untag::<tags::Row>)
+        .view("ListTagsForResource", crate::tags::list::<tags::Row>)
 }

@@ -3,90 +3,49 @@
 use super::faults;
 use super::keys::{TARGETS, TargetKey, target_arn};
 use super::model::Target;
-use super::targets::Done;
 use crate::Cx;
-use crate::tags::fit;
+use crate::tags::{Misfit, Tagged, Tags};
 use mayfly_kernel::{Arn, Fault};
 use mayfly_store::Scan;
-use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 
 const PAGE: usize = 500;
 
-pub(super) fn checked(
-    cx: &Cx<'_>,
-    tags: BTreeMap<String, String>,
-) -> Result<BTreeMap<String, String>, Fault> {
-    match (fit(&tags), tags.len() <= cx.limits.tags_per_resource) {
-        (true, true) => Ok(tags),
-        (false, _) => Err(faults::validation("A tag's key has 1 to 128 characters, its value at most 256.")),
-        (true, false) => Err(faults::too_many_tags()),
-    }
-}
+pub(super) struct Row(TargetKey, Target);
 
-/// The target with this ARN. Its id is looked for among all: tags are changed seldom, and targets are few.
-fn find(cx: &mut Cx<'_>, text: &str) -> Result<(TargetKey, Target), Fault> {
-    let arn: Arn = text.parse().map_err(|_| faults::no_resource(text))?;
-    cx.allow(&arn)?;
-    let place = (cx.caller.account.clone(), cx.caller.region.clone());
-    let mut scan = Scan::prefix(&place, PAGE);
-    loop {
-        let rows = TARGETS.scan(cx.tx, scan)?;
-        let Some((last, _)) = rows.last().cloned() else { return Err(faults::no_resource(text)) };
-        if let Some(found) = rows.into_iter().find(|(key, target)| target_arn(key, &target.id) == arn) {
-            return Ok(found);
+impl Tagged for Row {
+    type Form = Tags;
+
+    /// The id is looked for among all: tags are changed seldom, and targets are few.
+    fn open(cx: &mut Cx<'_>, text: &str) -> Result<Row, Fault> {
+        let arn: Arn = text.parse().map_err(|_| faults::no_resource(text))?;
+        cx.allow(&arn)?;
+        let place = (cx.caller.account.clone(), cx.caller.region.clone());
+        let mut scan = Scan::prefix(&place, PAGE);
+        loop {
+            let rows = TARGETS.scan(cx.tx, scan)?;
+            let Some((last, _)) = rows.last().cloned() else { return Err(faults::no_resource(text)) };
+            let found = rows.into_iter().find(|(key, target)| target_arn(key, &target.id) == arn);
+            if let Some((key, target)) = found {
+                return Ok(Row(key, target));
+            }
+            scan = Scan::prefix(&place, PAGE).after(&last);
         }
-        scan = Scan::prefix(&place, PAGE).after(&last);
     }
-}
 
-#[derive(Deserialize)]
-pub(super) struct Add {
-    #[serde(rename = "ResourceARN")]
-    arn: String,
-    #[serde(rename = "Tags")]
-    tags: BTreeMap<String, String>,
-}
-
-pub(super) fn add(cx: &mut Cx<'_>, input: Add) -> Result<Done, Fault> {
-    let new = checked(cx, input.tags)?;
-    let (key, mut target) = find(cx, &input.arn)?;
-    target.tags.extend(new);
-    if target.tags.len() > cx.limits.tags_per_resource {
-        return Err(faults::too_many_tags());
+    fn tags(&mut self) -> &mut Tags {
+        &mut self.1.tags
     }
-    TARGETS.put(cx.tx, &key, &target);
-    Ok(Done {})
-}
 
-#[derive(Deserialize)]
-pub(super) struct Remove {
-    #[serde(rename = "ResourceARN")]
-    arn: String,
-    #[serde(rename = "TagKeys")]
-    tag_keys: Vec<String>,
-}
+    fn save(self, cx: &mut Cx<'_>) {
+        TARGETS.put(cx.tx, &self.0, &self.1);
+    }
 
-pub(super) fn remove(cx: &mut Cx<'_>, input: Remove) -> Result<Done, Fault> {
-    let (key, mut target) = find(cx, &input.arn)?;
-    target.tags.retain(|name, _| !input.tag_keys.contains(name));
-    TARGETS.put(cx.tx, &key, &target);
-    Ok(Done {})
-}
-
-#[derive(Deserialize)]
-pub(super) struct List {
-    #[serde(rename = "ResourceARN")]
-    arn: String,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-pub(super) struct Listed {
-    tags: BTreeMap<String, String>,
-}
-
-pub(super) fn list(cx: &mut Cx<'_>, input: List) -> Result<Listed, Fault> {
-    let (_, target) = find(cx, &input.arn)?;
-    Ok(Listed { tags: target.tags })
+    fn refusal(misfit: &Misfit<'_>) -> Fault {
+        match misfit {
+            Misfit::Key(_) | Misfit::Value(_) => {
+                faults::validation("A tag's key has 1 to 128 characters, its value at most 256.")
+            }
+            Misfit::Count(_) => faults::too_many_tags(),
+        }
+    }
 }

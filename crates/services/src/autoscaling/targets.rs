@@ -66,7 +66,7 @@ pub(super) fn register(cx: &mut Cx<'_>, input: Register) -> Result<Registered, F
                 id: format!("0{}", cx.ids.pick(23, ID_LETTERS)),
                 created_ms: cx.now.ms(),
                 role: format!("arn:aws:iam::{account}:role/aws-service-role/lambda.application-autoscaling"),
-                tags: tags::checked(cx, input.tags)?,
+                tags: crate::tags::checked::<tags::Row>(cx, input.tags)?,
                 ..Target::default()
             }
         }

@@ -26,7 +26,7 @@ pub(super) fn put(cx: &mut Cx<'_>, mut input: Put) -> Result<(), Fault> {
     check_name(&input.alarm_name)?;
     let key = key(cx, &input.alarm_name);
     cx.allow(&alarm_arn(&key))?;
-    let tags = tags::checked(cx, std::mem::take(&mut input.tags))?;
+    let tags = crate::tags::checked::<tags::Row>(cx, std::mem::take(&mut input.tags))?;
     let mut alarm = input.checked()?;
     let before = ALARMS.get(cx.tx, &key)?;
     let is_new = before.is_none();

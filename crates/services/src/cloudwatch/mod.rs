@@ -58,7 +58,7 @@ pub fn service() -> Service {
         .op("SetAlarmState", alarms::set_state)
         .op("EnableAlarmActions", alarms::enable_actions)
         .op("DisableAlarmActions", alarms::disable_actions)
-        .op("TagResource", tags::add)
-        .op("UntagResource", tags::remove)
-        .view("ListTagsForResource", tags::list)
+        .op("TagResource", crate::tags::tag::<tags::Row>)
+        .op("UntagResource", crate::tags::untag::<tags::Row>)
+        .view("ListTagsForResource", crate::tags::list::<tags::Row>)
 }

@@ -68,7 +68,7 @@ pub(super) fn create(cx: &mut Cx<'_>, input: Create) -> Result<Created, Fault> {
     if APPLICATIONS.contains(cx.tx, &key)? {
         return Err(faults::application_exists(&input.application_name));
     }
-    let tags = tags::checked(cx, input.tags)?;
+    let tags = crate::tags::checked::<tags::Row>(cx, input.tags)?;
     let made = Application { id: cx.ids.uuid(), created_ms: cx.now.ms(), tags };
     APPLICATIONS.put(cx.tx, &key, &made);
     Ok(Created { application_id: made.id })

@@ -206,7 +206,7 @@ pub(super) fn create(cx: &mut Cx<'_>, input: Create) -> Result<Created, Fault> {
         triggers: triggers(cx, input.trigger_configurations)?,
         alarms: input.alarm_configuration.map(AlarmsForm::checked).transpose()?,
         rollback: input.auto_rollback_configuration.map(RollbackForm::checked).transpose()?,
-        tags: tags::checked(cx, input.tags)?,
+        tags: crate::tags::checked::<tags::Row>(cx, input.tags)?,
         ..Group::default()
     };
     GROUPS.put(cx.tx, &key, &group);

@@ -66,7 +66,7 @@ pub fn service() -> Service {
         .view("ListDeploymentTargets", show::list_targets)
         .op("StopDeployment", deployments::stop)
         .op("PutLifecycleEventHookExecutionStatus", deployments::hook_status)
-        .op("TagResource", tags::add)
-        .op("UntagResource", tags::remove)
+        .op("TagResource", crate::tags::tag::<tags::Row>)
+        .op("UntagResource", crate::tags::untag::<tags::Row>)
         .view("ListTagsForResource", tags::list)
 }

@@ -2,101 +2,56 @@
 
 use super::faults;
 use super::keys::{APPLICATIONS, GROUPS, GroupKey, NamedKey};
+use super::model::{Application, Group};
 use crate::Cx;
-use crate::tags::{Tag, fit, kept, shown};
+use crate::tags::{self, Listed, Misfit, Tag, Tagged, Tags};
 use mayfly_kernel::{Arn, Fault};
-use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use serde::Deserialize;
 
-pub(super) fn checked(cx: &Cx<'_>, tags: Vec<Tag>) -> Result<BTreeMap<String, String>, Fault> {
-    let tags = kept(tags);
-    match fit(&tags) && tags.len() <= cx.limits.tags_per_resource {
-        true => Ok(tags),
-        false => Err(faults::bad_tags()),
-    }
+pub(super) enum Row {
+    Application(NamedKey, Application),
+    Group(GroupKey, Group),
 }
 
-enum Tagged {
-    Application(NamedKey),
-    Group(GroupKey),
-}
+impl Tagged for Row {
+    type Form = Vec<Tag>;
 
-fn tagged(cx: &mut Cx<'_>, text: &str) -> Result<Tagged, Fault> {
-    let arn: Arn = text.parse().map_err(|_| faults::bad_arn(text))?;
-    if arn.service != "codedeploy" {
-        return Err(faults::bad_arn(text));
-    }
-    cx.allow(&arn)?;
-    let (account, region) = (arn.account, arn.region);
-    if let Some(name) = arn.resource.strip_prefix("application:") {
-        return Ok(Tagged::Application((account, region, name.to_owned())));
-    }
-    let group = arn.resource.strip_prefix("deploymentgroup:").and_then(|group| group.split_once('/'));
-    let (application, name) = group.ok_or_else(|| faults::bad_arn(text))?;
-    Ok(Tagged::Group((account, region, application.to_owned(), name.to_owned())))
-}
-
-/// Changes the tags of what the ARN names; gives them back as they are then.
-fn change(
-    cx: &mut Cx<'_>,
-    arn: &str,
-    change: impl FnOnce(&mut BTreeMap<String, String>),
-) -> Result<BTreeMap<String, String>, Fault> {
-    let within =
-        |cx: &Cx<'_>, tags: &BTreeMap<String, String>| match tags.len() <= cx.limits.tags_per_resource {
-            true => Ok(()),
-            false => Err(faults::bad_tags()),
-        };
-    match tagged(cx, arn)? {
-        Tagged::Application(key) => {
-            let found = APPLICATIONS.get(cx.tx, &key)?;
-            let mut row = found.ok_or_else(|| faults::no_application(&key.2))?;
-            let before = row.tags.clone();
-            change(&mut row.tags);
-            within(cx, &row.tags)?;
-            if row.tags != before {
-                APPLICATIONS.put(cx.tx, &key, &row);
-            }
-            Ok(row.tags)
+    fn open(cx: &mut Cx<'_>, text: &str) -> Result<Row, Fault> {
+        let arn: Arn = text.parse().map_err(|_| faults::bad_arn(text))?;
+        if arn.service != "codedeploy" {
+            return Err(faults::bad_arn(text));
         }
-        Tagged::Group(key) => {
-            let mut row = GROUPS.get(cx.tx, &key)?.ok_or_else(|| faults::no_group(&key.3))?;
-            let before = row.tags.clone();
-            change(&mut row.tags);
-            within(cx, &row.tags)?;
-            if row.tags != before {
-                GROUPS.put(cx.tx, &key, &row);
-            }
-            Ok(row.tags)
+        cx.allow(&arn)?;
+        let (account, region) = (arn.account, arn.region);
+        if let Some(name) = arn.resource.strip_prefix("application:") {
+            let key = (account, region, name.to_owned());
+            let row = APPLICATIONS.get(cx.tx, &key)?.ok_or_else(|| faults::no_application(name))?;
+            return Ok(Row::Application(key, row));
+        }
+        let group = arn.resource.strip_prefix("deploymentgroup:").and_then(|group| group.split_once('/'));
+        let (application, name) = group.ok_or_else(|| faults::bad_arn(text))?;
+        let key = (account, region, application.to_owned(), name.to_owned());
+        let row = GROUPS.get(cx.tx, &key)?.ok_or_else(|| faults::no_group(name))?;
+        Ok(Row::Group(key, row))
+    }
+
+    fn tags(&mut self) -> &mut Tags {
+        match self {
+            Row::Application(_, application) => &mut application.tags,
+            Row::Group(_, group) => &mut group.tags,
         }
     }
-}
 
-#[derive(Serialize)]
-pub(super) struct Done {}
+    fn save(self, cx: &mut Cx<'_>) {
+        match self {
+            Row::Application(key, application) => APPLICATIONS.put(cx.tx, &key, &application),
+            Row::Group(key, group) => GROUPS.put(cx.tx, &key, &group),
+        }
+    }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-pub(super) struct Add {
-    resource_arn: String,
-    tags: Vec<Tag>,
-}
-
-pub(super) fn add(cx: &mut Cx<'_>, input: Add) -> Result<Done, Fault> {
-    let new = checked(cx, input.tags)?;
-    change(cx, &input.resource_arn, |tags| tags.extend(new)).map(|_| Done {})
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-pub(super) struct Remove {
-    resource_arn: String,
-    tag_keys: Vec<String>,
-}
-
-pub(super) fn remove(cx: &mut Cx<'_>, input: Remove) -> Result<Done, Fault> {
-    change(cx, &input.resource_arn, |tags| tags.retain(|key, _| !input.tag_keys.contains(key)))
-        .map(|_| Done {})
+    fn refusal(_: &Misfit<'_>) -> Fault {
+        faults::bad_tags()
+    }
 }
 
 #[derive(Deserialize)]
@@ -106,16 +61,10 @@ pub(super) struct List {
     next_token: Option<String>,
 }
 
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-pub(super) struct Listed {
-    tags: Vec<Tag>,
-}
-
-pub(super) fn list(cx: &mut Cx<'_>, input: List) -> Result<Listed, Fault> {
-    if input.next_token.is_some() {
-        return Err(faults::bad_token());
+/// All of them fit one page.
+pub(super) fn list(cx: &mut Cx<'_>, input: List) -> Result<Listed<Vec<Tag>>, Fault> {
+    match input.next_token {
+        Some(_) => Err(faults::bad_token()),
+        None => tags::read::<Row>(cx, &input.resource_arn).map(Listed::new),
     }
-    let tags = change(cx, &input.resource_arn, |_| {})?;
-    Ok(Listed { tags: shown(tags) })
 }

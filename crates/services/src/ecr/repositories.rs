@@ -2,8 +2,8 @@
 
 use super::keys::{LAYERS, MANIFESTS, REPOSITORIES, RepositoryKey, TAGS};
 use super::model::{Repository, layer_blob};
-use super::tags::{self, Pair};
 use super::{faults, names};
+use crate::tags::{self, Tag};
 use crate::{Cx, blobs};
 use mayfly_kernel::{Fault, Time};
 use mayfly_store::Scan;
@@ -103,7 +103,7 @@ pub(super) struct Create {
     repository_name: String,
     registry_id: Option<String>,
     #[serde(default)]
-    tags: Vec<Pair>,
+    tags: Vec<Tag>,
     image_tag_mutability: Option<String>,
     image_scanning_configuration: Option<Scanning>,
     encryption_configuration: Option<Encryption>,
@@ -145,7 +145,7 @@ pub(super) fn create(cx: &mut Cx<'_>, input: Create) -> Result<One, Fault> {
         Some("KMS" | "KMS_DSSE") => return Err(Fault::not_implemented("the encryption of repositories")),
         Some(_) => return Err(faults::invalid("encryptionConfiguration.encryptionType", "must be AES256")),
     }
-    tags::add(cx, &mut row.tags, input.tags)?;
+    row.tags = tags::checked::<Open>(cx, input.tags)?;
     let key = (cx.caller.account.clone(), cx.caller.region.clone(), name.clone());
     REPOSITORIES.put(cx.tx, &key, &row);
     Ok(One { repository: shown(cx, &name, &row) })

@@ -4,59 +4,53 @@ use super::faults;
 use super::keys::REPOSITORIES;
 use super::repositories::{self, Open};
 use crate::Cx;
+use crate::tags::{self, Misfit, Tag, Tagged, Tags};
 use mayfly_kernel::{Arn, Fault};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 
-#[derive(Deserialize, Serialize)]
-pub(super) struct Pair {
-    #[serde(rename = "Key")]
-    key: String,
-    #[serde(rename = "Value")]
-    value: String,
-}
+impl Tagged for Open {
+    type Form = Vec<Tag>;
 
-/// Adds pairs to what is there, within the rules.
-pub(super) fn add(cx: &Cx<'_>, to: &mut BTreeMap<String, String>, pairs: Vec<Pair>) -> Result<(), Fault> {
-    for Pair { key, value } in pairs {
-        if !(1..=128).contains(&key.chars().count()) || key.starts_with("aws:") {
-            return Err(faults::bad_tags(format!("The key of a tag is not valid: {key}")));
+    fn open(cx: &mut Cx<'_>, arn: &str) -> Result<Open, Fault> {
+        let parsed: Option<Arn> = arn.parse().ok();
+        let name = parsed.as_ref().filter(|arn| arn.service == "ecr");
+        let name = name.and_then(|arn| arn.resource.strip_prefix("repository/"));
+        match name {
+            Some(name) => repositories::open(cx, name, parsed.as_ref().map(|arn| arn.account.as_str())),
+            None => {
+                Err(faults::invalid("resourceArn", format_args!("'{arn}' is not the ARN of a repository")))
+            }
         }
-        if value.chars().count() > 256 {
-            return Err(faults::bad_tags(format!(
-                "The value of the tag {key} is longer than 256 characters"
-            )));
-        }
-        to.insert(key, value);
     }
-    match cx.limits.tags_per_resource {
-        limit if to.len() > limit => Err(faults::too_many_tags(limit)),
-        _ => Ok(()),
-    }
-}
 
-fn open(cx: &mut Cx<'_>, arn: &str) -> Result<Open, Fault> {
-    let parsed: Option<Arn> = arn.parse().ok();
-    let name = parsed.as_ref().filter(|arn| arn.service == "ecr");
-    let name = name.and_then(|arn| arn.resource.strip_prefix("repository/"));
-    match name {
-        Some(name) => repositories::open(cx, name, parsed.as_ref().map(|arn| arn.account.as_str())),
-        None => Err(faults::invalid("resourceArn", format_args!("'{arn}' is not the ARN of a repository"))),
+    fn tags(&mut self) -> &mut Tags {
+        &mut self.row.tags
+    }
+
+    fn save(self, cx: &mut Cx<'_>) {
+        REPOSITORIES.put(cx.tx, &self.key, &self.row);
+    }
+
+    fn refusal(misfit: &Misfit<'_>) -> Fault {
+        match misfit {
+            Misfit::Key(key) => faults::bad_tags(format!("The key of a tag is not valid: {key}")),
+            Misfit::Value(key) => {
+                faults::bad_tags(format!("The value of the tag {key} is longer than 256 characters"))
+            }
+            Misfit::Count(limit) => faults::too_many_tags(*limit),
+        }
     }
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Tag {
+pub(super) struct Add {
     resource_arn: String,
-    tags: Vec<Pair>,
+    tags: Vec<Tag>,
 }
 
-pub(super) fn tag(cx: &mut Cx<'_>, input: Tag) -> Result<(), Fault> {
-    let mut open = open(cx, &input.resource_arn)?;
-    add(cx, &mut open.row.tags, input.tags)?;
-    REPOSITORIES.put(cx.tx, &open.key, &open.row);
-    Ok(())
+pub(super) fn tag(cx: &mut Cx<'_>, input: Add) -> Result<(), Fault> {
+    tags::extend::<Open>(cx, &input.resource_arn, input.tags)
 }
 
 #[derive(Deserialize)]
@@ -67,10 +61,7 @@ pub(super) struct Untag {
 }
 
 pub(super) fn untag(cx: &mut Cx<'_>, input: Untag) -> Result<(), Fault> {
-    let mut open = open(cx, &input.resource_arn)?;
-    open.row.tags.retain(|key, _| !input.tag_keys.contains(key));
-    REPOSITORIES.put(cx.tx, &open.key, &open.row);
-    Ok(())
+    tags::remove::<Open>(cx, &input.resource_arn, &input.tag_keys)
 }
 
 #[derive(Deserialize)]
@@ -81,11 +72,9 @@ pub(super) struct Named {
 
 #[derive(Serialize)]
 pub(super) struct Listed {
-    tags: Vec<Pair>,
+    tags: Vec<Tag>,
 }
 
 pub(super) fn list(cx: &mut Cx<'_>, input: Named) -> Result<Listed, Fault> {
-    let open = open(cx, &input.resource_arn)?;
-    let pair = |(key, value)| Pair { key, value };
-    Ok(Listed { tags: open.row.tags.into_iter().map(pair).collect() })
+    tags::read::<Open>(cx, &input.resource_arn).map(|tags| Listed { tags })
 }

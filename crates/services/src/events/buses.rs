@@ -47,7 +47,7 @@ pub(super) fn create(cx: &mut Cx<'_>, input: Create) -> Result<Created, Fault> {
         created_ms: cx.now.ms(),
         modified_ms: cx.now.ms(),
         description: input.description.clone().unwrap_or_default(),
-        tags: tags::checked(cx, input.tags)?,
+        tags: crate::tags::checked::<tags::Row>(cx, input.tags)?,
         ..Bus::default()
     };
     keys::changed(cx, (&key.0, &key.1, &key.2));

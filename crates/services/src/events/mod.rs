@@ -84,7 +84,7 @@ fn with_buses(service: Service) -> Service {
         .op("CancelReplay", replays::cancel)
         .view("DescribeReplay", replays::describe)
         .view("ListReplays", replays::list)
-        .op("TagResource", tags::add)
-        .op("UntagResource", tags::remove)
-        .view("ListTagsForResource", tags::list)
+        .op("TagResource", crate::tags::tag::<tags::Row>)
+        .op("UntagResource", crate::tags::untag::<tags::Row>)
+        .view("ListTagsForResource", crate::tags::list::<tags::Row>)
 }

@@ -77,7 +77,7 @@ pub(super) fn put(cx: &mut Cx<'_>, input: Put) -> Result<Made, Fault> {
     let tags = match (&before, input.tags.is_empty()) {
         (Some(before), _) => before.tags.clone(),
         (None, true) => Default::default(),
-        (None, false) => tags::checked(cx, input.tags)?,
+        (None, false) => crate::tags::checked::<tags::Row>(cx, input.tags)?,
     };
     let state = match input.state {
         Some(State::EnabledWithManagementEvents) => {

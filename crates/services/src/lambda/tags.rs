@@ -6,11 +6,9 @@ use super::model::TagsRow;
 use super::names::{self, Function};
 use super::{faults, lookup, mappings};
 use crate::Cx;
+use crate::tags::{Misfit, Tags, misfit};
 use mayfly_kernel::Fault;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
-
-type Tags = BTreeMap<String, String>;
 
 const PATTERN: &str = concat!(
     r"arn:(aws[a-zA-Z-]*):lambda:[a-z]{2}((-gov)|(-iso([a-z]?)))?-[a-z]+-\d{1}:\d{12}:(function:[a-zA-Z0",
@@ -24,16 +22,11 @@ pub(super) fn of(cx: &Cx<'_>, function: &Function) -> Result<Tags, Fault> {
 }
 
 pub(super) fn check(cx: &Cx<'_>, tags: &Tags) -> Result<(), Fault> {
-    if tags.len() > cx.limits.tags_per_resource {
-        return Err(faults::parameter("Number of tags exceeds resource tag limit."));
-    }
-    for (key, value) in tags {
-        let fits = (1..=128).contains(&key.chars().count()) && value.chars().count() <= 256;
-        if !fits || key.starts_with("aws:") {
-            return Err(faults::parameter(format!("The tag {key} is not valid.")));
-        }
-    }
-    Ok(())
+    Err(faults::parameter(match misfit(tags, cx.limits.tags_per_resource) {
+        None => return Ok(()),
+        Some(Misfit::Count(_)) => "Number of tags exceeds resource tag limit.".to_owned(),
+        Some(Misfit::Key(key) | Misfit::Value(key)) => format!("The tag {key} is not valid."),
+    }))
 }
 
 /// Replaces all tags.

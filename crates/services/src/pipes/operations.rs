@@ -116,7 +116,7 @@ pub(super) fn create(cx: &mut Cx<'_>, input: Create) -> Result<Made, Fault> {
         enrichment: input.enrichment.unwrap_or_default(),
         target: input.target,
         role: input.role_arn,
-        tags: tags::checked(cx, input.tags)?,
+        tags: crate::tags::checked::<tags::Row>(cx, input.tags)?,
         ..Pipe::default()
     };
     pipe.set_source_parameters(&input.source_parameters.unwrap_or_default())?;

@@ -1,80 +1,68 @@
 //! Tags of pipes.
 
-use super::{PIPES, faults, operations};
+use super::{Key, PIPES, Pipe, faults, operations};
 use crate::Cx;
-use crate::tags::fit;
+use crate::tags::{self, Done, Misfit, Tagged, Tags};
 use mayfly_kernel::Fault;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 
-pub(super) fn checked(
-    cx: &Cx<'_>,
-    tags: BTreeMap<String, String>,
-) -> Result<BTreeMap<String, String>, Fault> {
-    match fit(&tags) && tags.len() <= cx.limits.tags_per_resource {
-        true => Ok(tags),
-        false => {
-            let text = "At most 50 tags, their keys of 1 to 128 characters, their values of at most 256.";
-            Err(faults::validation(text))
-        }
-    }
-}
+pub(super) struct Row(Key, Pipe);
 
-/// Changes the tags of the pipe that the ARN names; gives them back as they are then.
-fn change(
-    cx: &mut Cx<'_>,
-    arn: &str,
-    change: impl FnOnce(&mut BTreeMap<String, String>),
-) -> Result<BTreeMap<String, String>, Fault> {
-    let name = arn.split_once(":pipe/").map(|(_, name)| name);
-    let name = name.ok_or_else(|| faults::validation(format!("Invalid resource ARN: {arn}")))?;
-    let (key, mut pipe) = operations::open(cx, name)?;
-    let before = pipe.tags.clone();
-    change(&mut pipe.tags);
-    pipe.tags = checked(cx, pipe.tags)?;
-    if pipe.tags != before {
-        PIPES.put(cx.tx, &key, &pipe);
+impl Tagged for Row {
+    type Form = Tags;
+
+    fn open(cx: &mut Cx<'_>, arn: &str) -> Result<Row, Fault> {
+        let name = arn.split_once(":pipe/").map(|(_, name)| name);
+        let name = name.ok_or_else(|| faults::validation(format!("Invalid resource ARN: {arn}")))?;
+        operations::open(cx, name).map(|(key, pipe)| Row(key, pipe))
     }
-    Ok(pipe.tags)
+
+    fn tags(&mut self) -> &mut Tags {
+        &mut self.1.tags
+    }
+
+    fn save(self, cx: &mut Cx<'_>) {
+        PIPES.put(cx.tx, &self.0, &self.1);
+    }
+
+    fn refusal(_: &Misfit<'_>) -> Fault {
+        faults::validation("At most 50 tags, their keys of 1 to 128 characters, their values of at most 256.")
+    }
 }
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub(super) struct Add {
-    #[serde(rename = "resourceArn")]
-    resource: String,
-    tags: BTreeMap<String, String>,
+    resource_arn: String,
+    tags: Tags,
 }
-
-#[derive(Serialize)]
-pub(super) struct Done {}
 
 pub(super) fn add(cx: &mut Cx<'_>, input: Add) -> Result<Done, Fault> {
-    change(cx, &input.resource, |tags| tags.extend(input.tags)).map(|_| Done {})
+    tags::extend::<Row>(cx, &input.resource_arn, input.tags).map(|()| Done {})
 }
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub(super) struct Remove {
-    #[serde(rename = "resourceArn")]
-    resource: String,
-    #[serde(rename = "tagKeys")]
-    keys: Vec<String>,
+    resource_arn: String,
+    tag_keys: Vec<String>,
 }
 
 pub(super) fn remove(cx: &mut Cx<'_>, input: Remove) -> Result<Done, Fault> {
-    change(cx, &input.resource, |tags| tags.retain(|key, _| !input.keys.contains(key))).map(|_| Done {})
+    tags::remove::<Row>(cx, &input.resource_arn, &input.tag_keys).map(|()| Done {})
 }
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub(super) struct List {
-    #[serde(rename = "resourceArn")]
-    resource: String,
+    resource_arn: String,
 }
 
 #[derive(Serialize)]
 pub(super) struct Listed {
-    tags: BTreeMap<String, String>,
+    tags: Tags,
 }
 
 pub(super) fn list(cx: &mut Cx<'_>, input: List) -> Result<Listed, Fault> {
-    Ok(Listed { tags: change(cx, &input.resource, |_| {})? })
+    tags::read::<Row>(cx, &input.resource_arn).map(|tags| Listed { tags })
 }

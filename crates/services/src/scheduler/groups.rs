@@ -87,7 +87,11 @@ pub(super) fn create(cx: &mut Cx<'_>, input: Create) -> Result<Created, Fault> {
     if key.2 == DEFAULT_GROUP || GROUPS.contains(cx.tx, &key)? {
         return Err(faults::group_exists(&key.2));
     }
-    let group = Group { created_ms: cx.now.ms(), tags: tags::checked(cx, input.tags)?, deleting: false };
+    let group = Group {
+        created_ms: cx.now.ms(),
+        tags: crate::tags::checked::<tags::Row>(cx, input.tags)?,
+        deleting: false,
+    };
     GROUPS.put(cx.tx, &key, &group);
     Ok(Created { schedule_group_arn: group_arn(&key).to_string() })
 }

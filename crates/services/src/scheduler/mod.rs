@@ -39,7 +39,7 @@ pub fn service() -> Service {
         .rest("GetScheduleGroup", "GET /schedule-groups/{Name}", groups::get)
         .rest("DeleteScheduleGroup", "DELETE /schedule-groups/{Name}", groups::delete)
         .rest("ListScheduleGroups", "GET /schedule-groups", groups::list)
-        .rest("TagResource", "POST /tags/{ResourceArn}", tags::add)
-        .rest("UntagResource", "DELETE /tags/{ResourceArn}", tags::remove)
-        .rest("ListTagsForResource", "GET /tags/{ResourceArn}", tags::list)
+        .rest("TagResource", "POST /tags/{ResourceArn}", crate::tags::tag::<tags::Row>)
+        .rest("UntagResource", "DELETE /tags/{ResourceArn}", crate::tags::untag::<tags::Row>)
+        .rest("ListTagsForResource", "GET /tags/{ResourceArn}", crate::tags::list::<tags::Row>)
 }

@@ -2,9 +2,9 @@
 
 use super::keys::{ENDED, SUBSCRIPTIONS, TAILS, TOPICS, TopicKey};
 use super::model::Topic;
-use super::tags::{self, Tag};
 use super::{delivery, faults, policy};
 use crate::Cx;
+use crate::tags::{self, Tag};
 use mayfly_kernel::policy::Facts;
 use mayfly_kernel::{Arn, Fault};
 use mayfly_store::Scan;
@@ -88,7 +88,7 @@ pub(super) fn create(cx: &mut Cx<'_>, input: Create) -> Result<Created, Fault> {
     for (name, value) in &input.attributes {
         set(&mut record, name, value)?;
     }
-    record.tags = tags::read(cx, input.tags)?;
+    record.tags = tags::checked::<Opened>(cx, input.tags)?;
     let topic_arn = arn.to_string();
     if let Some(existing) = find(cx, &arn)? {
         let differs = |name: &&String| {

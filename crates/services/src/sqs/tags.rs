@@ -4,32 +4,27 @@ use super::faults;
 use super::keys::QUEUES;
 use super::queues::{Named, open};
 use crate::Cx;
+use crate::tags::{Misfit, Tags, misfit};
 use mayfly_kernel::{Fault, Limits};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 
-pub(super) fn check(tags: &BTreeMap<String, String>, limits: &Limits) -> Result<(), Fault> {
-    if tags.len() > limits.tags_per_resource {
-        let text = format!("Too many tags added for queue: at most {}.", limits.tags_per_resource);
-        return Err(faults::invalid(text));
-    }
-    let fits = |(key, value): (&String, &String)| {
-        (1..=128).contains(&key.chars().count()) && value.chars().count() <= 256 && !key.starts_with("aws:")
-    };
-    match tags.iter().all(fits) {
-        true => Ok(()),
-        false => Err(faults::invalid(
+pub(super) fn check(tags: &Tags, limits: &Limits) -> Result<(), Fault> {
+    Err(faults::invalid(match misfit(tags, limits.tags_per_resource) {
+        None => return Ok(()),
+        Some(Misfit::Count(limit)) => format!("Too many tags added for queue: at most {limit}."),
+        Some(Misfit::Key(_) | Misfit::Value(_)) => {
             "Tag keys must be between 1 and 128 characters in length and not start with aws:, tag values at most \
-             256.",
-        )),
-    }
+             256."
+                .to_owned()
+        }
+    }))
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct Tag {
     queue_url: String,
-    tags: BTreeMap<String, String>,
+    tags: Tags,
 }
 
 pub(super) fn tag(cx: &mut Cx<'_>, input: Tag) -> Result<(), Fault> {
@@ -57,7 +52,7 @@ pub(super) fn untag(cx: &mut Cx<'_>, input: Untag) -> Result<(), Fault> {
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct Listed {
-    tags: BTreeMap<String, String>,
+    tags: Tags,
 }
 
 pub(super) fn list(cx: &mut Cx<'_>, input: Named) -> Result<Listed, Fault> {
