@@ -29,6 +29,31 @@ def handler(events, context):
 """
 
 
+def test_a_template_makes_and_changes_a_pipe_of_a_broker(cloud, tmp_path):
+    pipes, template = cloud.client("pipes"), tmp_path / "template.yaml"
+    kafka = {"TopicName": "t", "BatchSize": 5}
+    pipe = {"Type": "AWS::Pipes::Pipe", "Properties": {
+        "Name": "templated-broker", "RoleArn": mayfly.ROLE, "Source": "smk://127.0.0.1:1", "Target": {"Fn::GetAtt": ["Q", "Arn"]},
+        "SourceParameters": {"SelfManagedKafkaParameters": kafka}}}
+    resources = {"Resources": {"Q": {"Type": "AWS::SQS::Queue"}, "P": pipe}}
+
+    def deployed():
+        template.write_text(json.dumps(resources))
+        cloud.run("deploy", tmp_path, "--stack", "broker-pipe")
+        return pipes.describe_pipe(Name="templated-broker")["SourceParameters"]["SelfManagedKafkaParameters"]
+
+    assert deployed() == {"TopicName": "t", "BatchSize": 5}
+    told = mayfly.until(lambda: (r := pipes.describe_pipe(Name="templated-broker")["StateReason"]).startswith("PROBLEM: ") and r)
+    assert "Cannot reach 127.0.0.1:1" in told
+    kafka["MaximumBatchingWindowInSeconds"] = kafka.pop("BatchSize")
+    assert deployed() == {"TopicName": "t", "BatchSize": 10, "MaximumBatchingWindowInSeconds": 5}, "replaced as a whole"
+    with pytest.raises(ClientError) as refused:
+        pipes.update_pipe(Name="templated-broker", RoleArn=mayfly.ROLE, SourceParameters={
+            "RabbitMQBrokerParameters": {"Credentials": {"BasicAuth": RABBIT}}})
+    assert "RabbitMQBrokerParameters is not valid" in str(refused.value)
+    cloud.run("delete", "--stack", "broker-pipe", "--yes")
+
+
 def test_pipes_read_brokers(tmp_path, kafka_server, rabbit_server):
     from kafka import KafkaProducer
     kafka_server.create_topic("piped", partitions=2)

@@ -179,7 +179,7 @@ pub(super) fn update(cx: &mut Cx<'_>, input: Update) -> Result<Made, Fault> {
     pipe.role = input.role_arn;
     pipe.running = input.desired_state.map_or(pipe.running, |desired| desired == Desired::Running);
     if let Some(parameters) = input.source_parameters {
-        let parameters = parameters.over(pipe.source_parameters()?);
+        let parameters = parameters.over(pipe.source_parameters()?)?;
         pipe.set_source_parameters(&parameters)?;
     }
     if let Some(enrichment) = input.enrichment {

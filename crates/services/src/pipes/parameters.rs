@@ -111,43 +111,55 @@ pub(super) enum Reads {
     Broker,
 }
 
-impl Batches {
-    fn over(self, before: Batches) -> Batches {
-        let window = self.maximum_batching_window_in_seconds.or(before.maximum_batching_window_in_seconds);
-        Batches {
-            batch_size: self.batch_size.or(before.batch_size),
-            maximum_batching_window_in_seconds: window,
-        }
+/// A change may say again what it cannot change.
+fn same<T: PartialEq>(name: &str, new: Option<T>, old: Option<&T>) -> Result<(), Fault> {
+    match new.is_none() || new.as_ref() == old {
+        true => Ok(()),
+        false => Err(faults::validation(format!("{name} cannot be changed."))),
+    }
+}
+
+impl KafkaSource {
+    fn over(self, old: KafkaSource) -> Result<KafkaSource, Fault> {
+        let KafkaSource { credentials, server_root_ca_certificate, vpc, batch, .. } = self;
+        let topic = (!self.topic_name.is_empty()).then_some(self.topic_name);
+        same("TopicName", topic, Some(&old.topic_name))?;
+        same("StartingPosition", self.starting_position, old.starting_position.as_ref())?;
+        let servers = old.additional_bootstrap_servers.as_ref();
+        same("AdditionalBootstrapServers", self.additional_bootstrap_servers, servers)?;
+        same("ConsumerGroupID", self.consumer_group_id, old.consumer_group_id.as_ref())?;
+        Ok(KafkaSource { credentials, server_root_ca_certificate, vpc, batch, ..old })
+    }
+}
+
+impl RabbitSource {
+    fn over(self, old: RabbitSource) -> Result<RabbitSource, Fault> {
+        let RabbitSource { credentials, batch, .. } = self;
+        let queue = (!self.queue_name.is_empty()).then_some(self.queue_name);
+        same("QueueName", queue, Some(&old.queue_name))?;
+        same("VirtualHost", self.virtual_host, old.virtual_host.as_ref())?;
+        Ok(RabbitSource { credentials, batch, ..old })
     }
 }
 
 impl SourceParameters {
-    /// What a change says, over what there was before: what is read stays.
-    pub(super) fn over(self, before: SourceParameters) -> SourceParameters {
+    /// What a change says, over what there was before: an object of a source is replaced as a whole, but for
+    /// what is read, which stays.
+    pub(super) fn over(self, before: SourceParameters) -> Result<SourceParameters, Fault> {
         let kafka = match (self.self_managed_kafka_parameters, before.self_managed_kafka_parameters) {
-            (Some(new), Some(old)) => Some(KafkaSource {
-                credentials: new.credentials.or(old.credentials),
-                server_root_ca_certificate: new.server_root_ca_certificate.or(old.server_root_ca_certificate),
-                vpc: new.vpc.or(old.vpc),
-                batch: new.batch.over(old.batch),
-                ..old
-            }),
+            (Some(new), Some(old)) => Some(new.over(old)?),
             (new, old) => new.or(old),
         };
         let rabbit = match (self.rabbit_mq_broker_parameters, before.rabbit_mq_broker_parameters) {
-            (Some(new), Some(old)) => Some(RabbitSource {
-                credentials: new.credentials.or(old.credentials),
-                batch: new.batch.over(old.batch),
-                ..old
-            }),
+            (Some(new), Some(old)) => Some(new.over(old)?),
             (new, old) => new.or(old),
         };
-        SourceParameters {
+        Ok(SourceParameters {
             filter_criteria: self.filter_criteria.or(before.filter_criteria),
             sqs_queue_parameters: self.sqs_queue_parameters.or(before.sqs_queue_parameters),
             self_managed_kafka_parameters: kafka,
             rabbit_mq_broker_parameters: rabbit,
-        }
+        })
     }
 
     /// What batches of the source are like. The documented defaults are told where nobody has said them.

@@ -375,6 +375,20 @@ fn records_of_a_broker_go_to_the_target_and_a_new_pipe_of_the_name_begins_anew()
     assert_eq!(shown(&t), "PROBLEM: it is down");
     assert!(t.run(|cx| reader.recovered(cx)));
     assert_eq!(shown(&t), "USER_INITIATED");
+    let change = |kafka: Value| {
+        let parameters = json!({ "SelfManagedKafkaParameters": kafka });
+        http(&t, "PUT /v1/pipes/p", &json!({ "RoleArn": ROLE, "SourceParameters": parameters }))
+    };
+    assert!(change(json!({ "TopicName": "u" })).unwrap_err().message.contains("TopicName cannot be changed"));
+    change(json!({ "BatchSize": 2 })).unwrap();
+    adopt(&t, &reader);
+    let outlet = t.run(|cx| reader.outlet(cx)).expect("it is there");
+    assert_eq!(
+        (outlet.source().topic.as_str(), outlet.wants(&record(9))),
+        ("t", false),
+        "what is read stays"
+    );
+
     http(&t, "DELETE /v1/pipes/p", &json!({})).unwrap();
     adopt(&t, &reader);
     assert_eq!(t.run(|cx| reader.cursor(cx, "t-0")), None);

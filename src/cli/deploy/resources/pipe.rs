@@ -50,12 +50,19 @@ pub(super) async fn create(cx: &Context<'_>, wanted: &Wanted<'_>) -> anyhow::Res
 /// What a template does not name any more goes back to what it is by itself.
 fn update_request(wanted: &Wanted<'_>) -> Json {
     let mut request: Map<String, Json> = Map::new();
+    let unfiltered = json!({ "Filters": [] });
+    let source = wanted.properties().get("Source").and_then(Json::as_str).unwrap_or_default();
+    // A source that is no queue has parameters that it needs, so the template names them.
+    let read_by_itself = match source.contains("://") {
+        true => json!({ "FilterCriteria": unfiltered }),
+        false => json!({ "FilterCriteria": unfiltered, "SqsQueueParameters": {} }),
+    };
     for (name, by_itself) in [
         ("Description", json!("")),
         ("DesiredState", json!("RUNNING")),
         ("Enrichment", json!("")),
         ("EnrichmentParameters", json!({})),
-        ("SourceParameters", json!({ "FilterCriteria": { "Filters": [] }, "SqsQueueParameters": {} })),
+        ("SourceParameters", read_by_itself),
         ("TargetParameters", json!({})),
     ] {
         request.insert(name.into(), by_itself);

@@ -240,6 +240,9 @@ impl Endpoint {
         if host.is_empty() || !host.bytes().all(is_host) {
             return Err("that is no host".into());
         }
+        if broker == Broker::Kafka && tls && host.contains(':') {
+            return Err("TLS to Kafka takes names and no IPv6 addresses".into());
+        }
         let port = match port {
             None => broker.port(tls),
             Some(port) => port.parse().map_err(|_| "that is no port".to_owned())?,
@@ -378,6 +381,7 @@ mod tests {
         assert_eq!((base.path.as_str(), base.tls, base.port), ("shop", true, 5432));
         for (broker, text) in [
             (Broker::Kafka, "https://b:1"),
+            (Broker::Kafka, "kafkas://[::1]:1"),
             (Broker::Nats, "nats://me:secret@b:1"),
             (Broker::Nats, "nats://b:1/path"),
             (Broker::Redis, "b:x"),
