@@ -21,7 +21,7 @@ fn main() {
     let mut pool = PoolingAllocationConfig::new();
     pool.total_memories(1000)
         .total_core_instances(1000)
-        .linear_memory_keep_resident(64 * 1024)
+        .linear_memory_keep_resident(512 * 1024)
         .table_keep_resident(64 * 1024)
         .pagemap_scan(Enabled::Auto);
     let mut config = Config::new();

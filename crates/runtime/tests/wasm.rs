@@ -166,6 +166,32 @@ async fn a_component_answers_each_request_with_a_fresh_instance() {
     }
 }
 
+/// What is copied back of a memory is bounded in runs of pages and in bytes, and the rest is given up: writers on
+/// either side of both bounds follow each other in one place.
+#[tokio::test]
+async fn nothing_that_a_guest_wrote_is_left_for_the_next_however_much_it_was() {
+    let writer = |until: &str, skipped: &str| {
+        include_str!("wasm/writer.wat")
+            .replace("UNTIL)", &format!("{until})"))
+            .replace("SKIPPED)", &format!("{skipped})"))
+    };
+    let writers = [
+        ("few.wat", writer("20", "0")),
+        ("many.wat", writer("1024", "0")),
+        ("scattered.wat", writer("1024", "5")),
+    ];
+    let files: Vec<(&str, &[u8])> = writers.iter().map(|(name, text)| (*name, text.as_bytes())).collect();
+    let bench = Bench::new(1, &files);
+    for handler in
+        ["few.wat", "few.wat", "scattered.wat", "scattered.wat", "few.wat", "many.wat", "scattered.wat"]
+    {
+        let version = Arc::new(Version { handler: handler.into(), ..(*version()).clone() });
+        let reply = bench.fetch(&version, get("/"), LONG).await.unwrap();
+        assert_eq!(text(reply.response).await, "fresh", "{handler}");
+        assert_eq!(reply.finished.await.unwrap().trap, None);
+    }
+}
+
 #[tokio::test]
 async fn a_core_module_with_the_handler_is_made_a_component() {
     let bench = Bench::new(1, &[("lib/handler.wasm", &handler_module()), ("README", b"text")]);

@@ -14,6 +14,7 @@
 
 mod cgi;
 mod compile;
+mod config;
 mod epoch;
 mod guest;
 mod log;
@@ -40,7 +41,6 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::sync::oneshot;
-use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 /// Runs Wasm functions. Cheap to clone; the clones share one pool.
 #[derive(Clone)]
@@ -171,46 +171,10 @@ impl Engine {
 
 impl Core {
     fn new(dir: PathBuf, instances: u32) -> wasmtime::Result<Core> {
-        let engine = wasmtime::Engine::new(&config(instances))?;
+        let engine = wasmtime::Engine::new(&config::engine(instances))?;
         let advance = engine.clone();
         let ticker = Ticker::start(move || advance.increment_epoch())?;
         let programs = Programs::new(engine.clone(), dir)?;
         Ok(Core { engine, ticker, programs })
     }
-}
-
-/// Address space is reserved for all instances at once (4 GiB each, which spares compiled code its bounds
-/// checks); memory is used only by those that exist.
-fn config(instances: u32) -> Config {
-    /// Of an instance's memory and of each table, kept for the next one. With the kernel telling which pages
-    /// were written (`PAGEMAP_SCAN`, Linux 6.7), writing those back takes half the time of giving them all
-    /// up.
-    const KEEP_RESIDENT: usize = 64 * 1024;
-    /// An adapted module is four core instances with two tables; a component of Python, which links its libraries
-    /// as it starts, has dozens. They are counted and take no room, so this is what a guest may have anyway.
-    const CORE_INSTANCES_EACH: u32 = 64;
-    const TABLES_EACH: u32 = 3;
-    const TABLE_ELEMENTS_MAX: usize = 100_000;
-
-    let mut pool = PoolingAllocationConfig::new();
-    pool.total_component_instances(instances)
-        .total_core_instances(instances.saturating_mul(CORE_INSTANCES_EACH))
-        .total_memories(instances)
-        .total_tables(instances.saturating_mul(TABLES_EACH))
-        .total_stacks(instances)
-        .max_tables_per_module(TABLES_EACH)
-        .table_elements(TABLE_ELEMENTS_MAX)
-        .linear_memory_keep_resident(KEEP_RESIDENT)
-        .table_keep_resident(KEEP_RESIDENT)
-        .pagemap_scan(Enabled::Auto);
-    let mut config = Config::new();
-    config
-        .allocation_strategy(InstanceAllocationStrategy::Pooling(pool))
-        .epoch_interruption(true)
-        .memory_init_cow(true)
-        // The concurrency of WASI 0.3 costs a quarter of the requests per second and serves nothing that is
-        // linked.
-        .concurrency_support(false)
-        .wasm_component_model_async(false);
-    config
 }
