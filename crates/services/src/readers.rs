@@ -8,9 +8,9 @@
 //! Not here: waiting, calling functions and sending requests (the binary does), and what a batch means (its
 //! owner's module does).
 
-mod outlets;
+mod external;
 
-pub use outlets::{Outlet, Passage};
+pub use external::{Passage, Sink};
 
 use crate::events::endpoints::{Letter, Request};
 use crate::lambda::{NotRun, mappings};

@@ -22,7 +22,7 @@ pub(super) struct Credentials {
 
 /// The credentials of a mapping's secret, read anew for every connection: the secret may have changed.
 pub(super) async fn credentials(desk: &Desk) -> Result<Option<Credentials>, Trouble> {
-    let Some(arn) = &desk.outlet.source().secret else { return Ok(None) };
+    let Some(arn) = &desk.sink.source().secret else { return Ok(None) };
     let text = desk.cloud.secrets.read(desk.cloud.runner.site(), arn).await?;
     // What serde says could quote what it read.
     let Ok(credentials) = serde_json::from_slice(&text) else {
@@ -64,7 +64,7 @@ where
     F: Future<Output = Result<T, Trouble>>,
 {
     let mut last = anyhow::anyhow!("there is no endpoint");
-    for endpoint in &desk.outlet.source().endpoints {
+    for endpoint in &desk.sink.source().endpoints {
         match line::answered(Duration::ZERO, open(endpoint.clone())).await {
             Ok(opened) => return Ok(opened),
             Err(trouble) => last = trouble.context(format!("Cannot reach {}", endpoint.authority())),

@@ -86,7 +86,7 @@ pub(super) async fn work(desk: Arc<Desk>) -> bool {
 /// The partitions that there are. Where those begin that a mapping meets first is written down at once;
 /// whatever comes later is read from its beginning, since nobody has seen it yet.
 async fn discover(desk: &Desk) -> Result<BTreeSet<i32>, Trouble> {
-    let topic = &desk.outlet.source().topic;
+    let topic = &desk.sink.source().topic;
     let Cluster { client, .. } = &connect(desk).await?;
     let found = client.list_topics().await?.into_iter().find(|one| one.name == *topic);
     let found = found.with_context(|| format!("there is no topic {topic}"))?.partitions;
@@ -97,7 +97,7 @@ async fn discover(desk: &Desk) -> Result<BTreeSet<i32>, Trouble> {
     let mut firsts = Vec::with_capacity(found.len());
     for number in &found {
         let partition = client.partition_client(topic, *number, UnknownTopicHandling::Error).await?;
-        firsts.push((name(topic, *number), first(&partition, desk.outlet.source().start).await?));
+        firsts.push((name(topic, *number), first(&partition, desk.sink.source().start).await?));
     }
     let note = |cx: &mut Cx<'_>| firsts.iter().try_for_each(|(name, first)| reader.advance(cx, name, *first));
     cloud.transact(caller, "", note).await?;
@@ -132,7 +132,7 @@ async fn connect_to(desk: &Desk, endpoint: Endpoint) -> Result<Cluster, Trouble>
     let mut builder = ClientBuilder::new(servers).client_id("mayfly").backoff_config(backoff);
     if let Some(credentials) = access::credentials(desk).await? {
         let credentials = Credentials::new(credentials.username, credentials.password);
-        builder = builder.sasl_config(match desk.outlet.source().login {
+        builder = builder.sasl_config(match desk.sink.source().login {
             Login::None | Login::Basic => SaslConfig::Plain(credentials),
             Login::Scram256 => SaslConfig::ScramSha256(credentials),
             Login::Scram512 => SaslConfig::ScramSha512(credentials),
@@ -171,7 +171,7 @@ struct Partition {
 
 impl Partition {
     async fn open(desk: &Desk, number: i32) -> Result<Partition, Trouble> {
-        let topic = &desk.outlet.source().topic;
+        let topic = &desk.sink.source().topic;
         let Cluster { client, door } = connect(desk).await?;
         let client = client.partition_client(topic, number, UnknownTopicHandling::Error).await;
         let client = client.map_err(|error| explained(door.as_ref(), error.into()))?;

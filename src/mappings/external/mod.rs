@@ -20,7 +20,7 @@ use crate::cloud::Cloud;
 use line::{Line, Trouble};
 use mayfly_kernel::{Caller, Fault};
 use mayfly_services::lambda::mappings::{self, Broker};
-use mayfly_services::readers::{Outlet, Plan, Reader};
+use mayfly_services::readers::{Plan, Reader, Sink};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Mutex, Notify, Semaphore, watch};
@@ -42,7 +42,7 @@ struct Desk {
     caller: Caller,
     reader: Reader,
     plan: Plan,
-    outlet: Outlet,
+    sink: Sink,
     memory: Arc<Semaphore>,
     status: Status,
     stop: watch::Receiver<bool>,
@@ -57,7 +57,7 @@ impl Desk {
 
     /// How long it may take until a line is open, or left.
     fn open_within(&self) -> Duration {
-        OPEN_WITHIN + line::GRACE * u32::try_from(self.outlet.source().endpoints.len()).unwrap_or(1)
+        OPEN_WITHIN + line::GRACE * u32::try_from(self.sink.source().endpoints.len()).unwrap_or(1)
     }
 }
 
@@ -123,11 +123,11 @@ async fn follow_plan(
     news: &Notify,
     memory: &Arc<Semaphore>,
 ) -> Result<bool, Fault> {
-    let found = cloud.runner.view(caller, "", |cx| Ok(reader.plan(cx)?.zip(reader.outlet(cx)?)))?;
-    let Some((plan, outlet)) = found else { return Ok(false) };
+    let found = cloud.runner.view(caller, "", |cx| Ok(reader.plan(cx)?.zip(reader.sink(cx)?)))?;
+    let Some((plan, sink)) = found else { return Ok(false) };
     let (stopper, stop) = watch::channel(false);
     let (cloud, caller, memory, status) = (cloud.clone(), caller.clone(), memory.clone(), Status::default());
-    let desk = Desk { cloud, caller, reader: reader.clone(), plan, outlet, memory, status, stop };
+    let desk = Desk { cloud, caller, reader: reader.clone(), plan, sink, memory, status, stop };
     if desk.plan.ends {
         forget(&desk).await;
     }
@@ -151,11 +151,11 @@ async fn follow_plan(
 
 /// Takes away what the mapping leaves at its source.
 async fn forget(desk: &Desk) {
-    if !desk.outlet.source().owns_group {
+    if !desk.sink.source().owns_group {
         return;
     }
     let forgotten = tokio::time::timeout(desk.open_within(), async {
-        match desk.outlet.source().broker {
+        match desk.sink.source().broker {
             Broker::Nats => nats::forget(desk).await,
             Broker::Redis => redis::forget(desk).await,
             Broker::PostgreSql => postgres::forget(desk).await,
@@ -171,13 +171,13 @@ async fn forget(desk: &Desk) {
 
 /// Runs every line until all have stopped; true if that is because the node is going down.
 async fn work(desk: Arc<Desk>) -> bool {
-    if desk.outlet.source().broker == Broker::Kafka {
+    if desk.sink.source().broker == Broker::Kafka {
         return kafka::work(desk).await;
     }
     let mut lines = JoinSet::new();
     for _ in 0..desk.plan.max_concurrency.unwrap_or(1) {
         let desk = desk.clone();
-        match desk.outlet.source().broker {
+        match desk.sink.source().broker {
             Broker::Unspecified | Broker::Kafka => continue,
             Broker::RabbitMq => lines.spawn(keep(desk, async |desk: &Desk| rabbit::Queue::open(desk).await)),
             Broker::Nats => lines.spawn(keep(desk, async |desk: &Desk| nats::Subject::open(desk).await)),

@@ -38,7 +38,7 @@ pub(super) struct Subject {
 
 impl Subject {
     pub(super) async fn open(desk: &Desk) -> Result<Subject, Trouble> {
-        let External { topic, group, start, .. } = desk.outlet.source();
+        let External { topic, group, start, .. } = desk.sink.source();
         let client = connect(desk).await?;
         let context = jetstream::new(client.clone());
         let stream = stream(&context, topic).await?;
@@ -123,7 +123,7 @@ impl Line for Subject {
 }
 
 pub(super) async fn forget(desk: &Desk) -> Result<(), Trouble> {
-    let External { topic, group, .. } = desk.outlet.source();
+    let External { topic, group, .. } = desk.sink.source();
     let context = jetstream::new(connect(desk).await?);
     stream(&context, topic).await?.delete_consumer(group).await?;
     Ok(())
@@ -136,7 +136,7 @@ async fn stream(context: &jetstream::Context, subject: &str) -> Result<jetstream
 }
 
 async fn connect(desk: &Desk) -> Result<Client, Trouble> {
-    let source = desk.outlet.source();
+    let source = desk.sink.source();
     let tls = source.endpoints.iter().any(|endpoint| endpoint.tls);
     let mut options = ConnectOptions::new().name("mayfly").max_reconnects(1).require_tls(tls);
     if tls {

@@ -53,17 +53,17 @@ impl Drop for Cut {
 
 impl Queue {
     pub(super) async fn open(desk: &Desk) -> Result<Queue, Trouble> {
-        let External { topic, .. } = desk.outlet.source();
+        let External { topic, .. } = desk.sink.source();
         let (connection, cut) = access::first(desk, |endpoint| connect_to(desk, endpoint)).await?;
         let channel = connection.create_channel().await?;
         let ahead = u16::try_from(desk.plan.batch_size).unwrap_or(u16::MAX);
         channel.basic_qos(ahead, BasicQosOptions::default()).await?;
-        let tag = ShortString::from(desk.outlet.source().key.2.clone());
+        let tag = ShortString::from(desk.sink.source().key.2.clone());
         let options = BasicConsumeOptions::default();
         let queue = ShortString::from(topic.clone());
         // Lines of one mapping have tags of one channel each, so the same tag is no conflict.
         let consumer = channel.basic_consume(queue, tag, options, FieldTable::default()).await?;
-        let name = format!("{topic}::{}", virtual_host(desk.outlet.source()));
+        let name = format!("{topic}::{}", virtual_host(desk.sink.source()));
         Ok(Queue { connection, channel, consumer, name, held: VecDeque::new(), _cut: cut })
     }
 }
@@ -81,7 +81,7 @@ async fn connect_to(desk: &Desk, endpoint: Endpoint) -> Result<(Connection, Cut)
         // Whether it is under TLS is our business.
         scheme: AMQPScheme::AMQP,
         authority: AMQPAuthority { userinfo, host: endpoint.host.clone(), port: endpoint.port },
-        vhost: virtual_host(desk.outlet.source()).to_owned(),
+        vhost: virtual_host(desk.sink.source()).to_owned(),
         query: AMQPQueryString { heartbeat: Some(HEARTBEAT_S), ..AMQPQueryString::default() },
     };
     let name = ConnectionProperties::default().with_connection_name("mayfly".into());

@@ -36,7 +36,7 @@ pub(super) struct Stream {
 impl Stream {
     pub(super) async fn open(desk: &Desk) -> Result<Stream, Trouble> {
         let connection = connect(desk).await?;
-        let External { topic, group, start, owns_group, .. } = desk.outlet.source();
+        let External { topic, group, start, owns_group, .. } = desk.sink.source();
         let from = match start {
             Start::Earliest => "0".to_owned(),
             Start::Latest => "$".to_owned(),
@@ -117,7 +117,7 @@ impl Line for Stream {
 }
 
 pub(super) async fn forget(desk: &Desk) -> Result<(), Trouble> {
-    let External { topic, group, .. } = desk.outlet.source();
+    let External { topic, group, .. } = desk.sink.source();
     let mut destroy = redis::cmd("XGROUP");
     destroy.arg("DESTROY").arg(topic).arg(group);
     connect(desk).await?.ask(&destroy).await?;

@@ -1,9 +1,9 @@
-//! One line at work: gathers its records to a batch, brings that through its outlet, and acknowledges it.
+//! One line at work: gathers its records to a batch, brings that to its sink, and acknowledges it.
 //!
 //! One batch at a time, so a line stays in order and a slow function makes the source wait. What is in memory
 //! is one batch of at most an event's size, beside what the broker's client has read ahead.
 
-mod outlet;
+mod sink;
 
 use super::Desk;
 use super::line::{self, Line, Trouble, Want};
@@ -11,8 +11,8 @@ use crate::mappings::MEMORY_KIB_MAX;
 use crate::mappings::flight;
 use mayfly_kernel::{Fault, Time};
 use mayfly_services::lambda::mappings::{self, Course, Loss, Lost, Next, Record};
-use mayfly_services::readers::Outlet;
-use outlet::Went;
+use mayfly_services::readers::Sink;
+use sink::Went;
 use std::future::Future;
 use std::time::Duration;
 use tokio::sync::SemaphorePermit;
@@ -63,7 +63,7 @@ impl<'a, L: Line> Worker<'a, L> {
             let bytes: u64 = held.iter().map(|held| held.record.bytes).sum();
             let kib = u32::try_from(bytes / 1024 + 1).unwrap_or(u32::MAX);
             let Some(_memory) = self.room(kib.min(MEMORY_KIB_MAX)).await? else { return Ok(End::Stopped) };
-            let course = Course::new(held.len(), self.desk.outlet.patience());
+            let course = Course::new(held.len(), self.desk.sink.patience());
             if let Some(end) = self.fly(Flight { held, course, pause: flight::PAUSE_MIN }).await? {
                 return Ok(end);
             }
@@ -98,7 +98,7 @@ impl<'a, L: Line> Worker<'a, L> {
             let none = records.is_empty();
             let now = self.desk.cloud.runner.clock().now();
             for record in records {
-                let is_wanted = self.desk.outlet.wants(&record);
+                let is_wanted = self.desk.sink.wants(&record);
                 wanted += usize::from(is_wanted);
                 bytes += record.bytes;
                 let since = record.at.unwrap_or(now);
@@ -138,9 +138,9 @@ impl<'a, L: Line> Worker<'a, L> {
                 continue;
             }
             let request_id = desk.cloud.runner.request_id();
-            let went = match &desk.outlet {
-                Outlet::Function(contract) => self.through_function(contract, held, &request_id).await?,
-                Outlet::Pipe(_) => self.through_pipe(held, &request_id).await?,
+            let went = match &desk.sink {
+                Sink::Function(contract) => self.through_function(contract, held, &request_id).await?,
+                Sink::Pipe(_) => self.through_pipe(held, &request_id).await?,
             };
             let why = match went {
                 Went::Through(done) => {
@@ -151,7 +151,7 @@ impl<'a, L: Line> Worker<'a, L> {
                         desk.status.say(desk, mappings::OK).await;
                         continue;
                     }
-                    outlet::unfinished(&desk.outlet).to_owned()
+                    sink::unfinished(&desk.sink).to_owned()
                 }
                 Went::TooLarge => {
                     if !flight.course.cut() {
@@ -188,7 +188,7 @@ impl<'a, L: Line> Worker<'a, L> {
 
     /// How many of the first records are older than they may be.
     fn too_old(&self, held: &[Held]) -> usize {
-        let Some(max_age) = self.desk.outlet.patience().max_age else { return 0 };
+        let Some(max_age) = self.desk.sink.patience().max_age else { return 0 };
         let now = self.desk.cloud.runner.clock().now();
         held.iter().take_while(|held| now.since(held.since) > max_age).count()
     }
@@ -261,7 +261,7 @@ impl<'a, L: Line> Worker<'a, L> {
         loss: Loss,
         request_id: &str,
     ) -> Result<(), Trouble> {
-        let Desk { cloud, caller, reader, outlet, .. } = self.desk;
+        let Desk { cloud, caller, reader, sink, .. } = self.desk;
         let wanted: Vec<&Record> =
             flight.held[..records].iter().filter(|held| held.wanted).map(|held| &held.record).collect();
         let (cursor, line) = (self.line.cursor(records), self.line.name().to_owned());
@@ -270,7 +270,7 @@ impl<'a, L: Line> Worker<'a, L> {
         warn!(mapping = self.desk.name(), line, records, ?loss, "records are given up");
         flight::persist(cloud, caller, |cx| -> Result<(), Fault> {
             if !wanted.is_empty() {
-                outlet.gave_up(cx, lost)?;
+                sink.gave_up(cx, lost)?;
             }
             cursor.map_or(Ok(()), |next| reader.advance(cx, &line, next))
         })

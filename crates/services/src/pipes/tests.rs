@@ -350,10 +350,10 @@ fn records_of_a_broker_go_to_the_target_and_a_new_pipe_of_the_name_begins_anew()
             "TargetParameters": { "InputTemplate": r#"{"n": <$.value.n>, "of": "<$.eventSourceKey>"}"# },
         }),
     );
-    let outlet = t.run(|cx| reader.outlet(cx)).expect("it reads a broker");
-    let servers: Vec<String> = outlet.source().endpoints.iter().map(|one| one.authority()).collect();
+    let sink = t.run(|cx| reader.sink(cx)).expect("it reads a broker");
+    let servers: Vec<String> = sink.source().endpoints.iter().map(|one| one.authority()).collect();
     assert_eq!(servers, ["a:9092", "b:1"]);
-    assert_eq!((outlet.wants(&record(8)), outlet.wants(&record(9))), (true, false));
+    assert_eq!((sink.wants(&record(8)), sink.wants(&record(9))), (true, false));
 
     let Reader::Pipe(key) = &reader else { unreachable!("it is a pipe") };
     let (first, second) = (record(1), record(2));
@@ -382,12 +382,8 @@ fn records_of_a_broker_go_to_the_target_and_a_new_pipe_of_the_name_begins_anew()
     assert!(change(json!({ "TopicName": "u" })).unwrap_err().message.contains("TopicName cannot be changed"));
     change(json!({ "BatchSize": 2 })).unwrap();
     adopt(&t, &reader);
-    let outlet = t.run(|cx| reader.outlet(cx)).expect("it is there");
-    assert_eq!(
-        (outlet.source().topic.as_str(), outlet.wants(&record(9))),
-        ("t", false),
-        "what is read stays"
-    );
+    let sink = t.run(|cx| reader.sink(cx)).expect("it is there");
+    assert_eq!((sink.source().topic.as_str(), sink.wants(&record(9))), ("t", false), "what is read stays");
 
     http(&t, "DELETE /v1/pipes/p", &json!({})).unwrap();
     adopt(&t, &reader);

@@ -45,7 +45,7 @@ pub(super) struct Subscription {
 impl Subscription {
     pub(super) async fn open(desk: &Desk) -> Result<Subscription, Trouble> {
         let mut wire = connect(desk, Session::Kept).await?;
-        let filter = desk.outlet.source().topic.clone();
+        let filter = desk.sink.source().topic.clone();
         // Again on every connection: a session may be there without the subscription, if we died in between.
         wire.subscribe(&filter).await?;
         Ok(Subscription { wire, filter, count: 0, held: VecDeque::new() })
@@ -105,7 +105,7 @@ async fn connect(desk: &Desk, session: Session) -> Result<Wire, Trouble> {
 async fn connect_to(desk: &Desk, endpoint: Endpoint, session: Session) -> Result<Wire, Trouble> {
     let credentials = access::credentials(desk).await?;
     let hello = Hello {
-        client_id: &desk.outlet.source().group,
+        client_id: &desk.sink.source().group,
         session,
         keep_alive_s: KEEP_ALIVE_S,
         // The broker sends ahead what one batch takes.

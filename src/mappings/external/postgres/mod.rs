@@ -45,7 +45,7 @@ pub(super) struct Slot {
 
 impl Slot {
     pub(super) async fn open(desk: &Desk) -> Result<Slot, Trouble> {
-        let External { topic, group, .. } = desk.outlet.source();
+        let External { topic, group, .. } = desk.sink.source();
         let mut wire = connect(desk).await?;
         let create = format!("CREATE_REPLICATION_SLOT {} LOGICAL pgoutput NOEXPORT_SNAPSHOT", quoted(group));
         match wire.command(&create).await {
@@ -138,7 +138,7 @@ impl Line for Slot {
 }
 
 pub(super) async fn forget(desk: &Desk) -> Result<(), Trouble> {
-    let drop = format!("DROP_REPLICATION_SLOT {} WAIT", quoted(&desk.outlet.source().group));
+    let drop = format!("DROP_REPLICATION_SLOT {} WAIT", quoted(&desk.sink.source().group));
     connect(desk).await?.command(&drop).await
 }
 

@@ -7,15 +7,15 @@ use crate::mappings::flight::{self, Attempt};
 use mayfly_kernel::function::{Invocation, Outcome};
 use mayfly_kernel::{Arn, Fault};
 use mayfly_services::lambda::mappings::{Contract, Record};
-use mayfly_services::readers::{Errand, Outlet, Passage, Reader};
+use mayfly_services::readers::{Errand, Passage, Reader, Sink};
 
 const FAILED: &str = "Function call failed";
 
 /// What is wrong if some of the records are not done.
-pub(super) fn unfinished(outlet: &Outlet) -> &'static str {
-    match outlet {
-        Outlet::Function(_) => FAILED,
-        Outlet::Pipe(_) => "The target does not take every event",
+pub(super) fn unfinished(sink: &Sink) -> &'static str {
+    match sink {
+        Sink::Function(_) => FAILED,
+        Sink::Pipe(_) => "The target does not take every event",
     }
 }
 

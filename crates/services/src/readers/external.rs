@@ -7,24 +7,24 @@ use mayfly_kernel::Fault;
 
 /// Where the records of an external source go.
 #[derive(Debug)]
-pub enum Outlet {
+pub enum Sink {
     Function(Box<Contract>),
     Pipe(Box<pipes::Inlet>),
 }
 
-impl Outlet {
+impl Sink {
     pub fn source(&self) -> &External {
         match self {
-            Outlet::Function(contract) => &contract.source,
-            Outlet::Pipe(inlet) => &inlet.source,
+            Sink::Function(contract) => &contract.source,
+            Sink::Pipe(inlet) => &inlet.source,
         }
     }
 
     /// Whether a record is wanted there: what is JSON inside of base64 is compared as such.
     pub fn wants(&self, record: &Record) -> bool {
         match self {
-            Outlet::Function(contract) => contract.wants(record),
-            Outlet::Pipe(inlet) => inlet.wants(record),
+            Sink::Function(contract) => contract.wants(record),
+            Sink::Pipe(inlet) => inlet.wants(record),
         }
     }
 
@@ -32,28 +32,28 @@ impl Outlet {
     pub fn gave_up(&self, cx: &mut Cx<'_>, lost: Lost<'_>) -> Result<(), Fault> {
         cx.allowed_by_policy();
         match self {
-            Outlet::Function(contract) => mappings::gave_up(cx, contract, lost),
-            Outlet::Pipe(inlet) => pipes::gave_up(cx, &inlet.source, lost.line, lost.records),
+            Sink::Function(contract) => mappings::gave_up(cx, contract, lost),
+            Sink::Pipe(inlet) => pipes::gave_up(cx, &inlet.source, lost.line, lost.records),
         }
     }
 
     pub fn patience(&self) -> Patience {
         match self {
-            Outlet::Function(contract) => contract.patience,
-            Outlet::Pipe(_) => Patience::ENDLESS,
+            Sink::Function(contract) => contract.patience,
+            Sink::Pipe(_) => Patience::ENDLESS,
         }
     }
 }
 
 impl Reader {
     /// `None` if there is no such reader any more, or it reads a queue.
-    pub fn outlet(&self, cx: &mut Cx<'_>) -> Result<Option<Outlet>, Fault> {
+    pub fn sink(&self, cx: &mut Cx<'_>) -> Result<Option<Sink>, Fault> {
         cx.allowed_by_policy();
         Ok(match self {
             Reader::Mapping(key) => {
-                mappings::contract(cx, key)?.map(|contract| Outlet::Function(Box::new(contract)))
+                mappings::contract(cx, key)?.map(|contract| Sink::Function(Box::new(contract)))
             }
-            Reader::Pipe(key) => pipes::inlet(cx, key)?.map(|inlet| Outlet::Pipe(Box::new(inlet))),
+            Reader::Pipe(key) => pipes::inlet(cx, key)?.map(|inlet| Sink::Pipe(Box::new(inlet))),
         })
     }
 
