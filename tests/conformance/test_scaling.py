@@ -170,10 +170,12 @@ def throttled(aws, name):
 
 def test_a_reservation_is_a_guarantee_and_changes_act_at_once():
     """A function that fills what the others share never makes one that reserves wait, however often it tries."""
-    with mayfly.server("[limits]\naccount_concurrency = 6\nunreserved_concurrency_min = 1\n") as server:
+    # A loaded machine may take its time to start them all: what is full here is never the node.
+    limits = "[limits]\naccount_concurrency = 6\nunreserved_concurrency_min = 1\nnode_queue_ms = 60000\n"
+    with mayfly.server(limits) as server:
         aws = server.client("lambda", max_pool_connections=32)
         for name in ["noisy", "quiet", "own"]:
-            create(aws, name, {"app.py": CODE.format(value=name)})
+            create(aws, name, {"app.py": CODE.format(value=name)}, Timeout=900)
         url = aws.create_function_url_config(FunctionName="own", AuthType="NONE")["FunctionUrl"]
         aws.add_permission(FunctionName="own", StatementId="url", Action="lambda:InvokeFunctionUrl", Principal="*",
                            FunctionUrlAuthType="NONE")
@@ -236,7 +238,7 @@ def test_provisioned_instances_are_their_version_s_own():
     with mayfly.server("[limits]\naccount_concurrency = 3\nunreserved_concurrency_min = 1\n") as server:
         aws = server.client("lambda", max_pool_connections=32)
         for name in ["noisy", "ready"]:
-            create(aws, name, {"app.py": CODE.format(value=name)})
+            create(aws, name, {"app.py": CODE.format(value=name)}, Timeout=900)
         aws.publish_version(FunctionName="ready")
         with pytest.raises(aws.exceptions.InvalidParameterValueException):
             aws.put_provisioned_concurrency_config(
