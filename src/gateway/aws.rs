@@ -94,6 +94,12 @@ pub(super) async fn answer(
             if head {
                 *response.body_mut() = body::empty();
             }
+            // A body that waits for leave and gets none is never sent, so what comes next would be taken for it.
+            // Without this word a client would use the connection again while it is closed.
+            if parts.headers.contains_key(http::header::EXPECT) {
+                let close = http::HeaderValue::from_static("close");
+                response.headers_mut().insert(http::header::CONNECTION, close);
+            }
             response
         }
     };
@@ -280,8 +286,8 @@ fn authenticate(exchange: &Exchange<'_>, body: Bytes) -> Result<(Caller, Bytes),
     let protocol = exchange.protocol;
     let Some(credential) = &exchange.credential else {
         return match protocol {
-            Protocol::RestXml => Ok((auth::anonymous(exchange.cloud), body)),
-            Protocol::Query if is_open_link(exchange.parts) => Ok((auth::anonymous(exchange.cloud), body)),
+            Protocol::RestXml => Ok((anonymous(exchange, protocol)?, body)),
+            Protocol::Query if is_open_link(exchange.parts) => Ok((anonymous(exchange, protocol)?, body)),
             Protocol::Json10 | Protocol::Json11 | Protocol::Query | Protocol::RestJson | Protocol::Cbor => {
                 Err(AuthError::MissingToken.to_fault(protocol))
             }
@@ -324,6 +330,11 @@ pub(super) fn admit_peer(
         true => Ok(Caller { depth: peer.depth(), address, ..caller }),
         false => Err(AuthError::InvalidToken.to_fault(protocol)),
     }
+}
+
+/// The caller of a request that nobody has signed, which still comes from somewhere.
+pub(super) fn anonymous(exchange: &Exchange<'_>, protocol: Protocol) -> Result<Caller, Fault> {
+    admit_peer(exchange, auth::anonymous(exchange.cloud), protocol)
 }
 
 async fn run(
@@ -421,7 +432,7 @@ async fn upload(
     let (cloud, id) = (exchange.cloud, exchange.request_id.as_str());
     let protocol = exchange.protocol;
     let (caller, payload) = match &exchange.credential {
-        None => (auth::anonymous(cloud), Payload::Unsigned),
+        None => (anonymous(exchange, protocol)?, Payload::Unsigned),
         Some(credential) => {
             let (caller, payload) = auth::verify(cloud, exchange.parts, credential, protocol, None)?;
             let caller = admit_peer(exchange, caller, protocol)?;

@@ -130,7 +130,7 @@ fn refused(error: Malformed) -> Fault {
 fn admit(exchange: &Exchange<'_>, fields: &Fields, bucket: &str) -> Result<(Caller, (u64, u64)), Fault> {
     let cloud = exchange.cloud;
     let Some(signer) = post_policy::signer(fields)? else {
-        return Ok((auth::anonymous(cloud), (0, u64::MAX)));
+        return Ok((aws::anonymous(exchange, DIALECT)?, (0, u64::MAX)));
     };
     let (secret, caller) = auth::owner(cloud, &signer.access_key, signer.session_token.as_deref(), DIALECT)?;
     let document = field(fields, "policy").ok_or_else(|| lacks("policy"))?;

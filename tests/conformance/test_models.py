@@ -31,7 +31,7 @@ VALIDATION = {
     "InvalidRequest", "InvalidArgument", "InvalidParameterValue", "MissingParameter", "MalformedXML",
     "MissingRequestBodyError", "InvalidBucketName", "NoSuchBucket", "NoSuchKey", "NoSuchUpload",
     "ResourceNotFoundException", "NotFoundException", "InvalidZipFileException", "InvalidTag",
-    "MissingSecurityHeader", "MissingAction", "InvalidDigest",
+    "MissingSecurityHeader", "MissingAction", "InvalidDigest", "MalformedPolicy",
 }
 
 # Of the values that a member may have, those that Mayfly has something for.

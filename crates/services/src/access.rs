@@ -100,6 +100,8 @@ impl Document<'_> {
 /// What is asked for.
 pub(crate) struct Gate<'a> {
     pub(crate) resource: &'a Arn,
+    /// Whose it is, which not every ARN says.
+    pub(crate) owner: &'a str,
     /// As the service spells it in its answers, such as `sqs:sendmessage`.
     pub(crate) action: &'a str,
     pub(crate) policy: Document<'a>,
@@ -114,7 +116,7 @@ impl Gate<'_> {
     pub(crate) fn caller(self, cx: &mut Cx<'_>) -> Result<(), String> {
         cx.allowed_by_policy();
         let caller = cx.caller;
-        let own = !caller.account.is_empty() && caller.account == self.resource.account;
+        let own = !caller.account.is_empty() && caller.account == self.owner;
         let always = match caller.principal {
             // The platform's own work for the account.
             Principal::Service(_) => true,
@@ -136,7 +138,7 @@ impl Gate<'_> {
 
     /// Whether a service that acts for a resource may pass.
     pub(crate) fn agent(self, cx: &Cx<'_>, agent: &Agent<'_>) -> Result<(), String> {
-        let own = agent.account == self.resource.account;
+        let own = agent.account == self.owner;
         if own && self.policy.is_none() {
             return Ok(());
         }

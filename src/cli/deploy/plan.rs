@@ -143,7 +143,7 @@ fn fixed(kind: Kind) -> Fixed {
         Kind::Url => Fixed::These(&["TargetFunctionArn", "Qualifier"]),
         Kind::EventInvoke => Fixed::These(&["FunctionName", "Qualifier"]),
         Kind::Bucket => Fixed::These(&["BucketName"]),
-        Kind::Notifications => Fixed::These(&["Bucket"]),
+        Kind::Notifications | Kind::BucketPolicy => Fixed::These(&["Bucket"]),
         Kind::Api => Fixed::These(&["ProtocolType", "RouteKey", "Target"]),
         Kind::Integration | Kind::Route => Fixed::These(&["ApiId"]),
         Kind::Stage => Fixed::These(&["ApiId", "StageName"]),

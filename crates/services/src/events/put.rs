@@ -122,6 +122,7 @@ fn admit(cx: &mut Cx<'_>, bus: &Arn, policy: Option<&Policy>, entry: &Entry) -> 
         .with("events:detail-type", text(&entry.detail_type));
     let gate = Gate {
         resource: bus,
+        owner: &bus.account,
         action: "events:PutEvents",
         policy: Document::Read(policy),
         facts,

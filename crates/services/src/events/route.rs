@@ -133,6 +133,7 @@ pub(crate) fn pass_on(
     let Some(compiled) = compiled(cx, &key)? else { return Ok(Err(Unplaced::NoSuchBus)) };
     let gate = Gate {
         resource: bus,
+        owner: &bus.account,
         action: "events:PutEvents",
         policy: Document::Read(compiled.policy.as_ref()),
         facts: policy::Facts::default(),

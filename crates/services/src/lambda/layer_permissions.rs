@@ -87,8 +87,10 @@ pub(super) fn admit(cx: &mut Cx<'_>, layer: &Layer, number: u64) -> Result<(), F
         return cx.allow(&arn);
     }
     let row = LAYER_POLICIES.get(cx.tx, &layer.version_key(number))?;
+    let owner = arn.account.clone();
     let gate = Gate {
         resource: &Arn { resource: format!("{}:{number}", arn.resource), ..arn },
+        owner: &owner,
         action: "lambda:GetLayerVersion",
         policy: Document::Text(&row.as_ref().map(super::permissions::rendered).unwrap_or_default()),
         facts: Facts::default(),

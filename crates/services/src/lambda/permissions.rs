@@ -317,6 +317,6 @@ impl Guard {
 
     fn gate<'a>(&'a self, action: &'a str, facts: Facts) -> Gate<'a> {
         let policy = Document::Text(&self.document);
-        Gate { resource: &self.arn, action, policy, facts, keeps_root_in: false }
+        Gate { resource: &self.arn, owner: &self.arn.account, action, policy, facts, keeps_root_in: false }
     }
 }

@@ -4,6 +4,7 @@ use super::element::Element;
 use super::history::Slot;
 use super::keys::{BUCKETS, CONFIGS, OBJECTS, OWNED, Owned, PARTS, TAGS, UPLOADS, VERSIONS};
 use super::model::{self, Bucket, Versioning};
+use super::policy::{self, Ask};
 use super::{bodies, faults, metadata, tagging};
 use crate::{Cx, Reply};
 use mayfly_kernel::{Arn, Fault, Time};
@@ -48,20 +49,26 @@ pub(super) fn arn(bucket: &str) -> Arn {
 pub(super) fn open(cx: &mut Cx<'_>, call: &Call) -> Result<Opened, Fault> {
     super::refusals::check(call)?;
     let name = call.label("Bucket").unwrap_or_default();
-    open_as(cx, name, call.header("x-amz-expected-bucket-owner"))
+    open_as(cx, name, call.header("x-amz-expected-bucket-owner"), &Ask::Call(call))
 }
 
 /// The same for a bucket that is named elsewhere, such as a copy's source.
-pub(super) fn open_as(cx: &mut Cx<'_>, name: &str, expected_owner: Option<&str>) -> Result<Opened, Fault> {
-    let record = BUCKETS.get(cx.tx, &(name,))?;
-    let account = record.as_ref().map_or("", |bucket| bucket.account.as_str());
-    let resource = Arn { account: account.to_owned(), ..arn(name) };
-    cx.allow(&resource).map_err(|_| faults::access_denied())?;
-    let record = record.ok_or_else(|| faults::no_such_bucket(name))?;
-    if expected_owner.is_some_and(|owner| owner != record.account) {
-        return Err(faults::access_denied());
+pub(super) fn open_as(
+    cx: &mut Cx<'_>,
+    name: &str,
+    expected_owner: Option<&str>,
+    ask: &Ask<'_>,
+) -> Result<Opened, Fault> {
+    let Some(record) = BUCKETS.get(cx.tx, &(name,))? else {
+        cx.allow(&arn(name)).map_err(|_| faults::access_denied())?;
+        return Err(faults::no_such_bucket(name));
+    };
+    let bucket = Opened { name: name.to_owned(), record };
+    policy::admit(cx, &bucket, ask)?;
+    match expected_owner.is_some_and(|owner| owner != bucket.record.account) {
+        true => Err(faults::access_denied()),
+        false => Ok(bucket),
     }
-    Ok(Opened { name: name.to_owned(), record })
 }
 
 /// The owner of everything in an account, as S3's documents name it.
@@ -118,7 +125,13 @@ pub(super) fn create(cx: &mut Cx<'_>, _: Nothing, call: &Call) -> Result<Reply, 
     }
     let tags = tagging::of_bucket(creation.tags)?;
     let region = cx.caller.region.clone();
-    let record = Bucket { account, region, created_ms: cx.now.ms(), versioning: Versioning::Never.into() };
+    let record = Bucket {
+        account,
+        region,
+        created_ms: cx.now.ms(),
+        versioning: Versioning::Never.into(),
+        policy: String::new(),
+    };
     OWNED.put(cx.tx, &(&record.account, name), &Owned {});
     BUCKETS.put(cx.tx, &(name,), &record);
     if !tags.tags.is_empty() {

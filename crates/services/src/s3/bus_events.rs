@@ -41,7 +41,7 @@ pub(super) fn tell(
         "bucket": { "name": bucket.name },
         "object": object,
         "request-id": cx.request_id,
-        "requester": cx.caller.account,
+        "requester": super::events::requester(cx),
         "source-ip-address": "",
     });
     if !reason.is_empty() {

@@ -6,6 +6,7 @@ use super::element::Element;
 use super::model::{self, Body, Checksum, Version};
 use super::notifications::{self, Event};
 use super::objects::{self, Named};
+use super::policy::Ask;
 use super::{bodies, checksums, faults};
 use crate::{Cx, Reply};
 use mayfly_kernel::Fault;
@@ -37,7 +38,8 @@ pub(super) fn source(cx: &mut Cx<'_>, call: &Call) -> Result<Source, Fault> {
     if bucket.is_empty() || key.is_empty() {
         return Err(bad());
     }
-    let bucket = buckets::open_as(cx, bucket, call.header("x-amz-source-expected-bucket-owner"))?;
+    let ask = Ask::Read { key, by_id: version_id.is_some() };
+    let bucket = buckets::open_as(cx, bucket, call.header("x-amz-source-expected-bucket-owner"), &ask)?;
     let named = Named { key: key.to_owned(), version_id };
     let version = objects::find(cx, &bucket, &named).map_err(|fault| match fault.code.as_ref() {
         "MethodNotAllowed" => faults::copy_source_is_marker(),

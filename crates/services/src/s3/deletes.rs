@@ -4,6 +4,7 @@ use super::buckets;
 use super::conditions::unquoted;
 use super::element::Element;
 use super::objects::{self, Named};
+use super::policy::{self, Ask};
 use super::{buckets::Nothing, faults};
 use crate::{Cx, Reply};
 use mayfly_kernel::Fault;
@@ -40,6 +41,11 @@ pub(super) fn delete_objects(cx: &mut Cx<'_>, _: Nothing, call: &Call) -> Result
     for object in input.object {
         let named = Named { key: object.key, version_id: object.version_id.filter(|id| !id.is_empty()) };
         let element = Element::new().text("Key", &named.key).text_opt("VersionId", named.version_id.as_ref());
+        let ask = Ask::Delete { key: &named.key, by_id: named.version_id.is_some() };
+        if let Err(fault) = policy::admit(cx, &bucket, &ask) {
+            errors.push(element.text("Code", &fault.code).text("Message", &fault.message));
+            continue;
+        }
         match objects::remove(cx, &bucket, &named, object.etag.as_deref().map(unquoted)) {
             Ok(gone) if gone.delete_marker => {
                 let marker = element.text("DeleteMarker", true);

@@ -80,6 +80,14 @@ struct ObjectPart<'a> {
     sequencer: String,
 }
 
+/// Whoever has caused an event; a policy may let in callers without a signature.
+pub(super) fn requester<'a>(cx: &Cx<'a>) -> &'a str {
+    match cx.caller.account.as_str() {
+        "" => "Anonymous",
+        account => account,
+    }
+}
+
 /// `version` is what was written; of a deletion only its id and place mean something.
 pub(super) fn payload(
     cx: &Cx<'_>,
@@ -97,7 +105,7 @@ pub(super) fn payload(
             aws_region: &bucket.record.region,
             event_time: time::iso8601(cx.now),
             event_name: event.name(),
-            user_identity: Identity { principal_id: &cx.caller.account },
+            user_identity: Identity { principal_id: requester(cx) },
             request_parameters: Request { source: "" },
             response_elements: Response { request: cx.request_id, host: cx.request_id },
             s3: Subject {

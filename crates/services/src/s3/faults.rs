@@ -37,6 +37,25 @@ pub(super) fn access_denied() -> Fault {
     Fault::new(403, "AccessDenied", "Access Denied")
 }
 
+/// The same with the reason, for the bucket's own account.
+pub(super) fn denied(why: String) -> Fault {
+    Fault::new(403, "AccessDenied", why)
+}
+
+/// A bucket's policy is its own account's, whomever it lets in.
+pub(super) fn not_the_owners() -> Fault {
+    let text = "The specified method is not allowed against this resource.";
+    Fault::new(405, "MethodNotAllowed", text)
+}
+
+pub(super) fn malformed_policy(text: impl Into<String>) -> Fault {
+    Fault::new(400, "MalformedPolicy", text)
+}
+
+pub(super) fn no_bucket_policy() -> Fault {
+    Fault::new(404, "NoSuchBucketPolicy", "The bucket policy does not exist")
+}
+
 pub(super) fn bucket_taken(bucket: &str) -> Fault {
     const TEXT: &str = "The requested bucket name is not available. The bucket namespace is shared by all users of \
                         the system. Please select a different name and try again.";

@@ -6,7 +6,7 @@
 //! by their id.
 //!
 //! Deliberately absent, and answered with NotImplemented: encryption, object lock, lifecycle, replication,
-//! policies, access lists that say more than "the owner", storage classes, website hosting and select. A
+//! access lists that say more than "the owner", storage classes, website hosting and select. A
 //! request for one of these, or with a header that its operation does not read, never falls through to the
 //! operation of the same path ([`refusals`]).
 //!
@@ -36,6 +36,7 @@ mod model;
 mod multipart;
 mod notifications;
 mod objects;
+mod policy;
 mod ranges;
 mod refusals;
 mod tagging;
@@ -44,6 +45,8 @@ mod tests;
 mod versioning;
 
 pub use ranges::parse as parse_range;
+
+use policy::Ask;
 
 use crate::operation::Piece;
 use crate::{Cx, Service};
@@ -78,6 +81,9 @@ fn buckets_of(service: Service) -> Service {
         .http("DeleteBucketCors", "DELETE /{Bucket}?cors 204", cors::delete)
         .http("PutBucketNotificationConfiguration", "PUT /{Bucket}?notification", notifications::put)
         .http("GetBucketNotificationConfiguration", "GET /{Bucket}?notification", notifications::get)
+        .http("PutBucketPolicy", "PUT /{Bucket}?policy 204", policy::put)
+        .http("GetBucketPolicy", "GET /{Bucket}?policy", policy::get)
+        .http("DeleteBucketPolicy", "DELETE /{Bucket}?policy 204", policy::delete)
         .http("PutBucketAcl", "PUT /{Bucket}?acl", acl::put_bucket)
         .http("GetBucketAcl", "GET /{Bucket}?acl", acl::get_bucket)
 }
@@ -112,7 +118,8 @@ pub(crate) fn package(
     key: &str,
     version: Option<&str>,
 ) -> Result<(Vec<Piece>, u64), Fault> {
-    let bucket = buckets::open_as(cx, bucket, None)?;
+    let ask = Ask::Read { key, by_id: version.is_some() };
+    let bucket = buckets::open_as(cx, bucket, None, &ask)?;
     let named = objects::Named { key: key.to_owned(), version_id: version.map(str::to_owned) };
     let version = objects::find(cx, &bucket, &named)?;
     let body = bucket.slot(key).body(cx, &version)?;
@@ -121,13 +128,13 @@ pub(crate) fn package(
 
 /// When a bucket was made.
 pub fn made(cx: &mut Cx<'_>, bucket: &str) -> Result<Time, Fault> {
-    let bucket = buckets::open_as(cx, bucket, None)?;
+    let bucket = buckets::open_as(cx, bucket, None, &Ask::List)?;
     Ok(Time::from_ms(bucket.record.created_ms))
 }
 
 /// An object's size, and when it was written.
 pub fn info(cx: &mut Cx<'_>, bucket: &str, key: &str) -> Result<(u64, Time), Fault> {
-    let bucket = buckets::open_as(cx, bucket, None)?;
+    let bucket = buckets::open_as(cx, bucket, None, &Ask::Read { key, by_id: false })?;
     let named = objects::Named { key: key.to_owned(), version_id: None };
     let version = objects::find(cx, &bucket, &named)?;
     Ok((version.size, version.modified()))
@@ -135,7 +142,7 @@ pub fn info(cx: &mut Cx<'_>, bucket: &str, key: &str) -> Result<(u64, Time), Fau
 
 /// A page of a bucket's keys behind this one, in their order, and whether there are more.
 pub fn names(cx: &mut Cx<'_>, bucket: &str, after: &str) -> Result<(Vec<String>, bool), Fault> {
-    let bucket = buckets::open_as(cx, bucket, None)?;
+    let bucket = buckets::open_as(cx, bucket, None, &Ask::List)?;
     lists::keys(cx, &bucket, after)
 }
 

@@ -20,6 +20,9 @@ pub(super) struct Bucket {
     pub(super) created_ms: u64,
     #[prost(enumeration = "Versioning", tag = "4")]
     pub(super) versioning: i32,
+    /// Empty for none.
+    #[prost(string, tag = "5")]
+    pub(super) policy: String,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, prost::Enumeration)]

@@ -102,6 +102,8 @@ fn own(operation: &str) -> &'static [&'static str] {
     match operation {
         "CreateBucket" => &["x-amz-acl", "x-amz-bucket-object-lock-enabled", "x-amz-object-ownership"],
         "PutBucketAcl" | "PutObjectAcl" => &["x-amz-acl"],
+        // Whoever sets a policy is of the account, which can never lock itself out.
+        "PutBucketPolicy" => &["x-amz-confirm-remove-self-bucket-access"],
         "PutBucketNotificationConfiguration" => &["x-amz-skip-destination-validation"],
         "GetObject" | "HeadObject" => &["x-amz-checksum-mode"],
         "GetObjectAttributes" => &["x-amz-max-parts", "x-amz-object-attributes", "x-amz-part-number-marker"],

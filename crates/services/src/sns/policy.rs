@@ -44,7 +44,7 @@ pub(super) fn admit(cx: &mut Cx<'_>, arn: &Arn, topic: Option<&Opened>, facts: F
     let action = format!("SNS:{operation}");
     let keeps_root_in = OF_POLICY.contains(&operation);
     let policy = Document::Text(policy);
-    let gate = Gate { resource: arn, action: &action, policy, facts, keeps_root_in };
+    let gate = Gate { resource: arn, owner: &arn.account, action: &action, policy, facts, keeps_root_in };
     gate.caller(cx).map_err(faults::denied)
 }
 
@@ -55,6 +55,7 @@ pub(super) fn admits(cx: &Cx<'_>, topic: &Opened, agent: &Agent<'_>) -> Result<(
     }
     let gate = Gate {
         resource: &topic.arn(),
+        owner: &topic.key.0,
         action: "SNS:Publish",
         policy: Document::Text(&topic.record.policy),
         facts: Facts::default(),

@@ -46,6 +46,7 @@ pub(super) fn admit(cx: &mut Cx<'_>, arn: &Arn, queue: Option<&Opened>) -> Resul
     let action = format!("sqs:{}", operation.trim_end_matches("Batch").to_ascii_lowercase());
     let gate = Gate {
         resource: arn,
+        owner: &arn.account,
         action: &action,
         policy: Document::Text(policy),
         facts: Facts::default(),
@@ -61,6 +62,7 @@ pub(super) fn admits(cx: &Cx<'_>, queue: &Opened, agent: &Agent<'_>) -> Result<(
     }
     let gate = Gate {
         resource: &queue.arn(),
+        owner: &queue.key.0,
         action: "sqs:sendmessage",
         policy: Document::Text(&queue.record.policy),
         facts: Facts::default(),

@@ -1,4 +1,4 @@
-//! `AWS::S3::Bucket` and what it tells others about.
+//! `AWS::S3::Bucket`, its policy, and what it tells others about.
 
 use super::properties::{flag, text};
 use super::{Context, Made, Wanted};
@@ -155,6 +155,19 @@ pub(super) async fn put_notifications(cx: &Context<'_>, wanted: &Wanted<'_>) -> 
 pub(super) async fn delete_notifications(cx: &Context<'_>, gone: &Deployed) -> anyhow::Result<()> {
     let body = document("NotificationConfiguration", "");
     send(cx, Method::PUT, &gone.physical, "notification", body).await
+}
+
+/// Sets the policy of the bucket that the resource names.
+pub(super) async fn put_policy(cx: &Context<'_>, wanted: &Wanted<'_>) -> anyhow::Result<Made> {
+    let properties = wanted.properties();
+    let bucket = properties.required("Bucket")?;
+    let document = properties.get("PolicyDocument").map(Json::to_string).unwrap_or_default();
+    send(cx, Method::PUT, &bucket, "policy", document).await?;
+    Ok(Made::new(bucket, []))
+}
+
+pub(super) async fn delete_policy(cx: &Context<'_>, gone: &Deployed) -> anyhow::Result<()> {
+    send(cx, Method::DELETE, &gone.physical, "policy", String::new()).await
 }
 
 fn notification(wanted: &Json) -> String {

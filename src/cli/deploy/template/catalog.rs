@@ -18,6 +18,7 @@ pub(crate) enum Kind {
     EventInvoke,
     Layer,
     Bucket,
+    BucketPolicy,
     Notifications,
     Api,
     Integration,
@@ -362,6 +363,14 @@ static TYPES: &[Type] = &[
         ],
         &["KmsDataKeyReusePeriodSeconds", "KmsMasterKeyId", "SqsManagedSseEnabled"],
         &["Arn", "QueueName", "QueueUrl"],
+    ),
+    of(
+        Kind::BucketPolicy,
+        "AWS::S3::BucketPolicy",
+        &["Bucket", "PolicyDocument"],
+        &[("Bucket", Text), ("PolicyDocument", Any)],
+        &[],
+        &[],
     ),
     of(
         Kind::QueuePolicy,

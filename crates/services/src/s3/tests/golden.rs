@@ -42,8 +42,9 @@ fn records_keep_their_bytes() {
         region: "r".into(),
         created_ms: 5,
         versioning: Versioning::Suspended.into(),
+        policy: "p".into(),
     };
-    insta::assert_snapshot!(bytes(&bucket), @"0a016112017218052002");
+    insta::assert_snapshot!(bytes(&bucket), @"0a0161120172180520022a0170");
     let version = Version {
         seq: 1,
         id: "i".into(),

@@ -54,7 +54,7 @@ fn a_sub_resource_that_is_missing_never_falls_through() {
     cloud.put("/box/k", "kept");
     let calls = [
         "DELETE /box?lifecycle",
-        "GET /box?policy",
+        "GET /box?policyStatus",
         "PUT /box?encryption",
         "DELETE /box?versioning",
         "HEAD /box?acl",
