@@ -2,8 +2,9 @@
 //!
 //! Nothing is guessed: a launcher is started, as the server would, and says which layers it could build.
 
+use crate::discovery::Interpreter;
 use crate::host::LauncherCommand;
-use crate::interpreters::{Interpreter, Interpreters};
+use crate::interpreters::Interpreters;
 use crate::layers::{Layer, Layers};
 use crate::sandbox::Launcher;
 use std::path::Path;
@@ -44,8 +45,8 @@ pub fn doctor() -> Vec<Check> {
     checks.push(plain("landlock", landlock, "not used yet"));
     checks.push(plain("kvm", Path::new("/dev/kvm").exists(), "not used yet: no micro-VM tier"));
     let interpreters = Interpreters::new(std::env::temp_dir());
-    checks.push(runtime("python", interpreters.python()));
-    checks.push(runtime("nodejs", interpreters.node()));
+    checks.push(runtime("python", &interpreters.python()));
+    checks.push(runtime("nodejs", &interpreters.node()));
     checks.push(runtime("java", interpreters.java()));
     checks
 }

@@ -1,9 +1,9 @@
-//! The interpreters of this machine, and how each runtime is started.
+//! How each runtime is started.
 //!
 //! A managed runtime uses what is installed: the exact version if it is there, otherwise the nearest, with a warning.
-//! An interpreter is asked for its own place, because what the search path finds may be a version manager's wrapper.
 
 use crate::ahead;
+use crate::discovery::{self, Family, Interpreter, nearest};
 use crate::java;
 use crate::launcher::protocol::Bind;
 use crate::snapshots::{SNAPSHOT_FLAG, Snapshots};
@@ -18,14 +18,6 @@ const JAVAC: [&str; 3] = ["--release", "17", "-XDstringConcat=inline"];
 
 /// The clients inside the sandbox, as they are mounted.
 pub(crate) const CLIENT: &str = "/var/runtime";
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Interpreter {
-    pub(crate) version: (u32, u32),
-    pub(crate) program: PathBuf,
-    /// The folder that holds it and its library.
-    prefix: PathBuf,
-}
 
 /// What to run in the sandbox, and what it needs of the host.
 #[derive(Clone, Debug)]
@@ -59,12 +51,11 @@ impl Start {
     }
 }
 
-/// All that were found, looked up once.
 pub(crate) struct Interpreters {
     runtimes_dir: PathBuf,
-    python: OnceLock<Vec<Interpreter>>,
-    node: OnceLock<Vec<Interpreter>>,
-    java: OnceLock<Vec<Interpreter>>,
+    python: Family,
+    node: Family,
+    java: OnceLock<Option<Interpreter>>,
     /// The Python interpreters for which the client has been compiled.
     compiled: Mutex<Vec<PathBuf>>,
     snapshots: Snapshots,
@@ -74,73 +65,40 @@ pub(crate) struct Interpreters {
 
 impl Interpreters {
     pub(crate) fn new(runtimes_dir: PathBuf) -> Interpreters {
-        let (python, node, java) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
+        let (python, node, java) = (Family::python(), Family::node(), OnceLock::new());
         let (compiled, compiling, snapshots) = (Mutex::default(), Mutex::default(), Snapshots::default());
         Interpreters { runtimes_dir, python, node, java, compiled, snapshots, compiling }
     }
 
-    pub(crate) fn python(&self) -> &[Interpreter] {
-        self.python.get_or_init(|| {
-            let names = (8..20).rev().map(|minor| format!("python3.{minor}")).chain(["python3".to_owned()]);
-            let script = "import sys,os;print('%d.%d'%sys.version_info[:2]);print(os.path.realpath(sys.executable));\
-                          print(sys.base_prefix)";
-            let mut found = Vec::new();
-            for program in names.filter_map(|name| which(&name)) {
-                add(&mut found, ask(&program, &["-I", "-c", script]));
-            }
-            found
-        })
+    pub(crate) fn python(&self) -> Vec<Interpreter> {
+        self.python.all()
     }
 
-    pub(crate) fn node(&self) -> &[Interpreter] {
-        self.node.get_or_init(|| {
-            let script = "console.log(process.versions.node+'\\n'+process.execPath+'\\n'+\
-                          require('path').dirname(require('path').dirname(process.execPath)))";
-            let names =
-                (16..40).rev().map(|major| format!("node{major}")).chain(["node".into(), "nodejs".into()]);
-            let mut found = Vec::new();
-            for program in names.filter_map(|name| which(&name)) {
-                // Of Node only the major version matters.
-                let node = ask(&program, &["-e", script]);
-                add(&mut found, node.map(|node| Interpreter { version: (node.version.0, 0), ..node }));
-            }
-            found
-        })
+    pub(crate) fn node(&self) -> Vec<Interpreter> {
+        self.node.all()
     }
 
     pub(crate) fn java(&self) -> &[Interpreter] {
-        self.java.get_or_init(|| {
-            let Some(program) = which("java").and_then(|java| java.canonicalize().ok()) else {
-                return Vec::new();
-            };
-            let Some(home) = program.parent().and_then(Path::parent).map(Path::to_owned) else {
-                return Vec::new();
-            };
-            let release = std::fs::read_to_string(home.join("release")).unwrap_or_default();
-            let version = release.lines().find_map(|line| line.strip_prefix("JAVA_VERSION=\""));
-            let version = version.and_then(|text| number(text.split(['.', '"']).next()?));
-            let found = |major| Interpreter { version: (major, 0), program, prefix: home };
-            version.map(found).into_iter().collect()
-        })
+        self.java.get_or_init(discovery::java).as_slice()
     }
 
     /// How a version's instance is started; an error in words if this machine cannot.
     pub(crate) fn start(&self, version: &Version, code: &Path) -> Result<Start, String> {
         match &version.runtime {
             Runtime::Python(wanted) => {
-                let (found, warning) = nearest("Python", self.python(), wanted)?;
-                self.compile_python(found);
-                Ok(self.client("python", found, warning, |program| {
+                let (found, warning) = self.python.nearest(wanted)?;
+                self.compile_python(&found);
+                Ok(self.client("python", &found, warning, |program| {
                     vec![program, "-S".into(), "-B".into(), format!("{CLIENT}/bootstrap.py")]
                 }))
             }
             Runtime::Node(wanted) => {
-                let (found, warning) = nearest("Node.js", self.node(), wanted)?;
+                let (found, warning) = self.node.nearest(wanted)?;
                 let heap = node_heap(version);
                 let fits = !version.environment.keys().any(|name| changes_node(name));
                 let folder = self.runtimes_dir.join("node");
                 let snapshot = fits.then(|| self.snapshots.find(&folder, &found.program, &heap)).flatten();
-                let mut start = self.client("node", found, warning, |program| {
+                let mut start = self.client("node", &found, warning, |program| {
                     let snapshot = snapshot.into_iter().flat_map(|blob| [SNAPSHOT_FLAG.into(), blob]);
                     let mut command = vec![program, heap];
                     command.extend(snapshot.chain([format!("{CLIENT}/bootstrap.cjs")]));
@@ -153,9 +111,9 @@ impl Interpreters {
             }
             Runtime::Java(wanted) => {
                 let (found, warning) = nearest("Java", self.java(), wanted)?;
-                self.compile_java(found)?;
+                self.compile_java(&found)?;
                 let client =
-                    self.client("java", found, warning, |program| java::command(&program, code, version));
+                    self.client("java", &found, warning, |program| java::command(&program, code, version));
                 Ok(Start { waits: false, ..client })
             }
             Runtime::Provided(_) => {
@@ -172,13 +130,11 @@ impl Interpreters {
     /// Whether [`start`](Interpreters::start) has nothing to look for, to compile or to wait for.
     pub(crate) fn are_known(&self, runtime: &Runtime) -> bool {
         match runtime {
-            Runtime::Python(wanted) => self.python.get().is_some_and(|found| {
+            Runtime::Python(wanted) => self.python.known(wanted).is_some_and(|(found, _)| {
                 // Held while one is compiled for.
-                let compiled = self.compiled.try_lock();
-                let nearest = nearest("Python", found, wanted);
-                nearest.is_ok_and(|(one, _)| compiled.is_some_and(|known| known.contains(&one.program)))
+                self.compiled.try_lock().is_some_and(|compiled| compiled.contains(&found.program))
             }),
-            Runtime::Node(_) => self.node.get().is_some(),
+            Runtime::Node(wanted) => self.node.known(wanted).is_some(),
             Runtime::Provided(_) => true,
             Runtime::Java(_) | Runtime::Web | Runtime::Wasm | Runtime::Image => false,
         }
@@ -188,7 +144,7 @@ impl Interpreters {
     pub(crate) fn prepare(&self, version: &Version) {
         if let Runtime::Node(wanted) = &version.runtime
             && !version.environment.keys().any(|name| changes_node(name))
-            && let Ok((found, _)) = nearest("Node.js", self.node(), wanted)
+            && let Ok((found, _)) = self.node.nearest(wanted)
         {
             self.snapshots.make(&self.runtimes_dir.join("node"), &found.program, &node_heap(version));
         }
@@ -221,15 +177,15 @@ impl Interpreters {
         }
         let mut command: Vec<String> = version.handler.split_whitespace().map(String::from).collect();
         let known = match command.first().map(String::as_str) {
-            Some("node") => self.node().first(),
-            Some("python3" | "python") => self.python().first(),
-            Some("java") => self.java().first(),
+            Some("node") => self.node().into_iter().next(),
+            Some("python3" | "python") => self.python().into_iter().next(),
+            Some("java") => self.java().first().cloned(),
             Some(_) | None => None,
         };
-        if let (Some(found), Some(program)) = (known, command.first_mut()) {
+        if let (Some(found), Some(program)) = (&known, command.first_mut()) {
             *program = found.program.display().to_string();
         }
-        Start::own(command, known.and_then(outside).into_iter().collect())
+        Start::own(command, known.as_ref().and_then(outside).into_iter().collect())
     }
 
     /// The Python client is compiled once for each interpreter: inside the sandbox it is read-only, and compiling it
@@ -298,79 +254,4 @@ fn changes_node(name: &str) -> bool {
 
 fn node_heap(version: &Version) -> String {
     format!("--max-old-space-size={}", version.memory_mib * 9 / 10)
-}
-
-fn nearest<'a>(
-    language: &str,
-    found: &'a [Interpreter],
-    wanted: &str,
-) -> Result<(&'a Interpreter, Option<String>), String> {
-    let parse = |text: &str| -> Option<(u32, u32)> {
-        let (major, minor) = text.split_once('.').unwrap_or((text, "0"));
-        Some((number(major)?, number(minor)?))
-    };
-    let version = parse(wanted).unwrap_or_default();
-    let distance = |one: &&Interpreter| {
-        let (major, minor) = one.version;
-        // Newer is nearer than older at the same distance.
-        (major.abs_diff(version.0), minor.abs_diff(version.1), one.version < version)
-    };
-    let Some(best) = found.iter().min_by_key(distance) else {
-        return Err(format!(
-            "{language} {wanted} is not installed on this machine, nor any other {language}"
-        ));
-    };
-    let (major, minor) = best.version;
-    let warning = (best.version != version).then(|| {
-        let minor = if language == "Python" { format!(".{minor}") } else { String::new() };
-        format!("{language} {wanted} is not installed on this machine; {language} {major}{minor} is used")
-    });
-    Ok((best, warning))
-}
-
-fn number(text: &str) -> Option<u32> {
-    text.parse().ok()
-}
-
-fn add(found: &mut Vec<Interpreter>, one: Option<Interpreter>) {
-    if let Some(one) = one
-        && !found.iter().any(|other| other.version == one.version)
-    {
-        found.push(one);
-    }
-}
-
-/// Version, program and prefix, one on each line.
-fn ask(program: &Path, args: &[&str]) -> Option<Interpreter> {
-    let output = Command::new(program).args(args).stdin(Stdio::null()).output().ok()?;
-    let text = String::from_utf8(output.stdout).ok().filter(|_| output.status.success())?;
-    let mut lines = text.lines();
-    let version = lines.next()?;
-    let (major, rest) = version.split_once('.')?;
-    let minor = rest.split('.').next()?;
-    let program = PathBuf::from(lines.next()?);
-    Some(Interpreter { version: (number(major)?, number(minor)?), program, prefix: lines.next()?.into() })
-}
-
-/// The program of this name on the search path.
-fn which(name: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path).map(|folder| folder.join(name)).find(|program| program.is_file())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_nearest_version_stands_in_with_a_warning() {
-        let python = |minor| Interpreter { version: (3, minor), program: "p".into(), prefix: "/usr".into() };
-        let found = [python(9), python(11)];
-        assert_eq!(nearest("Python", &found, "3.11").unwrap(), (&found[1], None));
-        let (best, warning) = nearest("Python", &found, "3.13").unwrap();
-        assert_eq!(best.version, (3, 11));
-        assert!(warning.unwrap().contains("Python 3.11 is used"));
-        assert_eq!(nearest("Python", &found, "3.10").unwrap().0.version, (3, 11));
-        assert!(nearest("Python", &[], "3.10").is_err());
-    }
 }

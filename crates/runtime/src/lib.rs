@@ -9,6 +9,7 @@
 mod ahead;
 pub mod body;
 mod clients;
+mod discovery;
 mod doctor;
 mod extensions;
 mod farewell;

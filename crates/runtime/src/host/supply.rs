@@ -31,7 +31,7 @@ impl Inner {
             Asked::Warm(held) => return Ok(warm(held)),
             Asked::Wait(ticket) => ticket,
         };
-        let place = match tokio::time::timeout(self.queue_limit(), ticket.next()).await {
+        let place = match tokio::time::timeout(self.queue_limit(), self.pool.turn(&mut ticket)).await {
             Err(_) => return Err(Denied::Refused(Refusal::NodeFull)),
             Ok(Turn::Warm(held)) => return Ok(warm(held)),
             Ok(Turn::Failing(error)) => return Err(Denied::Failing(error)),
@@ -118,15 +118,17 @@ impl Inner {
         let place = match self.pool.ask_ahead(&version) {
             Err(Denied::Refused(refusal)) => Err(format!("{refusal:?}")),
             Err(Denied::Failing(error)) => Err(error.error_type),
-            Ok(mut ticket) => match tokio::time::timeout(self.queue_limit(), ticket.next()).await {
-                Err(_) => Err("NodeFull".to_owned()),
-                Ok(Turn::Failing(error)) => Err(error.error_type),
-                Ok(Turn::Warm(held)) => {
-                    self.pool.put(held);
-                    Err("NodeFull".to_owned())
+            Ok(mut ticket) => {
+                match tokio::time::timeout(self.queue_limit(), self.pool.turn(&mut ticket)).await {
+                    Err(_) => Err("NodeFull".to_owned()),
+                    Ok(Turn::Failing(error)) => Err(error.error_type),
+                    Ok(Turn::Warm(held)) => {
+                        self.pool.put(held);
+                        Err("NodeFull".to_owned())
+                    }
+                    Ok(Turn::Cold(place)) => Ok(place),
                 }
-                Ok(Turn::Cold(place)) => Ok(place),
-            },
+            }
         };
         let place = match place {
             Ok(place) => place,

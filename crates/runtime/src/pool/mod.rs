@@ -38,6 +38,8 @@ use tokio::sync::{Notify, watch};
 
 /// How often memory pressure is looked at while instances are idle.
 const WATCH_PRESSURE: Duration = Duration::from_secs(2);
+/// How often whoever waits for the end of such a shortage looks.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
 /// Woken no more often than this, however many instances are due.
 const SHORTEST_NAP: Duration = Duration::from_millis(100);
 
@@ -156,6 +158,25 @@ impl<T: Pooled> Pool<T> {
         state.grant(self, now, &mut trash);
         drop(state);
         Ok(ticket)
+    }
+
+    /// Waits for the ticket's next turn, and sees to it that a shortage of memory delays that no longer than it lasts.
+    pub(crate) async fn turn(self: &Arc<Self>, ticket: &mut Ticket<T>) -> Turn<T> {
+        loop {
+            tokio::select! {
+                biased;
+                turn = ticket.next() => return turn,
+                () = tokio::time::sleep(LOOK_AGAIN) => self.try_held_back(),
+            }
+        }
+    }
+
+    fn try_held_back(self: &Arc<Self>) {
+        let (mut trash, mut state) = (Vec::new(), self.state.lock());
+        if state.is_held_back() {
+            state.grant(self, Instant::now(), &mut trash);
+        }
+        drop(state);
     }
 
     /// Takes an instance that is free again: the next who waits gets it, or it is kept.

@@ -44,6 +44,8 @@ pub(super) struct State<T: Pooled> {
     /// Ids of versions that are of no use any more, and since when.
     retired: HashMap<String, Instant>,
     pressed: Box<dyn Fn() -> bool + Send + Sync>,
+    /// Whether somebody waits because the machine is short of memory, the end of which nobody tells.
+    held_back: bool,
 }
 
 impl<T: Pooled> State<T> {
@@ -68,6 +70,7 @@ impl<T: Pooled> State<T> {
             wanted: Wanted::default(),
             retired: HashMap::default(),
             pressed,
+            held_back: false,
         }
     }
 
@@ -180,8 +183,12 @@ impl<T: Pooled> State<T> {
     /// case, unless nothing is left that could.
     fn make_room(&mut self, claim: &Claim, now: Instant, trash: &mut Vec<Turn<T>>) -> bool {
         let mut pressed = self.budget.used() > 0 && (self.pressed)();
+        self.held_back = false;
         while pressed || !self.budget.fits(claim.bytes) {
-            let Some(held) = self.end_one(now, |_| true) else { return false };
+            let Some(held) = self.end_one(now, |_| true) else {
+                self.held_back = pressed;
+                return false;
+            };
             trash.push(Turn::Warm(held));
             pressed = false;
         }
@@ -236,6 +243,10 @@ impl<T: Pooled> State<T> {
 
     pub(super) fn ready(&mut self, claim: &Claim) {
         self.budget.ready(claim);
+    }
+
+    pub(super) fn is_held_back(&self) -> bool {
+        self.held_back
     }
 
     pub(super) fn started(&mut self) {

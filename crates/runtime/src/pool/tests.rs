@@ -365,6 +365,19 @@ fn pressure_ends_idle_instances_and_holds_starts_back() {
 }
 
 #[tokio::test]
+async fn whoever_waits_for_memory_goes_on_when_there_is_some_although_nothing_else_happens() {
+    let pressed = Arc::new(AtomicBool::new(false));
+    let gauge = pressed.clone();
+    let pool = Pool::with(&Limits::default(), 8, Box::new(move || gauge.load(Ordering::Relaxed)));
+    let _busy = start(&pool, &version("busy"));
+    pressed.store(true, Ordering::Relaxed);
+    let mut ticket = wait(&pool, &version("waits"));
+    assert!(turn(&mut ticket).is_none());
+    pressed.store(false, Ordering::Relaxed);
+    assert!(matches!(pool.turn(&mut ticket).await, Turn::Cold(_)));
+}
+
+#[tokio::test]
 async fn a_drain_waits_for_the_last_and_refuses_the_next() {
     let pool = pool(Limits::default(), 1);
     let v = version("last");
