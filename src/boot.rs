@@ -4,7 +4,6 @@ use crate::cloud::Cloud;
 use crate::config::Config;
 use crate::fabric::{self, Lanes};
 use crate::images::Registries;
-use crate::logs::LogSink;
 use crate::mappings::{self, Mappings};
 use crate::meters::Meters;
 use crate::outgoing::Trust;
@@ -33,7 +32,6 @@ pub(crate) struct Running {
     /// Whether this start made the data directory's root key.
     pub(crate) first_start: bool,
     cloud: Arc<Cloud>,
-    logs: LogSink,
     meters: Meters,
     stop: watch::Sender<bool>,
     doors: tokio::task::JoinHandle<()>,
@@ -90,14 +88,12 @@ pub(crate) async fn start(config: Config) -> anyhow::Result<Running> {
     let outside = (trust, registries, outlets, Secrets::new(config.secrets.clone()));
     let cloud = Arc::new(Cloud::new(runner, keyring, blobs, (lanes, mappings), outside, proxies));
     let (stop, stopped) = watch::channel(false);
-    let logs = LogSink::default();
     let meters = Meters::new(clock.clone());
-    let platform =
-        Services { cloud: cloud.clone(), logs: logs.clone(), meters: meters.clone(), stop: stopped.clone() };
+    let platform = Services { cloud: cloud.clone(), meters: meters.clone(), stop: stopped.clone() };
     let host = Host::start(host_config, Arc::new(platform), clock).await?;
     cloud.set_host(host);
 
-    tokio::spawn(logs.clone().drive(cloud.clone()));
+    tokio::spawn(cloud.logs.clone().drive(cloud.clone()));
     tokio::spawn(meters.clone().drive(cloud.clone()));
     tokio::spawn(collector::drive(cloud.clone()));
     tokio::spawn(provision::drive(cloud.clone(), meters.clone()));
@@ -115,7 +111,7 @@ pub(crate) async fn start(config: Config) -> anyhow::Result<Running> {
     });
     let doors = tokio::spawn(gateway::serve(cloud.clone(), listener, stopped));
     let drain = Duration::from_secs(config.limits.drain_seconds);
-    Ok(Running { endpoint, root, first_start, cloud, logs, meters, stop, doors, drain })
+    Ok(Running { endpoint, root, first_start, cloud, meters, stop, doors, drain })
 }
 
 impl Running {
@@ -125,7 +121,7 @@ impl Running {
         self.stop.send_replace(true);
         let _ = self.doors.await;
         self.cloud.host().drain(self.drain).await;
-        self.logs.flush(&self.cloud).await;
+        self.cloud.logs.flush(&self.cloud).await;
         self.meters.flush(&self.cloud).await;
         self.cloud.runner.store().close();
     }

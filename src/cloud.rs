@@ -7,6 +7,7 @@ use crate::destinations::Destinations;
 use crate::fabric::Lanes;
 use crate::gateway::Directory;
 use crate::images::Registries;
+use crate::logs::LogSink;
 use crate::mappings::Mappings;
 use crate::outgoing::Trust;
 use crate::outlets::Outlets;
@@ -34,6 +35,7 @@ pub(crate) struct Cloud {
     pub(crate) outlets: Outlets,
     pub(crate) destinations: Destinations,
     pub(crate) secrets: Secrets,
+    pub(crate) logs: LogSink,
     pub(crate) garbage: Notify,
     pub(crate) directory: Directory,
     /// Whose X-Forwarded-For is believed.
@@ -72,6 +74,7 @@ impl Cloud {
             trust,
             registries,
             secrets,
+            logs: LogSink::default(),
             garbage: Notify::new(),
             provision: Notify::new(),
             packages: RwLock::new(()),

@@ -249,6 +249,7 @@ async fn invoke(cloud: &Arc<Cloud>, caller: &Caller, record: Record) {
     if matches!(performed, Err(lambda::NotRun::Recursive)) {
         warn!(function = record.arn, source = record.source, depth = record.depth, "a recursive loop is cut");
     }
+    cloud.logs.flush(cloud).await;
     settle(cloud, caller, |cx| lambda::settled(cx, &record, performed.as_ref())).await;
 }
 

@@ -1,10 +1,12 @@
 //! From the lines that functions print to rows of the logs service.
 //!
 //! Instances must not wait for the disk, so lines are gathered in memory and written in batches by relaxed
-//! transactions: a power cut may take the last 100 ms of them. What does not fit into the buffer is counted
-//! and dropped, never waited for.
+//! transactions: a kill may take those of what runs, and a power cut the last 100 ms. What an event has logged is
+//! written before the event counts as done ([`LogSink::flush`]), because nobody runs it again to say it. What does
+//! not fit into the buffer is counted and dropped, never waited for.
 
 use crate::cloud::Cloud;
+use futures_util::StreamExt as _;
 use mayfly_kernel::function::Version;
 use mayfly_kernel::{Caller, Time};
 use mayfly_runtime::LogStream;
@@ -20,6 +22,8 @@ use tracing::warn;
 const BUFFER_BYTES: usize = 64 * 1024 * 1024;
 /// How long lines are gathered before they are written.
 const GATHER: Duration = Duration::from_millis(20);
+/// Streams that are written at once; they share their places in the store's log.
+const AT_ONCE: usize = 32;
 
 /// Takes lines, never waits.
 #[derive(Clone, Default)]
@@ -32,6 +36,8 @@ struct Shared {
     bytes: AtomicUsize,
     dropped: AtomicU64,
     filled: Notify,
+    /// Held while lines are written.
+    writing: tokio::sync::Mutex<()>,
 }
 
 /// One stream of one group.
@@ -82,24 +88,29 @@ impl LogSink {
         Inlet { sink: self.clone(), stream: Arc::new(stream) }
     }
 
-    /// Writes what has been gathered so far.
+    /// Writes what has been gathered so far; when it comes back, every line that was put in before is in the store,
+    /// whoever has written it.
     pub(crate) async fn flush(&self, cloud: &Cloud) {
+        let _one = self.0.writing.lock().await;
         let dropped = self.0.dropped.swap(0, Ordering::Relaxed);
         if dropped > 0 {
             warn!(lines = dropped, "log lines were dropped: functions print faster than the disk writes");
         }
         let waiting = std::mem::take(&mut *self.0.waiting.lock());
-        for stream in waiting {
-            let lines = std::mem::take(&mut *stream.lines.lock());
-            let bytes = lines.iter().map(|line| line.message.len()).sum();
-            let caller = Caller::service("logs.mayfly", &stream.account, &stream.region);
-            let write =
-                cloud.transact_relaxed(&caller, |cx| logs::append(cx, &stream.group, &stream.name, &lines));
-            if let Err(fault) = write.await {
-                warn!(%fault, group = stream.group, lines = lines.len(), "cannot write log lines");
-            }
-            self.0.bytes.fetch_sub(bytes, Ordering::Relaxed);
+        let all = futures_util::stream::iter(waiting);
+        all.for_each_concurrent(AT_ONCE, |stream| self.write(cloud, stream)).await;
+    }
+
+    async fn write(&self, cloud: &Cloud, stream: Arc<Stream>) {
+        let lines = std::mem::take(&mut *stream.lines.lock());
+        let bytes = lines.iter().map(|line| line.message.len()).sum();
+        let caller = Caller::service("logs.mayfly", &stream.account, &stream.region);
+        let write =
+            cloud.transact_relaxed(&caller, |cx| logs::append(cx, &stream.group, &stream.name, &lines));
+        if let Err(fault) = write.await {
+            warn!(%fault, group = stream.group, lines = lines.len(), "cannot write log lines");
         }
+        self.0.bytes.fetch_sub(bytes, Ordering::Relaxed);
     }
 
     /// Writes for as long as the process lives.

@@ -212,12 +212,13 @@ async fn settle(cloud: &Arc<Cloud>, caller: &Caller, batch: &Batch) -> Flown {
     if left == 0 { Flown::Done } else { Flown::Failed }
 }
 
-/// Writes an end down, however long the disk refuses.
+/// Writes an end down, however long the disk refuses, after what functions have logged on the way.
 pub(super) async fn persist(
     cloud: &Cloud,
     caller: &Caller,
     mut f: impl FnMut(&mut Cx<'_>) -> Result<(), Fault>,
 ) {
+    cloud.logs.flush(cloud).await;
     let mut pause = Duration::from_millis(100);
     loop {
         match cloud.transact(caller, "", &mut f).await {

@@ -5,7 +5,6 @@ mod objects;
 
 use crate::cloud::Cloud;
 use crate::gateway::{self, Peer};
-use crate::logs::LogSink;
 use crate::meters::Meters;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
@@ -23,14 +22,13 @@ use tokio::sync::watch;
 
 pub(crate) struct Services {
     pub(crate) cloud: Arc<Cloud>,
-    pub(crate) logs: LogSink,
     pub(crate) meters: Meters,
     pub(crate) stop: watch::Receiver<bool>,
 }
 
 impl Platform for Services {
     fn log_stream(&self, version: &Version, stream: &str) -> Arc<dyn LogStream> {
-        Arc::new(self.logs.stream(version, stream))
+        Arc::new(self.cloud.logs.stream(version, stream))
     }
 
     fn credentials(&self, version: &Version) -> SessionCredentials {
