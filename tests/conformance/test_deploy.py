@@ -85,7 +85,10 @@ def test_env_and_doctor_speak_to_people_and_programs(cloud):
 def test_the_photos_demo_runs(tmp_path):
     folder = tmp_path / "photos"
     shutil.copytree(mayfly.ROOT / "examples" / "photos", folder, ignore=shutil.ignore_patterns(".mayfly"))
-    demo = subprocess.Popen([sys.executable, folder / "demo.py", mayfly.BINARY], stdout=subprocess.PIPE, text=True)
+    # What is started in the background by a shell ignores Ctrl-C, and so would all that it starts.
+    heeds = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)
+    command = [sys.executable, folder / "demo.py", mayfly.BINARY]
+    demo = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, preexec_fn=heeds)
     try:
         said = ""
         for line in demo.stdout:
