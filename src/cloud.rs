@@ -13,6 +13,7 @@ use crate::outgoing::Trust;
 use crate::outlets::Outlets;
 use crate::secrets::Secrets;
 use crate::turns::Turns;
+use mayfly_kernel::function::{Invocation, Outcome, Refusal, Version};
 use mayfly_kernel::{Caller, Fault, Network};
 use mayfly_runtime::Host;
 use mayfly_services::identity::Keyring;
@@ -20,7 +21,7 @@ use mayfly_services::operation::Pause;
 use mayfly_services::runner::{ATTEMPTS, LOSSES_BEFORE_TURNS, commit_fault, contended};
 use mayfly_services::{Catalogue, Cx, Runner, Signal};
 use mayfly_store::{Blobs, CommitError, Durability, Watch};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use tokio::sync::{Notify, RwLock};
 
 pub(crate) struct Cloud {
@@ -86,6 +87,18 @@ impl Cloud {
     /// The runtime and the cloud need each other, so the runtime comes second.
     pub(crate) fn set_host(&self, host: Host) {
         assert!(self.host.set(host).is_ok(), "the host is set once, at boot");
+    }
+
+    /// Runs a function with an event that counts as done afterwards. What it has logged is in the store by then,
+    /// because nobody runs it again to say it.
+    pub(crate) async fn run_event(
+        &self,
+        version: Version,
+        invocation: Invocation,
+    ) -> Result<Outcome, Refusal> {
+        let ran = self.host().invoke(Arc::new(version), invocation).await;
+        self.logs.flush(self).await;
+        ran
     }
 
     pub(crate) fn host(&self) -> &Host {

@@ -249,7 +249,6 @@ async fn invoke(cloud: &Arc<Cloud>, caller: &Caller, record: Record) {
     if matches!(performed, Err(lambda::NotRun::Recursive)) {
         warn!(function = record.arn, source = record.source, depth = record.depth, "a recursive loop is cut");
     }
-    cloud.logs.flush(cloud).await;
     settle(cloud, caller, |cx| lambda::settled(cx, &record, performed.as_ref())).await;
 }
 
@@ -269,7 +268,7 @@ async fn perform(cloud: &Arc<Cloud>, caller: &Caller, record: &Record) -> Result
         tenant: record.tenant.clone(),
         depth: record.depth,
     };
-    match cloud.host().invoke(Arc::new(version), invocation).await {
+    match cloud.run_event(version, invocation).await {
         Ok(outcome) => Ok(outcome),
         Err(Refusal::Unrunnable(why)) => Err(lambda::NotRun::Unrunnable(why)),
         Err(refusal) => match refusal.of_the_function() {

@@ -2,8 +2,8 @@
 //!
 //! Instances must not wait for the disk, so lines are gathered in memory and written in batches by relaxed
 //! transactions: a kill may take those of what runs, and a power cut the last 100 ms. What an event has logged is
-//! written before the event counts as done ([`LogSink::flush`]), because nobody runs it again to say it. What does
-//! not fit into the buffer is counted and dropped, never waited for.
+//! written before the event counts as done ([`Cloud::run_event`]). What does not fit into the buffer is counted and
+//! dropped, never waited for.
 
 use crate::cloud::Cloud;
 use futures_util::StreamExt as _;

@@ -91,7 +91,7 @@ pub(super) async fn attempt(
         }
         Err(NotRun::Recursive) => return Attempt::Later("Recursive loop".into()),
     };
-    match cloud.host().invoke(Arc::new(version), invocation).await {
+    match cloud.run_event(version, invocation).await {
         Ok(outcome) => Attempt::Ran(outcome),
         Err(Refusal::RestoreFailed | Refusal::RestoreTimeout) => Attempt::Failed,
         Err(Refusal::Draining) => Attempt::Draining,
@@ -141,7 +141,7 @@ impl Invoked {
                 tenant: None,
                 depth: batch.depth(),
             };
-            let call = cloud.host().invoke(Arc::new(version), invocation);
+            let call = cloud.run_event(version, invocation);
             match hidden(cloud, caller, batch, call).await {
                 Ok(Outcome { result: Ok(answer), .. }) => return Ok(answer),
                 Ok(Outcome { result: Err(_), .. })
@@ -212,13 +212,12 @@ async fn settle(cloud: &Arc<Cloud>, caller: &Caller, batch: &Batch) -> Flown {
     if left == 0 { Flown::Done } else { Flown::Failed }
 }
 
-/// Writes an end down, however long the disk refuses, after what functions have logged on the way.
+/// Writes an end down, however long the disk refuses.
 pub(super) async fn persist(
     cloud: &Cloud,
     caller: &Caller,
     mut f: impl FnMut(&mut Cx<'_>) -> Result<(), Fault>,
 ) {
-    cloud.logs.flush(cloud).await;
     let mut pause = Duration::from_millis(100);
     loop {
         match cloud.transact(caller, "", &mut f).await {

@@ -57,45 +57,53 @@ impl Family {
     /// Each version once. Blocks.
     pub(crate) fn all(&self) -> Vec<Interpreter> {
         let mut asked = self.asked.lock();
-        let mut found = Vec::new();
-        for name in &self.names {
-            add(&mut found, self.said(&mut asked, name));
-        }
-        found
+        self.versions(|name| Some(self.said(&mut asked, name))).unwrap_or_default()
     }
 
-    /// What to run for this version. Blocks.
+    /// What to run for this version; an error in words if there is none at all. Blocks.
     pub(crate) fn nearest(&self, wanted: &str) -> Result<Nearest, String> {
-        {
-            let mut asked = self.asked.lock();
-            let (numbered, plain) = self.commands;
-            for name in [&format!("{numbered}{wanted}"), plain[0]] {
-                if let Some(found) = self.said(&mut asked, name)
-                    && found.version == parse(wanted)
-                {
-                    return Ok((found, None));
-                }
-            }
-        }
-        nearest(self.language, &self.all(), wanted)
+        let mut asked = self.asked.lock();
+        let found = self.find(wanted, |name| Some(self.said(&mut asked, name)));
+        found.unwrap_or_else(|| nearest(self.language, &[], wanted))
     }
 
     /// The same where nothing has to be asked for it, nor waited for.
     pub(crate) fn known(&self, wanted: &str) -> Option<Nearest> {
         let asked = self.asked.try_lock()?;
+        self.find(wanted, |name| asked.get(name).cloned())?.ok()
+    }
+
+    /// The version itself by its own name or the plain one, else the nearest of all; nothing if a command that
+    /// this takes has not `said` what it is.
+    fn find(
+        &self,
+        wanted: &str,
+        mut said: impl FnMut(&str) -> Option<Option<Interpreter>>,
+    ) -> Option<Result<Nearest, String>> {
         let (numbered, plain) = self.commands;
         for name in [&format!("{numbered}{wanted}"), plain[0]] {
-            if let Some(found) = asked.get(name)?
+            if let Some(found) = said(name)?
                 && found.version == parse(wanted)
             {
-                return Some((found.clone(), None));
+                return Some(Ok((found, None)));
             }
         }
-        let mut found = Vec::new();
+        Some(nearest(self.language, &self.versions(said)?, wanted))
+    }
+
+    fn versions(
+        &self,
+        mut said: impl FnMut(&str) -> Option<Option<Interpreter>>,
+    ) -> Option<Vec<Interpreter>> {
+        let mut found: Vec<Interpreter> = Vec::new();
         for name in &self.names {
-            add(&mut found, asked.get(name)?.clone());
+            if let Some(one) = said(name)?
+                && !found.iter().any(|other| other.version == one.version)
+            {
+                found.push(one);
+            }
         }
-        nearest(self.language, &found, wanted).ok()
+        Some(found)
     }
 
     fn said(&self, asked: &mut HashMap<String, Option<Interpreter>>, name: &str) -> Option<Interpreter> {
@@ -147,14 +155,6 @@ fn parse(text: &str) -> (u32, u32) {
 
 fn number(text: &str) -> Option<u32> {
     text.parse().ok()
-}
-
-fn add(found: &mut Vec<Interpreter>, one: Option<Interpreter>) {
-    if let Some(one) = one
-        && !found.iter().any(|other| other.version == one.version)
-    {
-        found.push(one);
-    }
 }
 
 fn ask_python(program: &Path) -> Option<Interpreter> {

@@ -1,8 +1,8 @@
 //! Runs the mappings and pipes of external sources: a task for each line of each.
 //!
-//! A line that is in trouble says so in its mapping's `LastProcessingResult` or its pipe's `StateReason`, and is opened again, later each
-//! time. A change of a mapping stops its lines: each finishes the call it is in, and what it holds beside
-//! that comes again.
+//! A line that is in trouble says so in its mapping's `LastProcessingResult` or its pipe's `StateReason`, and
+//! is opened again, later each time. A change of a mapping stops its lines: each finishes the call it is in,
+//! and what it holds beside that comes again.
 
 mod access;
 mod body;
