@@ -183,6 +183,20 @@ def invoke(aws, name, event=None, **more):
     return answer, json.loads(body) if body else None
 
 
+def logged(logs, function, pattern=""):
+    """The lines that a function has logged; none while there is no group, which the first line brings."""
+    lines, more = [], {}
+    while True:
+        try:
+            page = logs.filter_log_events(logGroupName=f"/aws/lambda/{function}", filterPattern=pattern, **more)
+        except logs.exceptions.ResourceNotFoundException:
+            return []
+        lines += [event["message"].rstrip() for event in page["events"]]
+        if "nextToken" not in page:
+            return lines
+        more = {"nextToken": page["nextToken"]}
+
+
 def until(condition, seconds=60, every=0.05):
     """Waits for what happens in the background; the bound is for failures alone."""
     deadline = time.monotonic() + seconds

@@ -40,11 +40,7 @@ def take_all(sqs, url, wait=0):
 
 
 def events_of(logs, function):
-    try:
-        found = logs.filter_log_events(logGroupName=f"/aws/lambda/{function}", filterPattern='"EVENT {"')
-    except logs.exceptions.ResourceNotFoundException:
-        return []
-    return [json.loads(event["message"].split("EVENT ", 1)[1]) for event in found["events"]]
+    return [json.loads(line.split("EVENT ", 1)[1]) for line in mayfly.logged(logs, function, '"EVENT {"')]
 
 
 def rule_for(buses, name, pattern, arn, bus="default", **target):

@@ -60,16 +60,8 @@ def test_kill_9_under_load_loses_no_object_and_no_event():
             assert objects.get_object(Bucket="kill", Key=key)["Body"].read() == key.encode()
 
         def unseen():
-            text, token = [], {}
-            while True:
-                try:
-                    page = logs.filter_log_events(logGroupName="/aws/lambda/seen", filterPattern="SEEN", **token)
-                except logs.exceptions.ResourceNotFoundException:
-                    return {*acknowledged, *invoked}
-                text += [event["message"].split()[-1] for event in page["events"]]
-                if "nextToken" not in page:
-                    return {*acknowledged, *invoked} - set(text)
-                token = {"nextToken": page["nextToken"]}
+            seen = {line.split()[-1] for line in mayfly.logged(logs, "seen", "SEEN")}
+            return {*acknowledged, *invoked} - seen
 
         until(lambda: not unseen(), seconds=300, every=1)
         assert len(acknowledged) > ROUNDS * 5

@@ -108,18 +108,10 @@ def extended(functions, name, mode="", programs=None, **more):
            Environment={"Variables": {"EXTENSION_MODE": mode}}, **more)
 
 
-def ext_lines(logs, name):
-    try:
-        found = logs.filter_log_events(logGroupName=f"/aws/lambda/{name}")["events"]
-    except logs.exceptions.ResourceNotFoundException:
-        return []
-    return [event["message"].rstrip() for event in found]
-
-
 def ext_told(logs, name, word):
     """What the extension printed after this word."""
     prefix = f"EXT watch {word} "
-    return [line.removeprefix(prefix) for line in ext_lines(logs, name) if line.startswith(prefix)]
+    return [line.removeprefix(prefix) for line in mayfly.logged(logs, name) if line.startswith(prefix)]
 
 
 def test_an_extension_registers_hears_of_invocations_and_of_the_end(functions, logs):
@@ -139,7 +131,7 @@ def test_an_extension_registers_hears_of_invocations_and_of_the_end(functions, l
                      "accountId": "000000000000"}
     assert ext_told(logs, "ext-life", "AGAIN") == ["Extension.AlreadyRegistered"]
     assert ext_told(logs, "ext-life", "STRANGER") == ["Extension.UnknownExtensionIdentifier"]
-    lines = ext_lines(logs, "ext-life")
+    lines = mayfly.logged(logs, "ext-life")
     registered = next(at for at, line in enumerate(lines) if "REGISTERED" in line)
     assert registered < lines.index("handler loaded"), "the runtime starts when extensions have registered"
     ready = next(at for at, line in enumerate(lines) if line == "EXT watch READY")
@@ -154,8 +146,8 @@ def test_an_instance_is_free_when_its_extensions_are_done_and_the_answer_does_no
     first = invoke(functions, "ext-linger")[1]
     assert not ext_told(logs, "ext-linger", "DONE LATE"), "the answer is there before the extension is done"
     assert until(lambda: ext_told(logs, "ext-linger", "DONE LATE")) == [first["id"]]
-    until(lambda: any(line.startswith("REPORT") for line in ext_lines(logs, "ext-linger")))
-    lines = ext_lines(logs, "ext-linger")
+    until(lambda: any(line.startswith("REPORT") for line in mayfly.logged(logs, "ext-linger")))
+    lines = mayfly.logged(logs, "ext-linger")
     late = next(at for at, line in enumerate(lines) if "DONE LATE" in line)
     report = next(at for at, line in enumerate(lines) if line.startswith("REPORT"))
     assert late < report and float(re.search(r"\tDuration: (\S+) ms", lines[report])[1]) >= 200
@@ -295,7 +287,7 @@ def handler(event, context):
     create(functions, "ext-internal", {"app.py": code})
     assert invoke(functions, "ext-internal")[1] == 403
     functions.update_function_configuration(FunctionName="ext-internal", Description="changed")
-    until(lambda: "asked to end" in ext_lines(logs, "ext-internal"))
+    until(lambda: "asked to end" in mayfly.logged(logs, "ext-internal"))
 
 
 def test_a_polite_stop_lets_extensions_finish():

@@ -16,16 +16,7 @@ def handler(event, context):
 
 def done(logs, name):
     """The numbers of the events that the function has done."""
-    found, more = [], {}
-    while True:
-        try:
-            page = logs.filter_log_events(logGroupName=f"/aws/lambda/{name}", filterPattern="DONE", **more)
-        except logs.exceptions.ResourceNotFoundException:
-            return []
-        found += [int(re.search(r"DONE (\d+)", event["message"])[1]) for event in page["events"]]
-        if "nextToken" not in page:
-            return found
-        more = {"nextToken": page["nextToken"]}
+    return [int(re.search(r"DONE (\d+)", line)[1]) for line in mayfly.logged(logs, name, "DONE")]
 
 
 def test_a_flood_of_events_for_one_function_delays_no_other():

@@ -138,18 +138,8 @@ def test_a_deployment_that_waits_survives_kill_9():
         group(deploys, "slowly", "CodeDeployDefault.LambdaLinear10PercentEvery1Minute")
         deployment = begin(deploys, "slowly", [{"BeforeAllowTraffic": "check"}])
 
-        def called():
-            events = logs.filter_log_events(logGroupName="/aws/lambda/check", filterPattern="CALLED")["events"]
-            return json.loads(events[0]["message"].split("CALLED ")[1]) if events else None
-
-        def call():
-            try:
-                return called()
-            except logs.exceptions.ResourceNotFoundException:
-                return None
-
-        until(call)
-        event = call()
+        [called] = until(lambda: mayfly.logged(logs, "check", "CALLED"))
+        event = json.loads(called.split("CALLED ")[1])
         assert event["DeploymentId"] == deployment
         server.kill()
         server.start()

@@ -151,15 +151,8 @@ def test_an_asynchronous_invocation_is_retried_and_its_failure_delivered(cloud, 
         DestinationConfig={"OnFailure": {"Destination": "arn:aws:lambda:us-east-1:000000000000:function:told"}})
     accepted = functions.invoke(FunctionName="fails", InvocationType="Event", Payload=b'{"n": 1}')
     assert accepted["StatusCode"] == 202
-
-    def told():
-        try:
-            events = logs.filter_log_events(logGroupName="/aws/lambda/told", filterPattern="TOLD")["events"]
-        except logs.exceptions.ResourceNotFoundException:
-            return None
-        return events and events[0]["message"]
-
-    record = json.loads(until(told).split("TOLD ", 1)[1])
+    told = until(lambda: mayfly.logged(logs, "told", "TOLD"))
+    record = json.loads(told[0].split("TOLD ", 1)[1])
     assert record["requestContext"]["condition"] == "RetriesExhausted"
     assert record["requestContext"]["approximateInvokeCount"] == 2
     assert record["requestPayload"] == {"n": 1}

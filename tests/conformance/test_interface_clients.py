@@ -8,6 +8,7 @@ import pathlib
 
 import guests
 import images
+import mayfly
 import pytest
 import test_extensions
 from images import Image, tar
@@ -57,8 +58,7 @@ def ric_image(**config):
 
 
 def lines(running, name):
-    events = running.client("logs").filter_log_events(logGroupName=f"/aws/lambda/{name}")["events"]
-    return [event["message"].rstrip() for event in events]
+    return mayfly.logged(running.client("logs"), name)
 
 
 @pytest.mark.parametrize("who", ["cloud", "ordinary"])
@@ -131,7 +131,7 @@ def test_extensions_of_an_image_run(request, who):
     logs = running.client("logs")
     events = until(lambda: test_extensions.ext_told(logs, name, "EVENT"))
     assert [json.loads(event)["requestId"] for event in events] == [first["id"]]
-    told = test_extensions.ext_lines(logs, name)
+    told = mayfly.logged(logs, name)
     assert told.index("EXT watch READY") < told.index("handler runs")
     aws.update_function_configuration(FunctionName=name, Description="changed")
     last = until(lambda: [event for event in test_extensions.ext_told(logs, name, "EVENT") if "SHUTDOWN" in event])

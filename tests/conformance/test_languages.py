@@ -203,11 +203,7 @@ def url(cloud, functions, name):
 
 
 def text(logs, name):
-    try:
-        found = logs.filter_log_events(logGroupName=f"/aws/lambda/{name}")["events"]
-    except logs.exceptions.ResourceNotFoundException:
-        return ""
-    return "\n".join(event["message"] for event in found)
+    return "\n".join(mayfly.logged(logs, name))
 
 
 def fresh(functions, name, event, **variables):

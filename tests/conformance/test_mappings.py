@@ -44,17 +44,7 @@ def mapped(functions, function, source, **settings):
 
 def batches(logs, function):
     """The events that a function has printed, in the order of printing."""
-    found, token = [], {}
-    while True:
-        try:
-            page = logs.filter_log_events(logGroupName=f"/aws/lambda/{function}", **token)
-        except logs.exceptions.ResourceNotFoundException:
-            return []
-        lines = [event["message"] for event in page["events"]]
-        found += [json.loads(line.split("BATCH ", 1)[1]) for line in lines if "BATCH " in line]
-        if "nextToken" not in page:
-            return found
-        token = {"nextToken": page["nextToken"]}
+    return [json.loads(line.split("BATCH ", 1)[1]) for line in mayfly.logged(logs, function) if "BATCH " in line]
 
 
 def bodies(logs, function):

@@ -89,11 +89,7 @@ def test_a_function_says_what_it_has_not_done_and_an_endpoint_enriches(cloud, pi
         sqs.send_message(QueueUrl=source_url, MessageBody=body)
 
     def seen():
-        try:
-            found = logs.filter_log_events(logGroupName="/aws/lambda/piped-partial", filterPattern="EVENT")["events"]
-        except logs.exceptions.ResourceNotFoundException:
-            return []
-        return sorted(event["message"].split()[-1] for event in found)
+        return sorted(line.split()[-1] for line in mayfly.logged(logs, "piped-partial", "EVENT"))
 
     until(lambda: seen() == ["bad", "bad", "good"])
     with web.endpoint() as outside:

@@ -43,8 +43,7 @@ def test_a_function_that_writes_to_its_own_bucket_is_stopped():
         assert "a recursive loop is cut" in cloud.tail()
 
         def runs():
-            events = logs.filter_log_events(logGroupName="/aws/lambda/loop", filterPattern="REPORT")["events"]
-            return len(events)
+            return len(mayfly.logged(logs, "loop", "REPORT"))
 
         until(lambda: runs() == 4)
         cloud.run("deliveries", "redrive", dead["Id"])

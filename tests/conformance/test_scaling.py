@@ -142,16 +142,9 @@ def test_events_that_wait_too_long_are_turned_away_and_told_when_to_come_again()
         create(aws, "long", {"app.py": CODE.format(value=1)})
         create(aws, "other", {"app.py": CODE.format(value=1)})
 
-        def runs():
-            try:
-                found = logs.filter_log_events(logGroupName="/aws/lambda/long", filterPattern="START")
-            except logs.exceptions.ResourceNotFoundException:
-                return False
-            return found["events"]
-
         with concurrent.futures.ThreadPoolExecutor(1) as pool:
             long = pool.submit(aws.invoke, FunctionName="long", Payload=b'{"for": 5}')
-            until(runs)
+            until(lambda: mayfly.logged(logs, "long", "START"))
             with pytest.raises(aws.exceptions.TooManyRequestsException) as refused:
                 aws.invoke(FunctionName="other", Payload=b"{}")
             assert refused.value.response["ResponseMetadata"]["HTTPHeaders"]["retry-after"] == "1"

@@ -85,8 +85,7 @@ def configuration(aws, name, version):
 
 
 def lines(cloud, name):
-    found = cloud.client("logs").filter_log_events(logGroupName=f"/aws/lambda/{name}")["events"]
-    return [event["message"].rstrip() for event in found]
+    return mayfly.logged(cloud.client("logs"), name)
 
 
 def report(answer):

@@ -40,11 +40,7 @@ def test_a_python_function_is_created_invoked_and_deleted(functions, logs):
     assert any("handler" in line for line in error["stackTrace"])
 
     def lines():
-        try:
-            found = logs.filter_log_events(logGroupName="/aws/lambda/py")["events"]
-        except logs.exceptions.ResourceNotFoundException:
-            return None
-        text = "".join(event["message"] for event in found)
+        text = "\n".join(mayfly.logged(logs, "py"))
         return text if text.count("REPORT") >= 3 else None
 
     text = until(lines)

@@ -79,11 +79,7 @@ def ask(cloud, path):
 
 
 def printed(logs, name):
-    try:
-        found = logs.filter_log_events(logGroupName=f"/aws/lambda/{name}")["events"]
-    except logs.exceptions.ResourceNotFoundException:
-        return ""
-    return "\n".join(event["message"] for event in found)
+    return "\n".join(mayfly.logged(logs, name))
 
 
 def test_a_function_streams_its_answer_to_boto3(functions):

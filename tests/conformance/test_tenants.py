@@ -162,11 +162,7 @@ def test_an_event_keeps_its_tenant_through_retries_kill_9_and_dead_letters():
 
 
 def json_lines(logs, name):
-    try:
-        found = logs.filter_log_events(logGroupName=f"/aws/lambda/{name}")["events"]
-    except logs.exceptions.ResourceNotFoundException:
-        return []
-    return [json.loads(event["message"]) for event in found if event["message"].startswith("{")]
+    return [json.loads(line) for line in mayfly.logged(logs, name) if line.startswith("{")]
 
 
 def test_logs_say_whose_an_invocation_is(functions, logs):

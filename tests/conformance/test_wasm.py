@@ -89,8 +89,7 @@ def ours():
 
 
 def lines(running, name):
-    events = running.client("logs").filter_log_events(logGroupName=f"/aws/lambda/{name}")["events"]
-    return "".join(event["message"] for event in events)
+    return "\n".join(mayfly.logged(running.client("logs"), name))
 
 
 def test_a_javascript_component_greets_counts_and_calls_whom_it_may(ours, tmp_path):
