@@ -115,7 +115,12 @@ fn dialect(parts: &Parts) -> Protocol {
     match content_type.unwrap_or_default() {
         _ if parts.headers.contains_key("x-amz-target") => Protocol::Json11,
         _ if parts.headers.contains_key(SMITHY_PROTOCOL.0) => Protocol::Cbor,
-        text if text.starts_with("application/x-www-form-urlencoded") => Protocol::Query,
+        // `curl --data-binary @file -X PUT` says so of an object too, and queries are posted.
+        text if text.starts_with("application/x-www-form-urlencoded")
+            && parts.method == http::Method::POST =>
+        {
+            Protocol::Query
+        }
         text if text.starts_with("application/json") => Protocol::RestJson,
         _ => Protocol::RestXml,
     }

@@ -99,6 +99,8 @@ def test_a_bucket_tells_of_what_others_put_in_it(us, them):
     us.s3.put_bucket_notification_configuration(Bucket="told-of-others", NotificationConfiguration={
         "QueueConfigurations": [{"QueueArn": queue, "Events": events, "Filter": rules[0]}],
         "LambdaFunctionConfigurations": [{"LambdaFunctionArn": function["FunctionArn"], "Events": events, "Filter": rules[1]}]})
+    (test, _), = us.bodies(url, 1)
+    assert json.loads(test)["Event"] == "s3:TestEvent"
     for key in ("q", "f"):
         them.s3.put_object(Bucket="told-of-others", Key=key, Body=b"x")
     (body, _), = us.bodies(url, 1)
@@ -174,9 +176,7 @@ def status(url, method="GET", **headers):
     try:
         asked = urllib.request.Request(url, method=method, headers=headers)
         if method == "PUT":
-            asked.data = b"x"
-            # Without a signature a form would be taken for a call of another service.
-            asked.add_header("content-type", "text/plain")
+            asked.data = b"x"  # Said to be a form, as urllib says of all data.
         return urllib.request.urlopen(asked).status
     except urllib.error.HTTPError as refused:
         return refused.code

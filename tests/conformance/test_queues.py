@@ -137,6 +137,12 @@ def test_queues_hear_of_objects_and_of_failed_invocations(cloud, queues, objects
         "QueueConfigurations": [{"QueueArn": arn, "Events": ["s3:ObjectCreated:*"]}]})
     shown = objects.get_bucket_notification_configuration(Bucket="heard")
     assert shown["QueueConfigurations"][0]["QueueArn"] == arn
+    [test] = map(json.loads, drain(queues, url))
+    assert (test["Service"], test["Event"], test["Bucket"]) == ("Amazon S3", "s3:TestEvent", "heard")
+    assert set(test) == {"Service", "Event", "Time", "Bucket", "RequestId", "HostId"}
+    objects.put_bucket_notification_configuration(
+        Bucket="heard", NotificationConfiguration={"QueueConfigurations": shown["QueueConfigurations"]},
+        SkipDestinationValidation=True)
     objects.put_object(Bucket="heard", Key="a key", Body=b"x")
     [event] = drain(queues, url)
     assert json.loads(event)["Records"][0]["s3"]["object"]["key"] == "a+key"

@@ -226,6 +226,8 @@ def test_topics_hear_of_objects_and_invocations(cloud, sns, mail, objects, funct
     objects.put_bucket_notification_configuration(Bucket="heard-news", NotificationConfiguration=wanted)
     shown = objects.get_bucket_notification_configuration(Bucket="heard-news")
     assert shown["TopicConfigurations"][0]["TopicArn"] == topic
+    [test] = received(mail, url, 1)
+    assert json.loads(json.loads(test["Body"])["Message"])["Event"] == "s3:TestEvent"
     objects.put_object(Bucket="heard-news", Key="k", Body=b"x")
     envelope = json.loads(received(mail, url, 1)[0]["Body"])
     assert envelope["Subject"] == "Amazon S3 Notification"
@@ -399,9 +401,11 @@ def test_topics_are_deployed_and_published_to_by_hand(cloud, sns, mail, function
         cloud.run("deploy", tmp_path / "template.yaml", "--stack", "newsy", "--yes")
 
     deploy("One", "a")
+    url = mail.get_queue_url(QueueName="deployed-inbox")["QueueUrl"]
+    [test] = received(mail, url, 1)
+    assert json.loads(test["Body"])["Event"] == "s3:TestEvent"
     cloud.run("publish", "deployed-news", "for b", "--attribute", "kind=b")
     answer = json.loads(cloud.run("publish", "deployed-news", "for a", "--attribute", "kind=a", "--subject", "s").stdout)
-    url = mail.get_queue_url(QueueName="deployed-inbox")["QueueUrl"]
     assert [message["Body"] for message in received(mail, url, 1)] == ["for a"]
     mayfly.until(lambda: answer["MessageId"] in [e["Records"][0]["Sns"]["MessageId"] for e in batches(logs, "deployed-reader")])
     topic = next(one["TopicArn"] for one in sns.list_topics()["Topics"] if one["TopicArn"].endswith(":deployed-news"))
@@ -416,7 +420,7 @@ def test_topics_are_deployed_and_published_to_by_hand(cloud, sns, mail, function
     [told] = received(mail, url, 1)
     assert json.loads(told["Body"])["Records"][0]["s3"]["object"]["key"] == "a.txt"
     objects.put_object(Bucket="deployed-news-photos", Key="a.jpg", Body=b"x")
-    mayfly.until(lambda: "Amazon S3 Notification" in [e["Records"][0]["Sns"]["Subject"] for e in batches(logs, "deployed-reader")])
+    mayfly.until(lambda: any("a.jpg" in e["Records"][0]["Sns"]["Message"] for e in batches(logs, "deployed-reader")))
     deploy("Two", "b")
     assert sns.get_topic_attributes(TopicArn=topic)["Attributes"]["DisplayName"] == "Two"
     cloud.run("publish", topic, "for b", "--attribute", "kind=b")

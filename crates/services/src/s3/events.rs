@@ -80,6 +80,30 @@ struct ObjectPart<'a> {
     sequencer: String,
 }
 
+/// What a queue or a topic gets when a bucket is told to write to it.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Test<'a> {
+    service: &'static str,
+    event: &'static str,
+    time: String,
+    bucket: &'a str,
+    request_id: &'a str,
+    host_id: &'a str,
+}
+
+pub(super) fn test(cx: &Cx<'_>, bucket: &Opened) -> Vec<u8> {
+    let test = Test {
+        service: "Amazon S3",
+        event: "s3:TestEvent",
+        time: time::iso8601(cx.now),
+        bucket: &bucket.name,
+        request_id: cx.request_id,
+        host_id: cx.request_id,
+    };
+    serde_json::to_vec(&test).expect("text is always JSON")
+}
+
 /// Whoever has caused an event; a policy may let in callers without a signature.
 pub(super) fn requester<'a>(cx: &Cx<'a>) -> &'a str {
     match cx.caller.account.as_str() {

@@ -1,5 +1,4 @@
 //! Who wants to know what happens to objects, and telling them in the same commit.
-//!
 
 use super::buckets::{self, Nothing, Opened};
 use super::element::Element;
@@ -243,10 +242,12 @@ pub(super) fn put(cx: &mut Cx<'_>, _: Nothing, call: &Call) -> Result<Reply, Fau
     for config in &functions {
         let arn: Arn = config.target.parse().map_err(|_| invalid("The ARN is not well formed"))?;
         let reachable = match arn.service.as_str() {
-            _ if unchecked => true,
+            "lambda" | "sqs" | "sns" if unchecked => true,
             "lambda" => crate::lambda::admits(cx, &arn, &agent)?.is_ok(),
-            "sqs" => sqs::is_target(cx, &arn, &agent)?,
-            "sns" => sns::is_target(cx, &arn, &agent)?,
+            "sqs" | "sns" => {
+                let test = events::test(cx, &bucket);
+                tell(cx, &agent, &arn, "s3:TestEvent", test)?.is_ok()
+            }
             _ => return Err(invalid("The ARN is not well formed")),
         };
         if !reachable {
@@ -326,37 +327,49 @@ pub(super) fn notify(
     for config in stored.functions.iter().filter(|config| config.wants(&name, key)) {
         let target: Arn = config.target.parse().map_err(|e| Fault::internal("read a notification", e))?;
         let payload = events::payload(cx, bucket, key, event, version, &config.id);
-        if target.service == "sqs" {
-            let post = Post::new(payload, cx.caller.depth);
-            if let Err(why) = sqs::post(cx, &target, &agent, post)? {
-                warn!(bucket = bucket.name, %target, %why, "a notification has nowhere to go");
-            }
-            continue;
-        }
-        if target.service == "sns" {
-            let (subject, depth) = ("Amazon S3 Notification", cx.caller.depth);
-            let said = Announcement { subject, body: payload, attributes: &[], depth };
-            if let Err(why) = sns::announce(cx, &target, &agent, said)? {
-                warn!(bucket = bucket.name, %target, %why, "a notification has nowhere to go");
-            }
-            continue;
-        }
-        if let Err(why) = crate::lambda::admits(cx, &target, &agent)? {
+        if let Err(why) = tell(cx, &agent, &target, &name, payload)? {
             warn!(bucket = bucket.name, %target, %why, "a notification has nowhere to go");
-            continue;
         }
-        cx.deliver(Delivery {
-            target: Target::Function(target),
-            event_type: format!("aws.s3.{}", event.name()),
-            payload,
-            source: bucket.arn().to_string(),
-            id: None,
-            due: None,
-            depth: cx.caller.depth,
-            tenant: None,
-        })?;
     }
     Ok(())
+}
+
+/// Sends in the bucket's name and in this transaction; or says why it cannot.
+fn tell(
+    cx: &mut Cx<'_>,
+    bucket: &Agent<'_>,
+    target: &Arn,
+    event: &str,
+    payload: Vec<u8>,
+) -> Result<Result<(), String>, Fault> {
+    let depth = cx.caller.depth;
+    match target.service.as_str() {
+        "sqs" => {
+            let sent = sqs::post(cx, target, bucket, Post::new(payload, depth))?;
+            return Ok(sent.map_err(|why| why.to_string()));
+        }
+        "sns" => {
+            let said =
+                Announcement { subject: "Amazon S3 Notification", body: payload, attributes: &[], depth };
+            let sent = sns::announce(cx, target, bucket, said)?;
+            return Ok(sent.map_err(|why| why.to_string()));
+        }
+        _ => {}
+    }
+    if let Err(why) = crate::lambda::admits(cx, target, bucket)? {
+        return Ok(Err(why));
+    }
+    cx.deliver(Delivery {
+        target: Target::Function(target.clone()),
+        event_type: event.replacen("s3:", "aws.s3.", 1),
+        payload,
+        source: bucket.source.to_owned(),
+        id: None,
+        due: None,
+        depth,
+        tenant: None,
+    })?;
+    Ok(Ok(()))
 }
 
 #[cfg(test)]

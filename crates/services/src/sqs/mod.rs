@@ -51,7 +51,7 @@ mod visibility;
 pub(crate) use lend::{EventRecord, Facts, bury, consume, exists, extend, give_back, lend};
 pub use lend::{Lease, Lent};
 pub(crate) use model::{Attribute, size};
-pub(crate) use post::{Place, Post, Unreached, is_target, post};
+pub(crate) use post::{Place, Post, Unreached, post};
 pub use reactions::expire;
 pub use redrive::step as redrive_step;
 

@@ -59,12 +59,6 @@ impl std::fmt::Display for Unreached {
     }
 }
 
-/// Whether a queue can be a target of what the agent sends.
-pub(crate) fn is_target(cx: &Cx<'_>, arn: &Arn, agent: &Agent<'_>) -> Result<bool, Fault> {
-    let queue = find(cx, arn)?.filter(|queue| !queue.record.fifo);
-    Ok(queue.is_some_and(|queue| policy::admits(cx, &queue, agent).is_ok()))
-}
-
 /// Sends in this transaction; or says why it cannot, and nothing is sent.
 pub(crate) fn post(
     cx: &mut Cx<'_>,

@@ -187,10 +187,13 @@ fn a_queue_is_told_in_the_commit_of_the_object() {
     put(&cloud, &queue_configuration("arn:aws:sqs:us-east-1:000000000000:q"));
     let stored = cloud.get("/box?notification");
     assert_eq!(text_of(&stored, "Queue"), "arn:aws:sqs:us-east-1:000000000000:q");
+    let received = || -> Value {
+        let got = cloud.0.call("sqs", "ReceiveMessage", &json!({ "QueueUrl": url })).unwrap().json();
+        serde_json::from_str(got["Messages"][0]["Body"].as_str().unwrap()).unwrap()
+    };
+    assert_eq!(received()["Event"], "s3:TestEvent");
     cloud.put("/box/a", "x");
-    let received = || cloud.0.call("sqs", "ReceiveMessage", &json!({ "QueueUrl": url })).unwrap().json();
-    let got = received();
-    let event: Value = serde_json::from_str(got["Messages"][0]["Body"].as_str().unwrap()).unwrap();
+    let event = received();
     assert_eq!(event["Records"][0]["s3"]["object"]["key"], "a");
     cloud.0.call("sqs", "DeleteQueue", &json!({ "QueueUrl": url })).unwrap();
     cloud.put("/box/b", "an object is stored though its queue is gone");
