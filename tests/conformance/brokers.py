@@ -6,6 +6,7 @@ import glob
 import json
 import os
 import pathlib
+import random
 import shutil
 import signal
 import socket
@@ -21,12 +22,21 @@ import mayfly
 
 CACHE = mayfly.ROOT / ".cache"
 NEEDED = "not installed; tests/setup.sh would"
+# Ports that some broker has, whether it runs or not.
+GIVEN = set()
 
 
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A port that is free and stays so: from below those that the kernel gives to whoever asks for any."""
+    first = int(pathlib.Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    ports = range(first - 12_000, first) if first > 14_000 else range(61_000, 65_536)
+    while True:
+        port = random.choice(ports)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            if port not in GIVEN:
+                GIVEN.add(port)
+                return port
 
 
 def program(*names):
@@ -70,7 +80,7 @@ class Broker:
             return False
 
     def ready(self):
-        socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+        socket.create_connection(("127.0.0.1", self.port), timeout=mayfly.PATIENCE).close()
         return True
 
     @contextlib.contextmanager
@@ -114,7 +124,9 @@ class Redis(Broker):
 
     def client(self):
         import redis
-        return redis.Redis(port=self.port, **self.login)
+        # By itself it gives up after five seconds, and sends again what may have been done.
+        patience = {"socket_timeout": mayfly.PATIENCE, "socket_connect_timeout": mayfly.PATIENCE}
+        return redis.Redis(port=self.port, **patience, **self.login)
 
     def ready(self):
         return self.client().ping()
@@ -137,7 +149,8 @@ class Nats(Broker):
         """JetStream, whose client is asynchronous, for code that is not."""
         import nats
         loop = asyncio.new_event_loop()
-        connection = loop.run_until_complete(nats.connect(f"nats://localhost:{self.port}", **self.options))
+        options = {"connect_timeout": 60, **self.options}
+        connection = loop.run_until_complete(nats.connect(f"nats://localhost:{self.port}", **options))
         jetstream = connection.jetstream(timeout=120)
 
         class Blocking:
@@ -183,6 +196,8 @@ class Mosquitto(Broker):
             client.tls_set_context(self.tls)
         greetings = []
         client.on_connect = lambda client, data, flags, reason, properties: greetings.append((flags, reason))
+        # By itself it waits longer each time, up to two minutes.
+        client.reconnect_delay_set(1, 1)
         client.connect("localhost", self.port, **options)
         client.loop_start()
         try:
@@ -213,8 +228,8 @@ class OlderMqtt:
     """Before an MQTT broker: what refuses version 5, as brokers did that knew 3.1.1 alone."""
 
     def __init__(self, broker):
-        self.broker, self.port = broker, free_port()
-        self.listener = socket.create_server(("127.0.0.1", self.port))
+        self.broker, self.listener = broker, socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
         threading.Thread(target=self.serve, daemon=True).start()
 
     @property
@@ -283,7 +298,8 @@ class RabbitMq(Broker):
     def client(self):
         import pika
         # No heartbeats: a blocking connection gives them only while it is used.
-        return pika.BlockingConnection(pika.ConnectionParameters("127.0.0.1", self.port, heartbeat=0))
+        return pika.BlockingConnection(pika.ConnectionParameters(
+            "127.0.0.1", self.port, heartbeat=0, socket_timeout=mayfly.PATIENCE, stack_timeout=mayfly.PATIENCE))
 
     def ready(self):
         super().ready()

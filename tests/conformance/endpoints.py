@@ -1,5 +1,6 @@
 """Servers that topics send to: web endpoints and mail servers that keep what they get, and answer as they are told."""
 
+import contextlib
 import email
 import email.policy
 import http.server
@@ -26,10 +27,11 @@ class Endpoint:
             def do_POST(self):
                 body = self.rfile.read(int(self.headers["content-length"])).decode()
                 if self.path == "/stuck":
-                    outer.stuck.wait(60)
+                    outer.stuck.wait(600)
+                # Whoever sees a request may set answers for the next, so this one has its own by then.
+                status = outer.answers.pop(0) if outer.answers and self.path == "/hook" else 200
                 outer.times.append(time.monotonic())
                 outer.got.append((self.path, dict(self.headers), body))
-                status = outer.answers.pop(0) if outer.answers and self.path == "/hook" else 200
                 self.send_response(status)
                 self.send_header("content-length", "0")
                 self.end_headers()
@@ -38,13 +40,16 @@ class Endpoint:
                 pass
 
         class Server(http.server.ThreadingHTTPServer):
+            request_queue_size = 128
+
             def handle_error(self, request, client_address):
                 pass
 
         self.server = Server(("127.0.0.1", 0), Handler)
         self.tls = tls
         if tls:
-            self.server.socket = tls.wrap_socket(self.server.socket, server_side=True)
+            # A handshake belongs to a connection's own thread: a client that is slow at it holds up nobody.
+            self.server.socket = tls.wrap_socket(self.server.socket, server_side=True, do_handshake_on_connect=False)
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
     def url(self, path="/hook"):
@@ -91,15 +96,16 @@ class Mailbox:
 
         class Server(Controller):
             def _trigger_server(self):
-                # It does not know that port 0 stands for a free one.
+                # It does not know that port 0 stands for a free one, and gives itself no more than a second.
                 self.port = self.server.sockets[0].getsockname()[1]
-                if not wrapped:
-                    return super()._trigger_server()
-                # It would greet itself as a server, which is no way to begin with TLS.
-                client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-                client.check_hostname, client.verify_mode = False, ssl.CERT_NONE
-                with socket.create_connection(("127.0.0.1", self.port), 10) as plain, client.wrap_socket(plain) as secure:
-                    secure.recv(1024)
+                with contextlib.ExitStack() as stack:
+                    door = stack.enter_context(socket.create_connection(("127.0.0.1", self.port), mayfly.PATIENCE))
+                    if wrapped:
+                        # It would greet itself as a server, which is no way to begin with TLS.
+                        client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+                        client.check_hostname, client.verify_mode = False, ssl.CERT_NONE
+                        door = stack.enter_context(client.wrap_socket(door))
+                    door.recv(1024)
 
             def factory(self):
                 if tls is None:
@@ -107,7 +113,8 @@ class Mailbox:
                 how = {"auth_require_tls": False} if wrapped else {"tls_context": tls, "require_starttls": True}
                 return SMTP(self.handler, enable_SMTPUTF8=True, auth_required=True, authenticator=login, **how)
 
-        self.controller = Server(Handler(), hostname="127.0.0.1", port=0, ssl_context=tls if wrapped else None)
+        self.controller = Server(Handler(), hostname="127.0.0.1", port=0, ssl_context=tls if wrapped else None,
+                                 ready_timeout=mayfly.PATIENCE)
         self.controller.start()
         self.port = self.controller.port
 

@@ -1,4 +1,5 @@
-"""Compiles the functions under `guests/` with this machine's toolchains; what is made is kept in `.cache/guests`."""
+"""Compiles the functions under `guests/` with this machine's toolchains; what is made is kept in `.cache/guests`. And
+what a function waits at until its test lets it go on."""
 
 import hashlib
 import os
@@ -8,12 +9,50 @@ import subprocess
 import sys
 import tempfile
 
+import boto3
 import pytest
+from botocore.config import Config
 
 import mayfly
 
 SOURCES = pathlib.Path(__file__).parent / "guests"
 CACHE = mayfly.ROOT / ".cache" / "guests"
+
+# For the code of a function or an extension in Python: `wait(link)` comes back once the gate of this link is open.
+WAIT = """
+def wait(link):
+    import time, urllib.error, urllib.request
+    while True:
+        try:
+            return urllib.request.urlopen(link).close()
+        except urllib.error.HTTPError:
+            time.sleep(0.05)
+"""
+
+
+class Gate:
+    """Shut until the test opens it, so that what a function does meanwhile takes as long as the test needs: an object
+    that is not there yet. The end of the `with` opens it too, or who waits would keep a failed test from its end."""
+
+    def __init__(self, running, name="gate"):
+        self.objects, self.key = running.client("s3"), name
+        self.objects.create_bucket(Bucket="gates")
+        # As the platform is called from within.
+        inside = boto3.client(
+            "s3", endpoint_url="http://127.0.0.1:4566", region_name="us-east-1",
+            aws_access_key_id=running.key["access_key_id"], aws_secret_access_key=running.key["secret_access_key"],
+            config=Config(signature_version="s3v4", s3={"addressing_style": "path"}),
+        )
+        self.link = inside.generate_presigned_url("get_object", {"Bucket": "gates", "Key": name})
+
+    def open(self):
+        self.objects.put_object(Bucket="gates", Key=self.key)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.open()
 
 
 def go():

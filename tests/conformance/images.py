@@ -8,8 +8,8 @@ import hashlib
 import io
 import json
 import pathlib
+import re
 import shutil
-import socket
 import subprocess
 import tarfile
 import urllib.error
@@ -120,7 +120,7 @@ class Registry:
         for name, value in headers.items():
             request.add_header(name.replace("_", "-"), value)
         try:
-            with urllib.request.urlopen(request, timeout=60) as answer:
+            with urllib.request.urlopen(request, timeout=mayfly.PATIENCE) as answer:
                 return answer.status, answer.headers, answer.read()
         except urllib.error.HTTPError as refused:
             return refused.code, refused.headers, refused.read()
@@ -147,24 +147,22 @@ class Registry:
 
 @contextlib.contextmanager
 def stock_registry(folder, http=None, auth=None):
-    """Debian's registry on a free port; its address and its process."""
+    """Debian's registry on a port of its own choice, which its log tells; its address and its process."""
     if not shutil.which("docker-registry"):
         pytest.skip("docker-registry is not installed: there is no other registry to pull from")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    config = folder / "config.yml"
+    config, log = folder / "config.yml", folder / "registry.log"
     config.write_text(json.dumps({
         "version": 0.1, "storage": {"filesystem": {"rootdirectory": str(folder / "data")}, "delete": {"enabled": True}},
-        "http": {"addr": f"127.0.0.1:{port}", **(http or {})}, "log": {"level": "error"}, **({"auth": auth} if auth else {})}))
-    process = subprocess.Popen(["docker-registry", "serve", config], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        "http": {"addr": "127.0.0.1:0", **(http or {})}, "log": {"level": "info"}, **({"auth": auth} if auth else {})}))
+    with open(log, "wb") as out:
+        process = subprocess.Popen(["docker-registry", "serve", config], stdout=out, stderr=out)
 
-    def up():
-        with contextlib.suppress(OSError):
-            return socket.create_connection(("127.0.0.1", port), 5).close() is None
+    def listening():
+        assert process.poll() is None, log.read_text()
+        return re.search(r"listening on (127\.0\.0\.1:\d+)", log.read_text())
 
     try:
-        mayfly.until(up)
-        yield f"127.0.0.1:{port}", process
+        yield mayfly.until(listening)[1], process
     finally:
         process.kill()
         process.wait()
@@ -173,7 +171,7 @@ def stock_registry(folder, http=None, auth=None):
 def skopeo(*arguments):
     if not shutil.which("skopeo"):
         pytest.skip("skopeo is not installed: no stock client of registries to test with")
-    done = subprocess.run(["skopeo", *map(str, arguments)], capture_output=True, text=True, timeout=120)
+    done = subprocess.run(["skopeo", *map(str, arguments)], capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -265,5 +263,5 @@ def create(cloud, name, image, uri=None, wait=True, **more):
         FunctionName=name, PackageType="Image", Code={"ImageUri": uri}, Role=mayfly.ROLE, **more
     )
     if wait:
-        aws.get_waiter("function_active_v2").wait(FunctionName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 120})
+        aws.get_waiter("function_active_v2").wait(FunctionName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 600})
     return made

@@ -23,7 +23,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BINARY = pathlib.Path(os.environ.get("MAYFLY", ROOT / "target" / "debug" / "mayfly"))
 ROLE = "arn:aws:iam::000000000000:role/any"
-READY_WITHIN = 60
+# How long anything may take on the slowest machine. Bounds are for failures alone, and so may be wide.
+PATIENCE = 180
 
 
 # A user without any right: the one that owns nothing.
@@ -58,7 +59,7 @@ class Server:
         self.process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=self.log, env={**os.environ, **(env or {})}, **self.flags
         )
-        readable, _, _ = select.select([self.process.stdout], [], [], READY_WITHIN)
+        readable, _, _ = select.select([self.process.stdout], [], [], PATIENCE)
         line = self.process.stdout.readline().decode() if readable else ""
         self.ready_seconds = time.monotonic() - began
         if "ready at " not in line:
@@ -83,7 +84,7 @@ class Server:
     def stop(self):
         """A polite stop; the exit code."""
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(timeout=60)
+        return self.process.wait(timeout=PATIENCE)
 
     @property
     def key(self):
@@ -109,7 +110,7 @@ class Server:
 
     def client(self, service, account=None, **settings):
         key = self.key_of(account)
-        config = Config(retries={"max_attempts": 0}, read_timeout=90, s3={"addressing_style": "path"}, **settings)
+        config = Config(retries={"max_attempts": 0}, read_timeout=300, s3={"addressing_style": "path"}, **settings)
         return boto3.client(
             service,
             endpoint_url=self.endpoint,
@@ -121,7 +122,7 @@ class Server:
 
     def metrics(self):
         """The metrics page as name and labels -> value."""
-        with urllib.request.urlopen(self.endpoint + "/_mayfly/metrics", timeout=10) as page:
+        with urllib.request.urlopen(self.endpoint + "/_mayfly/metrics", timeout=PATIENCE) as page:
             lines = page.read().decode().splitlines()
         pairs = (line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
         return {name: float(value) for name, value in pairs}
@@ -129,7 +130,7 @@ class Server:
     def checks(self):
         """What `mayfly doctor` finds for the server's user."""
         command = [self.binary, "doctor", "--json"]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60, **self.flags)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, **self.flags)
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)["checks"]
 
@@ -140,7 +141,7 @@ class Server:
     def run(self, *arguments, check=True, cwd=None):
         """A command of the mayfly binary against this server."""
         command = [str(BINARY), *map(str, arguments)]
-        done = subprocess.run(command, env=self.env, cwd=cwd, capture_output=True, text=True, timeout=180)
+        done = subprocess.run(command, env=self.env, cwd=cwd, capture_output=True, text=True, timeout=600)
         if check and done.returncode != 0:
             raise AssertionError(f"{command}: {done.stdout}\n{done.stderr}")
         return done
@@ -173,7 +174,7 @@ def create(aws, name, files, runtime="python3.11", handler="app.handler", **more
     made = aws.create_function(
         FunctionName=name, Runtime=runtime, Handler=handler, Role=ROLE, Code={"ZipFile": package(files)}, **more
     )
-    aws.get_waiter("function_active_v2").wait(FunctionName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 60})
+    aws.get_waiter("function_active_v2").wait(FunctionName=name, WaiterConfig={"Delay": 1, "MaxAttempts": PATIENCE})
     return made
 
 
@@ -197,7 +198,7 @@ def logged(logs, function, pattern=""):
         more = {"nextToken": page["nextToken"]}
 
 
-def until(condition, seconds=60, every=0.05):
+def until(condition, seconds=PATIENCE, every=0.05):
     """Waits for what happens in the background; the bound is for failures alone."""
     deadline = time.monotonic() + seconds
     while True:
@@ -239,7 +240,7 @@ def kill_rounds(running, rounds, ways, workers=2, at_least=5, broken=(BotoCoreEr
                    for name in ways for worker in range(workers)]
         for thread in threads:
             thread.start()
-        assert all(event.wait(60) for event in flowing.values()), running.tail()
+        assert all(event.wait(PATIENCE) for event in flowing.values()), running.tail()
         running.kill()
         stop.set()
         for thread in threads:

@@ -1,7 +1,8 @@
 """Buses and schedules through the SDK and the AWS CLI, and through kill -9."""
 
 import base64
-import datetime
+import contextlib
+import itertools
 import json
 import os
 import subprocess
@@ -55,7 +56,7 @@ def entry(source, detail, **more):
 
 
 def test_a_rule_calls_a_function_that_lets_it_in(cloud, buses, functions, logs):
-    made = create(functions, "ordered", PRINT)
+    made = create(functions, "ordered", PRINT, Timeout=30)
     rule = rule_for(buses, "ordered", {"source": ["shop"], "detail": {"total": [{"numeric": [">", 5]}]}},
                     made["FunctionArn"])
     buses.put_events(Entries=[entry("shop", {"total": 6, "who": "nobody"})])
@@ -112,11 +113,12 @@ def test_objects_are_told_of_on_the_default_bus(cloud, buses, objects):
 
 
 def test_a_schedule_runs_a_function_and_goes(cloud, functions, logs):
-    made = create(functions, "scheduled", PRINT)
+    made = create(functions, "scheduled", PRINT, Timeout=30)
     scheduler = cloud.client("scheduler")
-    soon = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=1)
     target = {"Arn": made["FunctionArn"], "RoleArn": "arn:aws:iam::000000000000:role/any",
               "Input": json.dumps({"at": "<aws.scheduler.scheduled-time>"})}
+    # A time that is over when it comes to the server is refused.
+    soon = mayfly.in_seconds(5)
     scheduler.create_schedule(
         Name="soon", ScheduleExpression=f"at({soon:%Y-%m-%dT%H:%M:%S})", Target=target,
         FlexibleTimeWindow={"Mode": "OFF"}, ActionAfterCompletion="DELETE")
@@ -150,10 +152,13 @@ def test_kill_9_under_load_loses_no_event_and_runs_each_schedule_once():
             assert buses.put_events(Entries=[entry("load", {"key": key})])["FailedEntryCount"] == 0
 
         def plan(key, number):
-            at = mayfly.in_seconds(3 + number % 3)
-            scheduler.create_schedule(
-                Name=key, ScheduleExpression=f"at({at:%Y-%m-%dT%H:%M:%S})", Target={**target, "Input": key},
-                FlexibleTimeWindow={"Mode": "OFF"}, ActionAfterCompletion="DELETE")
+            # A time that is over when it comes to the server is refused.
+            for ahead in itertools.count(3 + number % 3, 3):
+                at = mayfly.in_seconds(ahead)
+                with contextlib.suppress(scheduler.exceptions.ValidationException):
+                    return scheduler.create_schedule(
+                        Name=key, ScheduleExpression=f"at({at:%Y-%m-%dT%H:%M:%S})", Target={**target, "Input": key},
+                        FlexibleTimeWindow={"Mode": "OFF"}, ActionAfterCompletion="DELETE")
 
         acknowledged = mayfly.kill_rounds(running, ROUNDS, {"events": put, "schedules": plan})
         sqs = running.client("sqs")
@@ -220,7 +225,7 @@ def post(cloud, bus, body, **headers):
     headers = {"authorization": f"Basic {pair}", **{name.replace("_", "-"): value for name, value in headers.items()}}
     request = urllib.request.Request(f"{key['endpoint']}/_mayfly/events/{bus}", data=body, headers=headers)
     try:
-        with urllib.request.urlopen(request, timeout=30) as answer:
+        with urllib.request.urlopen(request, timeout=mayfly.PATIENCE) as answer:
             return answer.status, answer.read()
     except urllib.error.HTTPError as refused:
         return refused.code, refused.read()
@@ -275,6 +280,6 @@ def test_the_tail_of_a_bus_is_live_and_leaves_nothing_behind(cloud, buses):
         assert json.loads(tail.stdout.readline())["detail"] == {"n": 1}
     finally:
         tail.terminate()
-        assert tail.wait(30) == 0
+        assert tail.wait(mayfly.PATIENCE) == 0
     assert buses.list_rules(NamePrefix="mayfly-tail")["Rules"] == []
     assert not cloud.client("sqs").list_queues(QueueNamePrefix="mayfly-tail").get("QueueUrls")

@@ -51,7 +51,8 @@ def test_a_changed_function_starts_in_an_interpreter_that_waited(runtime):
         if "memory-cgroup" not in running.allows():
             pytest.skip("without it a limit on memory cannot be set later, so nothing waits")
         functions = running.client("lambda")
-        mayfly.create(functions, "waits", LOOK[runtime], runtime=runtime, Environment={"Variables": {"ROUND": "0"}})
+        mayfly.create(functions, "waits", LOOK[runtime], runtime=runtime, Timeout=60,
+                      Environment={"Variables": {"ROUND": "0"}})
         assert running.metrics()["mayfly_prewarmed_interpreters"] == 0, "nothing waits where nothing runs"
         assert not call(functions, "waits")["ahead"]
         assert starts(running) == (1, 0)
@@ -78,10 +79,10 @@ def handler(event, context):
 """
     with mayfly.server() as running:
         functions = running.client("lambda")
-        mayfly.create(functions, "curious", {"app.py": code})
+        mayfly.create(functions, "curious", {"app.py": code}, Timeout=60)
         assert call(functions, "curious") == 403
         assert call(functions, "curious") == 403
-        with urllib.request.urlopen(running.endpoint + "/_mayfly/metrics", timeout=10) as page:
+        with urllib.request.urlopen(running.endpoint + "/_mayfly/metrics", timeout=mayfly.PATIENCE) as page:
             assert page.headers["content-type"].startswith("text/plain; version=0.0.4")
             lines = page.read().decode().splitlines()
         seen = running.metrics()
@@ -109,7 +110,7 @@ def handler(event, context):
             LayerName="library", Content={"ZipFile": mayfly.package({"python/layered.py": large})}
         )
         files = {"app.py": code, "big.py": large, "broken.py": "def oops(:\n", "notes/big.txt": "no code"}
-        mayfly.create(functions, "large", files, Layers=[layer["LayerVersionArn"]])
+        mayfly.create(functions, "large", files, Layers=[layer["LayerVersionArn"]], Timeout=60)
 
         def anew():
             configure(functions, "large", time.monotonic_ns())
@@ -131,7 +132,7 @@ exports.handler = async () => ({ command, collects, flags: process.execArgv, ran
 """
     with mayfly.server("[limits]\nprewarmed_instances = 0\n") as running:
         functions = running.client("lambda")
-        mayfly.create(functions, "snapped", {"app.js": code}, runtime="nodejs20.x", MemorySize=192)
+        mayfly.create(functions, "snapped", {"app.js": code}, runtime="nodejs20.x", MemorySize=192, Timeout=60)
         drawn = set()
         for number in range(2):
             configure(functions, "snapped", number)

@@ -100,9 +100,9 @@ def test_the_photos_demo_runs(tmp_path):
         with urllib.request.urlopen(url) as page:
             assert page.status == 200 and b"<html" in page.read().lower(), "the page stays open"
         demo.send_signal(signal.SIGINT)
-        assert demo.wait(timeout=60) == 0
+        assert demo.wait(timeout=mayfly.PATIENCE) == 0
         with pytest.raises(urllib.error.URLError):
-            urllib.request.urlopen(url, timeout=5)
+            urllib.request.urlopen(url, timeout=60)
     finally:
         demo.kill()
         demo.wait()

@@ -46,7 +46,7 @@ NAME = 'def handler(event, context):\n    return {"statusCode": 200, "body": "%s
 
 def ask(url, method="GET", body=None, headers=None):
     parts = urllib.parse.urlsplit(url)
-    connection = http.client.HTTPConnection(parts.netloc, timeout=60)
+    connection = http.client.HTTPConnection(parts.netloc, timeout=120)
     try:
         path = parts.path + (f"?{parts.query}" if parts.query else "")
         try:
@@ -92,7 +92,7 @@ def api(cloud, functions, mirror):
 def raw(cloud, data, until_close=True):
     """What a client gets that writes these bytes and then only listens."""
     host, port = cloud.listen.split(":")
-    with socket.create_connection((host, int(port)), timeout=30) as connection:
+    with socket.create_connection((host, int(port)), timeout=120) as connection:
         connection.sendall(data)
         got = b""
         while True:
@@ -161,7 +161,7 @@ def test_a_function_url_with_iam_admits_who_signs(cloud, functions):
 def test_a_function_calls_a_signed_url_as_itself(cloud, functions):
     create(functions, "target", {"app.py": MIRROR})
     path = f"/_url/{public_url(functions, 'target', auth='AWS_IAM')}/"
-    create(functions, "caller", {"app.py": SIGNING}, Timeout=10)
+    create(functions, "caller", {"app.py": SIGNING}, Timeout=60)
     _, event = mayfly.invoke(functions, "caller", path)
     user = json.loads(event)["requestContext"]["authorizer"]["iam"]["userArn"]
     assert user == "arn:aws:sts::000000000000:assumed-role/caller/caller"
@@ -198,7 +198,7 @@ def test_pipelined_requests_are_answered_in_order(cloud, mirror):
 def test_expect_continue_is_answered_before_the_body_is_sent(cloud, mirror):
     path = urllib.parse.urlsplit(mirror).path
     host, port = cloud.listen.split(":")
-    with socket.create_connection((host, int(port)), timeout=30) as connection:
+    with socket.create_connection((host, int(port)), timeout=120) as connection:
         head = f"POST {path}/ HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\nexpect: 100-continue\r\nconnection: close\r\n\r\n"
         connection.sendall(head.encode())
         assert connection.recv(1024).startswith(b"HTTP/1.1 100")
@@ -211,7 +211,8 @@ def test_expect_continue_is_answered_before_the_body_is_sent(cloud, mirror):
 
 
 def test_broken_and_slow_clients_hurt_nobody(mirror):
-    config = "[limits]\nrequest_head_seconds = 1\nrequest_rest_seconds = 1\n"
+    # Longer than a waiter rests, whose connection would be closed just as it is used again.
+    config = "[limits]\nrequest_head_seconds = 4\nrequest_rest_seconds = 4\n"
     with mayfly.server(config) as cloud:
         functions = cloud.client("lambda")
         create(functions, "mirror", {"app.py": MIRROR})
@@ -235,14 +236,16 @@ def test_thousands_of_waiting_guests_are_all_answered(tmp_path):
     many = 2000
     burst = tmp_path / "burst"
     subprocess.run(["cc", "-O2", "-o", burst, mayfly.ROOT / "bench" / "burst.c"], check=True)
-    limits = f"[limits]\naccount_concurrency = {many + 100}\nnode_instances = {many}\n"
+    # Each connection rests until all have been made.
+    limits = (f"[limits]\naccount_concurrency = {many + 100}\nnode_instances = {many}\n"
+              "request_head_seconds = 300\n")
     with mayfly.server(limits) as cloud:
         functions = cloud.client("lambda")
         wat = (mayfly.ROOT / "bench" / "wait.wat").read_bytes()
-        create(functions, "wait", {"wait.wat": wat}, runtime="wasm", handler="wait.wat", Timeout=60)
+        create(functions, "wait", {"wait.wat": wat}, runtime="wasm", handler="wait.wat", Timeout=300)
         path = f"/_url/{public_url(functions, 'wait')}/"
         assert ask(f"{cloud.endpoint}{path}").text == "waited\n"
         host, port = cloud.listen.split(":")
-        done = subprocess.run([burst, host, port, path, str(many), "60"], check=True, capture_output=True, text=True)
+        done = subprocess.run([burst, host, port, path, str(many), "300"], check=True, capture_output=True, text=True)
         told = json.loads(done.stdout)
         assert (told["ok"], told["failed"], told["lost"]) == (many, 0, 0), told

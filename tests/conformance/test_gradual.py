@@ -22,7 +22,7 @@ def app(body):
 
 def two_versions(functions, name, second):
     """A function with a version 1 that answers 1, the alias `live` for it, and another version 2."""
-    create(functions, name, {"app.py": CODE.format(body="return 1")})
+    create(functions, name, {"app.py": CODE.format(body="return 1")}, Timeout=60)
     assert functions.publish_version(FunctionName=name)["Version"] == "1"
     functions.create_alias(FunctionName=name, Name="live", FunctionVersion="1")
     functions.update_function_code(FunctionName=name, ZipFile=app(second))
@@ -106,8 +106,11 @@ def test_a_bad_version_under_load_is_taken_back_by_its_alarm(cloud, functions):
             caller.result()
     during, last = seen[before:after], seen[after + 20:]
     assert set(during) == {("1", False), ("2", True)}, "a version answers as it is, and no call fails otherwise"
-    share = during.count(("2", True)) / len(during)
-    assert 0.1 < share < 0.4, f"{share} of {len(during)}"
+    # How long the steps before the first and after the last of them take is another matter, as is how many there are.
+    ones = [at for at, one in enumerate(during) if one == ("2", True)]
+    others = ones[-1] - ones[0]
+    share, deviation = (len(ones) - 1) / others, (0.25 * 0.75 / others) ** 0.5
+    assert abs(share - 0.25) < max(0.15, 5 * deviation), f"{share} of {others}"
     assert set(last) == {("1", False)}
     info = deploys.get_deployment(deploymentId=deployment)["deploymentInfo"]
     assert (info["status"], info["errorInformation"]["code"]) == ("Stopped", "ALARM_ACTIVE")
@@ -282,17 +285,18 @@ def test_a_schedule_opens_a_window_of_provisioned_concurrency(cloud, functions):
             return 0
 
     def at(seconds):
+        """Far enough ahead that it is not over by the time that it is asked for."""
         when = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=seconds)
         return f"at({when:%Y-%m-%dT%H:%M:%S})"
 
     assert available() == 0
     window = {"MinCapacity": 2, "MaxCapacity": 4}
     scaling.put_scheduled_action(
-        **place, ScheduledActionName="open", Schedule=at(2), ScalableTargetAction=window,
+        **place, ScheduledActionName="open", Schedule=at(6), ScalableTargetAction=window,
     )
     until(lambda: available() == 2)
     scaling.put_scheduled_action(
-        **place, ScheduledActionName="close", Schedule=at(2),
+        **place, ScheduledActionName="close", Schedule=at(6),
         ScalableTargetAction={"MinCapacity": 0, "MaxCapacity": 0},
     )
     until(lambda: available() == 0)

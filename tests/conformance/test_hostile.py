@@ -30,7 +30,7 @@ def fork(event):
     try:
         while True:
             pid = os.fork()
-            if pid == 0: time.sleep(30); os._exit(0)
+            if pid == 0: time.sleep(600); os._exit(0)
             children.append(pid)
     except OSError as error:
         for pid in children: os.kill(pid, 9)
@@ -68,15 +68,16 @@ def look(event):
 
 @pytest.fixture(scope="module")
 def hostile(functions):
-    create(functions, "hostile", {"app.py": HOSTILE}, Timeout=2, MemorySize=128)
+    create(functions, "hostile", {"app.py": HOSTILE}, Timeout=120, MemorySize=128)
     return lambda do, **more: invoke(functions, "hostile", {"do": do, **more}, LogType="Tail")
 
 
-def test_a_handler_that_never_returns_times_out(hostile):
-    answer, error = hostile("sleep", seconds=60)
+def test_a_handler_that_never_returns_times_out(functions):
+    create(functions, "never-returns", {"app.py": HOSTILE}, Timeout=4)
+    answer, error = invoke(functions, "never-returns", {"do": "sleep", "seconds": 600})
     assert answer["FunctionError"] == "Unhandled" and error["errorType"] == "Sandbox.Timedout"
-    assert "Task timed out after 2.00 seconds" in error["errorMessage"]
-    assert hostile("nothing")[1] == "fine", "the next invocation gets a new instance"
+    assert "Task timed out after 4.00 seconds" in error["errorMessage"]
+    assert invoke(functions, "never-returns", {"do": "nothing"})[1] == "fine", "the next one gets a new instance"
 
 
 def test_an_exit_is_told(hostile):
@@ -90,7 +91,7 @@ def test_memory_is_bounded(hostile):
 
 
 def test_processes_are_bounded(functions):
-    create(functions, "forks", {"app.py": HOSTILE}, Timeout=30, MemorySize=1024)
+    create(functions, "forks", {"app.py": HOSTILE}, Timeout=240, MemorySize=1024)
     _, result = invoke(functions, "forks", {"do": "fork"})
     if isinstance(result, list):
         assert result[0] <= 1024 and result[1] == 11
@@ -100,7 +101,7 @@ def test_processes_are_bounded(functions):
 
 
 def test_tmp_is_bounded(functions):
-    create(functions, "fills", {"app.py": HOSTILE}, Timeout=30, MemorySize=512)
+    create(functions, "fills", {"app.py": HOSTILE}, Timeout=240, MemorySize=512)
     _, result = invoke(functions, "fills", {"do": "fill"})
     assert result == [512, 28] or result[0] in range(500, 513) and result[1] == 28
 
@@ -122,12 +123,14 @@ def test_the_sandbox_has_walls(cloud, hostile):
 
 
 def test_concurrency_is_bounded_and_told(cloud, functions):
-    create(functions, "narrow", {"app.py": HOSTILE}, Timeout=10)
+    create(functions, "narrow", {"app.py": HOSTILE}, Timeout=60)
     functions.put_function_concurrency(FunctionName="narrow", ReservedConcurrentExecutions=1)
+    refused = threading.Event()
 
     def occupy():
         other = cloud.client("lambda")
-        until(lambda: attempt(other, {"do": "sleep", "seconds": 3})[0])
+        while not refused.is_set():
+            attempt(other, {"do": "sleep", "seconds": 1})
 
     def attempt(aws, event):
         try:
@@ -137,10 +140,13 @@ def test_concurrency_is_bounded_and_told(cloud, functions):
 
     first = threading.Thread(target=occupy)
     first.start()
-    error = until(lambda: attempt(functions, {"do": "nothing"})[1], seconds=20)
+    try:
+        error = until(lambda: attempt(functions, {"do": "nothing"})[1])
+    finally:
+        refused.set()
+        first.join()
     assert error.response["ResponseMetadata"]["HTTPStatusCode"] == 429
     assert error.response["Reason"] == "ReservedFunctionConcurrentInvocationLimitExceeded"
-    first.join()
 
 
 def test_an_asynchronous_invocation_is_retried_and_its_failure_delivered(cloud, functions, logs):
@@ -162,9 +168,9 @@ def test_an_asynchronous_invocation_is_retried_and_its_failure_delivered(cloud, 
 def test_a_full_disk_is_a_fault_and_recovers():
     with tempfile.TemporaryDirectory(prefix="mayfly-full-") as folder:
         subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "none", folder], check=True)
+        running = mayfly.Server(folder)
+        running.log = open(os.devnull, "wb")
         try:
-            running = mayfly.Server(folder)
-            running.log = open(os.devnull, "wb")
             running.start()
             aws = running.client("s3")
             aws.create_bucket(Bucket="full")
@@ -180,15 +186,15 @@ def test_a_full_disk_is_a_fault_and_recovers():
             for key in kept:
                 assert aws.head_object(Bucket="full", Key=key)["ContentLength"] == 1 << 20
             for key in kept[: len(kept) // 2]:
-                until(lambda: deleted(aws, key), seconds=20)
-            until(lambda: put(aws, "after"), seconds=30)
+                until(lambda: deleted(aws, key))
+            until(lambda: put(aws, "after"))
             running.kill()
             running.start()
             aws = running.client("s3")
             for key in [*kept[len(kept) // 2 :], "after"]:
                 assert aws.head_object(Bucket="full", Key=key)
-            running.kill()
         finally:
+            running.kill()
             subprocess.run(["umount", "-l", folder], check=True)
 
 

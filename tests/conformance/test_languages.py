@@ -68,7 +68,7 @@ if (!process.env.LIVE) throw new Error('only with its variables');
 def test_a_go_function_of_the_public_library_runs(functions, logs):
     layer = publish(functions, "words", {"word.txt": "from a layer"})
     create(functions, "go", guests.executable(guests.go()), runtime="provided.al2023", handler="unused",
-           Layers=[layer], Timeout=10)
+           Layers=[layer], Timeout=60)
     answer, result = invoke(functions, "go", {"name": "gopher"})
     assert result["hello"] == "gopher" and result["deadline"] and result["layer"] == "from a layer"
     assert result["request"] == answer["ResponseMetadata"]["RequestId"], "the context is the invocation's"
@@ -112,7 +112,7 @@ def handler(event, context):
         written = False
     return [shared.who, lower_only.here, deep.found, open("/opt/same.txt").read(), tool, written]
 """
-    create(functions, "layered", {"app.py": python}, Layers=[lower, upper, third])
+    create(functions, "layered", {"app.py": python}, Layers=[lower, upper, third], Timeout=60)
     expected = ["upper", True, True, "upper", "tool of the lower layer", False]
     assert invoke(functions, "layered")[1] == expected
     functions.update_function_configuration(FunctionName="layered", Layers=[upper, lower, third])

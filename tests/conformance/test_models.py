@@ -99,7 +99,7 @@ class Caller:
     def __init__(self, cloud):
         self.cloud = cloud
         self.credentials = Credentials(cloud.key["access_key_id"], cloud.key["secret_access_key"])
-        self.http = URLLib3Session()
+        self.http = URLLib3Session(timeout=mayfly.PATIENCE)
 
     def send(self, service, operation, params):
         model = coverage.model(service)

@@ -70,6 +70,26 @@ def test_a_pipe_filters_enriches_and_brings_on(cloud, pipes, functions):
     until(lambda: "enriched" not in [pipe["Name"] for pipe in pipes.list_pipes()["Pipes"]])
 
 
+SLOW = """
+import time
+def handler(events, context):
+    time.sleep(5)
+    return [{"slowly": event["body"]} for event in events]
+"""
+
+
+def test_an_enrichment_may_take_longer_than_its_queue_hides(cloud, pipes, functions, logs):
+    sqs = cloud.client("sqs")
+    source_url, source = queue_of(cloud, "piped-slowly")
+    sqs.set_queue_attributes(QueueUrl=source_url, Attributes={"VisibilityTimeout": "3"})
+    slow = create(functions, "enrich-slowly", {"app.py": SLOW}, Timeout=60)["FunctionArn"]
+    target = create(functions, "piped-slowly", {"app.py": "def handler(events, context):\n    print('EVENT', events)\n"})
+    piped(pipes, "slowly", source, target["FunctionArn"], Enrichment=slow)
+    sqs.send_message(QueueUrl=source_url, MessageBody="one")
+    told = until(lambda: mayfly.logged(logs, "piped-slowly", "EVENT"))
+    assert told == ["EVENT [{'slowly': 'one'}]"], "once, because it stayed hidden meanwhile"
+
+
 COUNTS = """
 def handler(events, context):
     print("EVENT", len(events), events[0]["body"])
@@ -82,8 +102,9 @@ def handler(events, context):
 def test_a_function_says_what_it_has_not_done_and_an_endpoint_enriches(cloud, pipes, functions, logs):
     sqs = cloud.client("sqs")
     source_url, source = queue_of(cloud, "piped-partial")
-    sqs.set_queue_attributes(QueueUrl=source_url, Attributes={"VisibilityTimeout": "2"})
-    made = create(functions, "piped-partial", {"app.py": COUNTS})["FunctionArn"]
+    # What fails comes back after this time; so does what is in hand, if the machine stands still for so long.
+    sqs.set_queue_attributes(QueueUrl=source_url, Attributes={"VisibilityTimeout": "6"})
+    made = create(functions, "piped-partial", {"app.py": COUNTS}, Timeout=6)["FunctionArn"]
     piped(pipes, "partial", source, made, SourceParameters={"SqsQueueParameters": {"BatchSize": 1}})
     for body in ("bad", "good"):
         sqs.send_message(QueueUrl=source_url, MessageBody=body)
@@ -99,7 +120,7 @@ def test_a_function_says_what_it_has_not_done_and_an_endpoint_enriches(cloud, pi
         enrich = destination(events, "pipe-enrich", outside.url("/enrich"))
         target = destination(events, "pipe-target", outside.url("/in"))
         http_url, http_source = queue_of(cloud, "piped-http")
-        sqs.set_queue_attributes(QueueUrl=http_url, Attributes={"VisibilityTimeout": "1"})
+        sqs.set_queue_attributes(QueueUrl=http_url, Attributes={"VisibilityTimeout": "6"})
         piped(pipes, "outside", http_source, target, Enrichment=enrich,
               EnrichmentParameters={"InputTemplate": '{"id": <$.body.id>}'},
               TargetParameters={"HttpParameters": {"HeaderParameters": {"x-answer": "$.answer"}}})
@@ -213,7 +234,7 @@ def test_kill_9_under_everything_at_once_loses_nothing():
         acknowledged = mayfly.kill_rounds(running, ROUNDS, ways)
         for name, url in ends.items():
             seen, wanted = [], set(acknowledged[name])
-            until(lambda: seen.extend(key_of(body) for body in take_all(sqs, url)) or wanted <= set(seen), seconds=120)
+            until(lambda: seen.extend(key_of(body) for body in take_all(sqs, url)) or wanted <= set(seen), seconds=300)
             if name != "mapped.fifo":
                 assert len(seen) == len(set(seen)), f"{name}: some came twice"
             if name == "fifo.fifo":

@@ -1,5 +1,6 @@
 """The server as a process of its machine: what it costs when nothing happens, and what its README promises."""
 
+import contextlib
 import json
 import os
 import pathlib
@@ -28,12 +29,20 @@ def family(pid):
     return found
 
 
-def ticks(pids):
-    total = 0
-    for pid in pids:
-        fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        total += int(fields[11]) + int(fields[12])
-    return total
+def ticks(pid):
+    """What a process and each of its descendants have used so far; one that ends meanwhile is none."""
+    found = {}
+    for one in family(pid):
+        with contextlib.suppress(OSError):
+            fields = pathlib.Path(f"/proc/{one}/stat").read_text().rpartition(")")[2].split()
+            found[one] = int(fields[11]) + int(fields[12])
+    return found
+
+
+def used(pid, seconds):
+    before = ticks(pid)
+    time.sleep(seconds)
+    return sum(now - before.get(one, 0) for one, now in ticks(pid).items())
 
 
 def test_an_idle_server_with_functions_and_warm_instances_uses_no_processor_time():
@@ -50,19 +59,12 @@ def test_an_idle_server_with_functions_and_warm_instances_uses_no_processor_time
         for name in ("idle-0", "idle-1", "idle-node"):
             invoke(functions, name)
         functions.invoke(FunctionName="idle-wasm", Payload=b"{}")
-
-        def quiet():
-            before = ticks(family(cloud.process.pid))
-            time.sleep(1)
-            return ticks(family(cloud.process.pid)) - before <= 1
-
         # What the last calls left to do (garbage, log batches, the language's own start) is over first.
-        until(quiet, seconds=60)
-        pids = family(cloud.process.pid)
-        before, seconds = ticks(pids), 5
-        time.sleep(seconds)
-        used = ticks(pids) - before
-        assert used / TICK / seconds < 0.01, f"{used} ticks of {TICK} a second in {seconds} s"
+        until(lambda: used(cloud.process.pid, 1) <= 1)
+        # One of three may see what is done once a minute, which takes a slow machine longer.
+        seconds = 5
+        seen = sorted(used(cloud.process.pid, seconds) for _ in range(3))
+        assert seen[1] / TICK / seconds < 0.01, f"{seen} ticks of {TICK} a second in {seconds} s"
 
 
 def test_the_readme_s_commands_work_as_they_are_written(tmp_path):
@@ -84,7 +86,7 @@ def test_the_readme_s_commands_work_as_they_are_written(tmp_path):
     def shell(command):
         setup = 'eval "$(mayfly env)" && ' if server else ""
         done = subprocess.run(["bash", "-c", setup + command], cwd=tmp_path, env=env, capture_output=True, text=True,
-                              timeout=120)
+                              timeout=600)
         assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
         return done.stdout + done.stderr
 
@@ -111,4 +113,4 @@ def test_the_readme_s_commands_work_as_they_are_written(tmp_path):
     finally:
         if server:
             server.terminate()
-            assert server.wait(timeout=60) == 0
+            assert server.wait(timeout=mayfly.PATIENCE) == 0

@@ -9,8 +9,10 @@ LOOP = """
 import os, urllib.request, json, sys
 sys.path.insert(0, os.path.dirname(__file__))
 import boto3
+# Here, where an instance has a whole processor.
+client = boto3.client("s3")
 def handler(event, context):
-    boto3.client("s3").put_object(Bucket="looping", Key="again", Body=b"x")
+    client.put_object(Bucket="looping", Key="again", Body=b"x")
 """
 
 

@@ -10,6 +10,7 @@ import urllib.request
 import pytest
 
 import mayfly
+from guests import WAIT, Gate
 from mayfly import create, invoke, package, until
 
 CODE = "import os, time\nVALUE = {value!r}\ndef handler(event, context):\n    time.sleep(event.get('for', 0))\n    return VALUE\n"
@@ -21,7 +22,7 @@ def app(value):
 
 def test_a_deploy_under_load_fails_nothing(cloud, functions):
     """Eight callers, through the API, an alias and a URL, while the code changes under them."""
-    create(functions, "under-load", {"app.py": CODE.format(value=0)})
+    create(functions, "under-load", {"app.py": CODE.format(value=0)}, Timeout=60)
     functions.publish_version(FunctionName="under-load")
     functions.create_alias(FunctionName="under-load", Name="live", FunctionVersion="1")
     url = functions.create_function_url_config(FunctionName="under-load", AuthType="NONE")["FunctionUrl"]
@@ -42,7 +43,7 @@ def test_a_deploy_under_load_fails_nothing(cloud, functions):
 
     def by_url():
         while not done.is_set():
-            with urllib.request.urlopen(path, timeout=60) as answer:
+            with urllib.request.urlopen(path, timeout=mayfly.PATIENCE) as answer:
                 assert answer.status == 200
                 seen.append(("url", json.loads(answer.read())))
 
@@ -53,7 +54,7 @@ def test_a_deploy_under_load_fails_nothing(cloud, functions):
         try:
             for value in range(1, 7):
                 before = len(seen)
-                until(lambda: len(seen) >= before + 30 or any(one.done() for one in callers))
+                until(lambda: len(seen) >= before + 40 or any(one.done() for one in callers))
                 functions.update_function_code(FunctionName="under-load", ZipFile=app(value))
                 made = functions.publish_version(FunctionName="under-load")["Version"]
                 functions.update_alias(FunctionName="under-load", Name="live", FunctionVersion=made)
@@ -130,7 +131,7 @@ def test_provisioned_instances_are_ready_survive_kill_9_and_follow_their_alias()
 def test_events_wait_for_a_full_node():
     with mayfly.server("[limits]\nnode_instances = 4\nnode_queue_ms = 60000\n") as server:
         aws = server.client("lambda", max_pool_connections=64)
-        create(aws, "burst", {"app.py": CODE.format(value=1)})
+        create(aws, "burst", {"app.py": CODE.format(value=1)}, Timeout=60)
         with concurrent.futures.ThreadPoolExecutor(24) as pool:
             quick = [pool.submit(invoke, aws, "burst", {"for": 0.01}) for _ in range(24)]
             assert all(one.result()[0]["StatusCode"] == 200 for one in quick)
@@ -139,16 +140,18 @@ def test_events_wait_for_a_full_node():
 def test_events_that_wait_too_long_are_turned_away_and_told_when_to_come_again():
     with mayfly.server("[limits]\nnode_instances = 1\nnode_queue_ms = 100\n") as server:
         aws, logs = server.client("lambda"), server.client("logs")
-        create(aws, "long", {"app.py": CODE.format(value=1)})
-        create(aws, "other", {"app.py": CODE.format(value=1)})
+        create(aws, "long", {"app.py": WAIT + "def handler(event, context):\n    wait(event)\n"}, Timeout=900)
+        create(aws, "other", {"app.py": CODE.format(value=1)}, Timeout=60)
 
-        with concurrent.futures.ThreadPoolExecutor(1) as pool:
-            long = pool.submit(aws.invoke, FunctionName="long", Payload=b'{"for": 5}')
+        with concurrent.futures.ThreadPoolExecutor(1) as pool, Gate(server) as gate:
+            long = pool.submit(aws.invoke, FunctionName="long", Payload=json.dumps(gate.link))
             until(lambda: mayfly.logged(logs, "long", "START"))
             with pytest.raises(aws.exceptions.TooManyRequestsException) as refused:
                 aws.invoke(FunctionName="other", Payload=b"{}")
             assert refused.value.response["ResponseMetadata"]["HTTPHeaders"]["retry-after"] == "1"
-            assert long.result()["StatusCode"] == 200
+            gate.open()
+            answer = long.result()
+            assert answer["StatusCode"] == 200 and "FunctionError" not in answer
         # An idle instance makes room.
         assert invoke(aws, "other", {})[1] == 1
 
@@ -178,7 +181,7 @@ def test_a_reservation_is_a_guarantee_and_changes_act_at_once():
 
         def by_url():
             try:
-                with urllib.request.urlopen(path, timeout=60) as answer:
+                with urllib.request.urlopen(path, timeout=mayfly.PATIENCE) as answer:
                     return answer.status
             except urllib.error.HTTPError as answer:
                 assert answer.headers["retry-after"] == "1"

@@ -5,17 +5,17 @@ import concurrent.futures
 import contextlib
 import os
 import signal
-import time
 
 import botocore
 import mayfly
 import pytest
+from guests import WAIT, Gate
 from mayfly import create, invoke, until
 
 ON = {"ApplyOn": "PublishedVersions"}
 FORKED = 'mayfly_cold_starts_total{kind="forked"}'
-UNIQUE = """
-import os, random, secrets, socket, ssl, sys, tempfile, time, urllib.request, uuid
+UNIQUE = WAIT + """
+import os, random, secrets, socket, ssl, sys, tempfile, urllib.request, uuid
 from snapshot_restore_py import register_after_restore, register_before_snapshot
 
 print("module code runs")
@@ -43,9 +43,8 @@ register_after_restore(after, "two")
 def handler(event, context):
     left = sorted(os.listdir("/tmp"))
     open("/tmp/" + event["leave"], "w").close()
-    deadline = time.time() + event.get("seconds", 0)
-    while time.time() < deadline:
-        time.sleep(0.01)
+    if "gate" in event:
+        wait(event["gate"])
     try:
         SOCKET.settimeout(5)
         dead = SOCKET.recv(1)
@@ -67,7 +66,7 @@ def handler(event, context):
 def publish(aws, name, code, status="On", **more):
     """A published version with SnapStart, once it is ready."""
     files = code if isinstance(code, dict) else {"app.py": code}
-    create(aws, name, files, runtime="python3.12", SnapStart=ON, **{"Timeout": 20, **more})
+    create(aws, name, files, runtime="python3.12", SnapStart=ON, **{"Timeout": 120, **more})
     made = aws.publish_version(FunctionName=name)
     assert (made["State"], made["SnapStart"]) == ("Pending", {**ON, "OptimizationStatus": "Off"})
     return settled(aws, name, made["Version"], status)
@@ -86,6 +85,12 @@ def configuration(aws, name, version):
 
 def lines(cloud, name):
     return mayfly.logged(cloud.client("logs"), name)
+
+
+def all_run(running, count):
+    """Whether so many events have an instance each, and none waits for one."""
+    seen = running.metrics()
+    return (seen['mayfly_instances{state="busy"}'], seen["mayfly_invocations_waiting"]) == (count, 0)
 
 
 def report(answer):
@@ -109,9 +114,12 @@ def test_module_code_runs_once_and_no_two_instances_are_alike(forks):
     aws = forks.client("lambda")
     version = publish(aws, "unique", {"app.py": UNIQUE, "data.txt": "first\nsecond\nthird\n"})
     before = forks.metrics()[FORKED]
-    with concurrent.futures.ThreadPoolExecutor(4) as pool:
-        ask = lambda name: invoke(aws, "unique", {"leave": name, "seconds": 2}, Qualifier=version, LogType="Tail")
-        answers = list(pool.map(ask, "abcd"))
+    with concurrent.futures.ThreadPoolExecutor(4) as pool, Gate(forks, "unique") as gate:
+        ask = lambda name: invoke(aws, "unique", {"leave": name, "gate": gate.link}, Qualifier=version, LogType="Tail")
+        asked = [pool.submit(ask, name) for name in "abcd"]
+        until(lambda: all_run(forks, 4) or any(one.done() for one in asked))
+        gate.open()
+        answers = [one.result() for one in asked]
     results = [result for _, result in answers]
     for result in results:
         assert result["order"] == ["before two", "before one", "after one!", "after two"]
@@ -136,7 +144,7 @@ def test_module_code_runs_once_and_no_two_instances_are_alike(forks):
 
 
 def test_what_one_fork_does_to_itself_harms_no_other(forks):
-    code = """
+    code = WAIT + """
 import os, time
 HELD = []
 def handler(event, context):
@@ -146,18 +154,19 @@ def handler(event, context):
     if event == "all": os.kill(-1, 9)
     if event == "memory":
         while True: HELD.append(b"x" * (8 << 20))
-    if event == "time": time.sleep(60)
-    if event == "wait": time.sleep(4)
+    if event == "time": time.sleep(600)
+    if event and event.startswith("http"): wait(event)
     return os.getpid()
 """
     aws = forks.client("lambda")
-    version = publish(aws, "harm", code, Timeout=6)
+    version = publish(aws, "harm", code)
     has_limit = "memory-cgroup" in forks.allows()
-    with concurrent.futures.ThreadPoolExecutor(2) as pool:
-        other = pool.submit(invoke, aws, "harm", "wait", Qualifier=version)
-        time.sleep(0.5)
+    with concurrent.futures.ThreadPoolExecutor(1) as pool, Gate(forks, "harm") as gate:
+        other = pool.submit(invoke, aws, "harm", gate.link, Qualifier=version)
+        until(lambda: any(line.startswith("START") for line in lines(forks, "harm")))
         errors = {event: invoke(aws, "harm", event, Qualifier=version)[1]
                   for event in ("exit", "abort", "group", "memory")}
+        gate.open()
         assert other.result()[1] > 1
     kinds = {event: error["errorType"] for event, error in errors.items()}
     memory = "Runtime.ExitError" if has_limit else "MemoryError"
@@ -165,11 +174,13 @@ def handler(event, context):
                      "memory": memory}
     assert "exit status 3" in errors["exit"]["errorMessage"] and "aborted" in errors["abort"]["errorMessage"].replace(
         "signal: 6", "aborted"), errors
-    assert invoke(aws, "harm", "time", Qualifier=version)[1]["errorType"] == "Sandbox.Timedout"
     assert invoke(aws, "harm", "all", Qualifier=version)[1] is not None
-    answer, pid = invoke(aws, "harm", None, Qualifier=version, LogType="Tail")
-    assert pid > 1
+    assert invoke(aws, "harm", None, Qualifier=version)[1] > 1
     until(lambda: sum("INIT_REPORT" in line for line in lines(forks, "harm")) == 1)
+    version = publish(aws, "harm-time", code, Timeout=4)
+    assert invoke(aws, "harm-time", "time", Qualifier=version)[1]["errorType"] == "Sandbox.Timedout"
+    assert invoke(aws, "harm-time", None, Qualifier=version)[1] > 1
+    until(lambda: sum("INIT_REPORT" in line for line in lines(forks, "harm-time")) == 1)
 
 
 def slow_to_restore(aws, hook):
@@ -203,11 +214,12 @@ def handler(event, context): return 1
     assert failed["StateReasonCode"] == "FunctionError.RuntimeInitError" and "not today" in failed["StateReason"]
     with pytest.raises(aws.exceptions.ResourceConflictException):
         invoke(aws, "no-start", Qualifier=version)
-    create(aws, "late", {"app.py": "import time\ntime.sleep(3)\ndef handler(e, c): return 1"}, runtime="python3.12",
-           SnapStart=ON)
-    version = aws.publish_version(FunctionName="late")["Version"]
-    with pytest.raises(aws.exceptions.SnapStartNotReadyException):
-        invoke(aws, "late", Qualifier=version)
+    with Gate(forks, "late") as gate:
+        code = WAIT + f"wait({gate.link!r})\ndef handler(event, context): return 1"
+        create(aws, "late", {"app.py": code}, runtime="python3.12", SnapStart=ON)
+        version = aws.publish_version(FunctionName="late")["Version"]
+        with pytest.raises(aws.exceptions.SnapStartNotReadyException):
+            invoke(aws, "late", Qualifier=version)
     settled(aws, "late", version)
     assert invoke(aws, "late", Qualifier=version)[1] == 1
 
@@ -275,11 +287,11 @@ def of_templates(cloud):
 
 
 def test_a_template_that_is_gone_is_made_again_and_nobody_fails():
-    code = """
-import os, time
+    code = WAIT + """
+import os
 print("module code runs")
 def handler(event, context):
-    time.sleep(event)
+    if event: wait(event)
     return os.getpid()
 """
     with mayfly.server() as running:
@@ -287,24 +299,32 @@ def handler(event, context):
             pytest.skip("this machine cannot fork instances")
         aws = running.client("lambda")
         version = publish(aws, "again", code)
-        assert invoke(aws, "again", 0, Qualifier=version)[1] > 0
+        assert invoke(aws, "again", Qualifier=version)[1] > 0
         running.kill()
         running.start()
         assert running.metrics()["mayfly_templates"] == 0, "a restart costs nothing until there is an event"
-        answer, pid = invoke(aws, "again", 0, Qualifier=version, LogType="Tail")
+        answer, pid = invoke(aws, "again", Qualifier=version, LogType="Tail")
         assert pid > 0 and "Init Duration" in report(answer)
         until(lambda: running.metrics()["mayfly_templates"] == 1)
-        with concurrent.futures.ThreadPoolExecutor(4) as pool:
-            ask = lambda _: invoke(aws, "again", 1, Qualifier=version)[1]
-            assert all(isinstance(pid, int) for pid in pool.map(ask, range(3)))
-            assert running.metrics()[FORKED] >= 1
-            # Those that run go on without it, and those that come are served.
-            under_way = pool.submit(ask, 0)
-            time.sleep(0.2)
+
+        def at_once(count, meanwhile=lambda: None):
+            """The processes that serve so many events, none of which ends before the last has come."""
+            with concurrent.futures.ThreadPoolExecutor(count) as pool, Gate(running, f"again-{count}") as gate:
+                asked = [pool.submit(invoke, aws, "again", gate.link, Qualifier=version) for _ in range(count)]
+                until(lambda: all_run(running, count) or any(one.done() for one in asked))
+                meanwhile()
+                gate.open()
+                return [one.result()[1] for one in asked]
+
+        def kill_template():
             template = min(of_templates(running), key=len)
             os.kill(int(template[0]), signal.SIGKILL)
-            assert isinstance(under_way.result(), int)
-            assert all(isinstance(pid, int) for pid in pool.map(ask, range(4)))
+
+        assert all(isinstance(pid, int) for pid in at_once(3))
+        assert running.metrics()[FORKED] >= 1
+        # Those that run go on without it, and those that come are served.
+        assert all(isinstance(pid, int) for pid in at_once(1, kill_template))
+        assert all(isinstance(pid, int) for pid in at_once(4))
         until(lambda: running.metrics()["mayfly_templates"] == 1)
         aws.delete_function(FunctionName="again")
         until(lambda: running.metrics()["mayfly_templates"] == 0)

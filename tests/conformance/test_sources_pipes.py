@@ -9,7 +9,7 @@ from botocore.exceptions import ClientError
 import mayfly
 from brokers import RABBIT, piped, rabbit_secret
 from test_mappings import batches, left, queue
-from test_sources import text
+from test_sources import text, trouble
 
 DOUBLES = """
 def handler(events, context):
@@ -43,8 +43,7 @@ def test_a_template_makes_and_changes_a_pipe_of_a_broker(cloud, tmp_path):
         return pipes.describe_pipe(Name="templated-broker")["SourceParameters"]["SelfManagedKafkaParameters"]
 
     assert deployed() == {"TopicName": "t", "BatchSize": 5}
-    told = mayfly.until(lambda: (r := pipes.describe_pipe(Name="templated-broker")["StateReason"]).startswith("PROBLEM: ") and r)
-    assert "Cannot reach 127.0.0.1:1" in told
+    trouble(lambda: pipes.describe_pipe(Name="templated-broker")["StateReason"], "Cannot reach 127.0.0.1:1")
     kafka["MaximumBatchingWindowInSeconds"] = kafka.pop("BatchSize")
     assert deployed() == {"TopicName": "t", "BatchSize": 10, "MaximumBatchingWindowInSeconds": 5}, "replaced as a whole"
     with pytest.raises(ClientError) as refused:
@@ -115,8 +114,7 @@ def test_pipes_read_brokers(tmp_path, kafka_server, rabbit_server):
         assert (event["eventSource"], event["eventSourceKey"], event["servers"]) == ("aws:rmq", "piped::/", rabbit_server.address)
         assert text(event["data"]) == "hello" and event["basicProperties"]["bodySize"] == 5
         piped(cloud, "stranger", f"amqps://localhost:{rabbit_server.tls_port}", plain, rabbit)
-        told = mayfly.until(lambda: (r := pipes.describe_pipe(Name="stranger")["StateReason"]).startswith("PROBLEM: ") and r)
-        assert "certificate" in told
+        trouble(lambda: pipes.describe_pipe(Name="stranger")["StateReason"], "certificate")
         mayfly.until(lambda: channel.queue_declare("piped", passive=True).method.message_count == 0)
         for name in ("rabbit", "stranger"):
             pipes.delete_pipe(Name=name)

@@ -48,7 +48,7 @@ def foreign(found):
 
 
 def test_a_tenant_is_required_or_refused(cloud, functions):
-    made = create(functions, "tenancy", {"app.py": CODE}, **PER_TENANT)
+    made = create(functions, "tenancy", {"app.py": CODE}, Timeout=60, **PER_TENANT)
     assert made["TenancyConfig"] == {"TenantIsolationMode": "PER_TENANT"}
     assert functions.get_function_configuration(FunctionName="tenancy")["TenancyConfig"] == made["TenancyConfig"]
     create(functions, "no-tenancy", {"app.py": "def handler(event, context): return context.tenant_id"})
@@ -99,9 +99,10 @@ def test_what_tenants_exclude_is_refused(cloud, functions):
 
 
 def test_no_tenant_meets_anothers_traces_even_after_kill_9():
-    with mayfly.server("[limits]\nasync_retry_seconds = 0\n") as server:
+    # A loaded machine may take its time to start so many instances.
+    with mayfly.server("[limits]\nnode_queue_ms = 120000\n") as server:
         aws = server.client("lambda", max_pool_connections=16)
-        create(aws, "walls", {"app.py": CODE}, **PER_TENANT)
+        create(aws, "walls", {"app.py": CODE}, Timeout=60, **PER_TENANT)
         tenants = ["blue", "green", "red", "blue green", "blue:green"]
         seen = {tenant: set() for tenant in tenants}
 

@@ -1,6 +1,5 @@
 """Topics and their subscribers, through an SDK."""
 
-import datetime
 import json
 import urllib.error
 import urllib.request
@@ -10,7 +9,7 @@ from botocore.exceptions import ClientError
 
 import mayfly
 from endpoints import confirm
-from test_mappings import FIFO, KEEPS, arn_of, batches, mapped, queue
+from test_mappings import FIFO, KEEPS, arn_of, batches, keeps, mapped, queue
 
 
 @pytest.fixture(scope="session")
@@ -53,7 +52,7 @@ def test_a_message_reaches_queues_and_functions(sns, mail, functions, logs):
     whole = subscribed(sns, topic, arn)
     assert sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)["SubscriptionArn"] == whole, "the same one"
     subscribed(sns, topic, raw_arn, RawMessageDelivery="true")
-    function = mayfly.create(functions, "news", {"app.py": KEEPS})["FunctionArn"]
+    function = keeps(functions, "news")
     functions.add_permission(FunctionName="news", StatementId="sns", Action="lambda:InvokeFunction",
                              Principal="sns.amazonaws.com", SourceArn=topic)
     to_function = subscribed(sns, topic, function, "lambda")
@@ -251,8 +250,9 @@ def test_rules_and_schedules_publish(cloud, sns, mail):
     events.put_targets(Rule="targeted", Targets=[{"Id": "1", "Arn": topic, "InputPath": "$.detail"}])
     events.put_events(Entries=[{"Source": "topics.test", "DetailType": "t", "Detail": json.dumps({"from": "rule"})}])
     assert json.loads(received(mail, url, 1)[0]["Body"]) == {"from": "rule"}
-    soon = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=1)
     target = {"Arn": topic, "RoleArn": mayfly.ROLE, "Input": "from a schedule"}
+    # A time that is over when it comes to the server is refused.
+    soon = mayfly.in_seconds(5)
     scheduler.create_schedule(Name="targeted", ScheduleExpression=f"at({soon:%Y-%m-%dT%H:%M:%S})", Target=target,
                               FlexibleTimeWindow={"Mode": "OFF"}, ActionAfterCompletion="DELETE")
     assert received(mail, url, 1)[0]["Body"] == "from a schedule"
@@ -322,7 +322,7 @@ def test_a_stuck_endpoint_makes_no_other_wait(sns, endpoint):
 
 def test_a_mapping_filters_and_deletes_what_nobody_wants(mail, functions, logs):
     url, arn = queue(mail, "sieve")
-    mayfly.create(functions, "sieve", {"app.py": KEEPS})
+    keeps(functions, "sieve")
     criteria = {"Filters": [{"Pattern": json.dumps({"body": {"n": [{"numeric": [">", 5]}]}})}]}
     uuid = mapped(functions, "sieve", arn, FilterCriteria=criteria)
     assert functions.get_event_source_mapping(UUID=uuid)["FilterCriteria"] == criteria

@@ -32,20 +32,21 @@ def open_url(running, name):
 def ask(address, data=None, method=None):
     """The status and the text of an answer."""
     try:
-        with urllib.request.urlopen(urllib.request.Request(address, data, method=method), timeout=60) as answer:
+        request = urllib.request.Request(address, data, method=method)
+        with urllib.request.urlopen(request, timeout=mayfly.PATIENCE) as answer:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
         return error.code, error.read().decode()
 
 
 def deployed(running, example, built, tmp_path, **changes):
-    """An example as its reader deploys it: its API's root, by path."""
+    """An example as its reader deploys it, but with more time: its API's root, by path."""
     folder = tmp_path / example
     shutil.copytree(EXAMPLES / example, folder, ignore=shutil.ignore_patterns("build", "node_modules"))
     (folder / "build").mkdir()
     (folder / "build" / "app.wasm").write_bytes(built["app.wasm"])
-    for old, new in changes.items():
-        template = folder / "template.yaml"
+    template = folder / "template.yaml"
+    for old, new in {"Runtime: wasm\n": "Runtime: wasm\n      Timeout: 30\n", **changes}.items():
         template.write_text(template.read_text().replace(old, new))
     done = running.run("deploy", folder, "--stack", example, "--json")
     url = urllib.parse.urlsplit(json.loads(done.stdout)["Outputs"]["Url"])
@@ -127,9 +128,11 @@ def test_a_javascript_component_greets_counts_and_calls_whom_it_may(ours, tmp_pa
     assert fetched(link) == (200, "an object")
     assert fetched(running.endpoint + "/_mayfly/health")[0] == 502, "the server's own port is no way in"
 
-    running.client("lambda").update_function_configuration(FunctionName=name, Timeout=2)
+    functions = running.client("lambda")
+    functions.update_function_configuration(FunctionName=name, Timeout=5)
+    functions.get_waiter("function_updated_v2").wait(FunctionName=name, WaiterConfig={"Delay": 1})
     assert fetched(f"http://127.0.0.1:{port}/slow")[0] == 504
-    assert Upstream.left.wait(10), "its connection is closed"
+    assert Upstream.left.wait(mayfly.PATIENCE), "its connection is closed"
 
 
 def test_a_python_component_keeps_notes_in_a_bucket(ours, tmp_path):
@@ -156,7 +159,7 @@ def component():
 def make(running, component, name, **variables):
     functions = running.client("lambda")
     functions.create_function(
-        FunctionName=name, Runtime="wasm", Handler="app.wasm", Role=mayfly.ROLE, MemorySize=256, Timeout=60,
+        FunctionName=name, Runtime="wasm", Handler="app.wasm", Role=mayfly.ROLE, MemorySize=256, Timeout=120,
         Code={"ZipFile": mayfly.package(component)}, Environment={"Variables": variables},
     )  # fmt: skip
     # Compiling a whole interpreter takes a while on a machine with other work.
@@ -294,14 +297,15 @@ def test_a_wasm_guest_grows_up_to_its_functions_size(ours):
     """Memory and tables together: beyond that the guest is refused, and goes on."""
     running, _ = ours
     functions = running.client("lambda")
-    mayfly.create(functions, "grower", {"grower.wat": GROWER}, runtime="wasm", handler="grower.wat", MemorySize=128)
+    mayfly.create(functions, "grower", {"grower.wat": GROWER}, runtime="wasm", handler="grower.wat", MemorySize=128,
+                  Timeout=60)
     address = open_url(running, "grower")
     # A page is there at the beginning; a table ends at 100,000 elements of 8 bytes, which take 12.2 pages of the last 15.
     assert ask(address) == (200, "m" * 127 + "t" * 100 + "p" * 2)
     functions.update_function_configuration(FunctionName="grower", MemorySize=256)
     functions.get_waiter("function_updated_v2").wait(FunctionName="grower")
     assert ask(address) == (200, "m" * 255 + "t" * 100 + "p" * 2)
-    until(lambda: "Max Memory Used: 256 MB" in lines(running, "grower"), 10)
+    until(lambda: "Max Memory Used: 256 MB" in lines(running, "grower"))
 
 
 def test_a_list_of_hosts_that_is_none_is_refused_at_the_deploy(ours):

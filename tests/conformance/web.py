@@ -30,7 +30,7 @@ class Endpoint:
                     nth = len(endpoint.of(path))
                     endpoint.requests.append((self.command, self.path, dict(self.headers.items()), body))
                 if path == "/stuck":
-                    endpoint.held.wait(60)
+                    endpoint.held.wait(600)
                 status, headers, answer = endpoint.answers.get(path, lambda nth: (200, {}, b""))(nth)
                 self.send_response(status)
                 for name, value in {**headers, "content-length": str(len(answer))}.items():
@@ -44,12 +44,19 @@ class Endpoint:
             def log_message(self, *_):
                 pass
 
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
+        class Server(http.server.ThreadingHTTPServer):
+            daemon_threads, request_queue_size = True, 128
+
+            def handle_error(self, request, client_address):
+                """A client that breaks off is no news."""
+
+        self.server = Server(("127.0.0.1", 0), Handler)
         if tls:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(*tls)
-            self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
+            # A handshake belongs to a connection's own thread: a client that is slow at it holds up nobody.
+            wrapped = context.wrap_socket(self.server.socket, server_side=True, do_handshake_on_connect=False)
+            self.server.socket = wrapped
         self.scheme = "https" if tls else "http"
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 

@@ -18,7 +18,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 PREFIX = "/2018-06-01/runtime/"
 # A bound on waits for the process under test, not a pace: a healthy client answers within milliseconds.
-PATIENCE_S = 30
+PATIENCE_S = 180
+# How long a function has for an event. The time that its process takes to start counts.
+TIMEOUT_MS = 300_000
 TRACE_ID = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1"
 
 
@@ -162,7 +164,7 @@ class Function:
         environment.update(more or {})
         return environment
 
-    def send(self, event, timeout_ms=3000, **headers):
+    def send(self, event, timeout_ms=TIMEOUT_MS, **headers):
         """Puts an event in line; answers its request id."""
         self.count += 1
         request_id = "00000000-0000-4000-8000-%012d" % self.count

@@ -116,7 +116,7 @@ public class Contexts implements RequestHandler<Object, List<Object>> {
         int left = c.getRemainingTimeInMillis();
         List<Object> out = new ArrayList<>(Arrays.asList(c.getFunctionName(), c.getFunctionVersion(),
             c.getInvokedFunctionArn(), c.getMemoryLimitInMB(), c.getAwsRequestId(), c.getLogGroupName(),
-            c.getLogStreamName(), left > 0 && left <= 3000,
+            c.getLogStreamName(), left > 0 && left <= 300000,
             System.getProperty("com.amazonaws.xray.traceHeader")));
         if (c.getClientContext() != null) {
             out.add(c.getClientContext().getClient().getAppTitle());

@@ -90,7 +90,7 @@ class Node(unittest.TestCase):
 const { writeSync } = require('fs');
 exports.handler = (event, context, cb) => {
   context.callbackWaitsForEmptyEventLoop = event;
-  setTimeout(() => writeSync(1, 'late\\n'), event ? 50 : 60000);
+  setTimeout(() => writeSync(1, 'late\\n'), event ? 50 : 600000);
   cb(null, 'done');
   cb(null, 'again');
 };
@@ -160,7 +160,7 @@ exports.handler = (event, context, cb) => {
         return outcome.json, f.log()
 
     def test_an_unhandled_rejection(self):
-        code = "exports.handler = () => { Promise.reject(new Error('lost')); setTimeout(() => {}, 60000); }"
+        code = "exports.handler = () => { Promise.reject(new Error('lost')); setTimeout(() => {}, 600000); }"
         error, log = self.fatal(code, 128)
         self.assertEqual(error["errorType"], "Runtime.UnhandledPromiseRejection")
         self.assertEqual(error["errorMessage"], "Error: lost")
@@ -290,7 +290,7 @@ exports.handler = awslambda.streamifyResponse(async (event, stream, context) => 
 exports.handler = async (event, c) => [c.functionName, c.functionVersion, c.invokedFunctionArn,
   c.memoryLimitInMB, c.awsRequestId, c.logGroupName, c.logStreamName, c.identity, c.clientContext,
   c.callbackWaitsForEmptyEventLoop,
-  process.env._X_AMZN_TRACE_ID, c.getRemainingTimeInMillis() > 0 && c.getRemainingTimeInMillis() <= 3000];
+  process.env._X_AMZN_TRACE_ID, c.getRemainingTimeInMillis() > 0 && c.getRemainingTimeInMillis() <= 300000];
 """
         f = self.start(code)
         request_id = f.send({})
@@ -397,7 +397,7 @@ class NodeFromASnapshot(Node):
         blob = os.path.join(folder.name, "client.blob")
         start = [NODE, "--max-old-space-size=115", "--snapshot-blob", blob]
         builder = os.path.join(ROOT, "runtimes", "node", "snapshot.cjs")
-        subprocess.run([*start, "--build-snapshot", builder], check=True, capture_output=True, timeout=60)
+        subprocess.run([*start, "--build-snapshot", builder], check=True, capture_output=True, timeout=300)
         cls.COMMAND = [*start, BOOTSTRAP]
 
     def test_a_forked_process_runs_its_own_program(self):

@@ -241,7 +241,7 @@ def handler(event, context):
             context.memory_limit_in_mb, context.aws_request_id, context.log_group_name,
             context.log_stream_name,
             context.identity.cognito_identity_id, context.client_context, os.environ.get('_X_AMZN_TRACE_ID'),
-            0 < left <= 3000, type(left).__name__, repr(context)[:14]]
+            0 < left <= 300000, type(left).__name__, repr(context)[:14]]
 """
         f = self.start(code)
         request_id = f.send({})
