@@ -23,7 +23,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 /// A server that accepts requests.
 pub(crate) struct Running {
@@ -93,6 +93,10 @@ pub(crate) async fn start(config: Config) -> anyhow::Result<Running> {
     let host = Host::start(host_config, Arc::new(platform), clock).await?;
     cloud.set_host(host);
 
+    // A full disk keeps nobody from reading.
+    if let Err(fault) = provision::forget(&cloud).await {
+        warn!(%fault, "cannot forget what was provisioned before");
+    }
     tokio::spawn(cloud.logs.clone().drive(cloud.clone()));
     tokio::spawn(meters.clone().drive(cloud.clone()));
     tokio::spawn(collector::drive(cloud.clone()));

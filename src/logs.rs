@@ -66,11 +66,11 @@ impl LogStream for Inlet {
         }
         let mut lines = self.stream.lines.lock();
         lines.push(Line { at, message });
-        let first = lines.len() == 1;
-        drop(lines);
-        // Whoever puts the first line in announces the stream; the writer takes all that is there by then.
-        if first {
+        // Whoever puts the first line in announces the stream; the writer takes all that is there by then. Until
+        // it is announced nobody adds another: a flush after that line would not know of the stream.
+        if lines.len() == 1 {
             shared.waiting.lock().push(self.stream.clone());
+            drop(lines);
             shared.filled.notify_one();
         }
     }

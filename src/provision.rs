@@ -20,20 +20,25 @@ const SETTLE: Duration = Duration::from_millis(20);
 const LOOK: Duration = Duration::from_secs(10);
 const TRY_AGAIN: Duration = Duration::from_secs(1);
 
-pub(crate) async fn drive(cloud: Arc<Cloud>, meters: Meters) {
+fn caller(cloud: &Cloud) -> Caller {
     let site = cloud.runner.site();
-    let caller = Caller::service("provision.mayfly", &site.account, &site.region);
+    Caller::service("provision.mayfly", &site.account, &site.region)
+}
+
+/// Whatever an earlier process said is wrong by now, so it is forgotten before anybody can ask.
+pub(crate) async fn forget(cloud: &Cloud) -> Result<(), Fault> {
+    cloud.transact(&caller(cloud), "", lambda::forget_standing).await
+}
+
+pub(crate) async fn drive(cloud: Arc<Cloud>, meters: Meters) {
+    let caller = caller(&cloud);
     let mut wanted = Vec::new();
     let mut told = Vec::new();
     let mut changes = cloud.host().provision_changes();
     let mut look = tokio::time::interval(LOOK);
     look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    // What is asked for is read at once, and whatever an earlier process said is wrong by now.
+    // What is asked for is read at once.
     cloud.provision.notify_one();
-    while let Err(fault) = cloud.transact(&caller, "", lambda::forget_standing).await {
-        warn!(%fault, "cannot forget what was provisioned");
-        tokio::time::sleep(TRY_AGAIN).await;
-    }
     loop {
         tokio::select! {
             () = cloud.provision.notified() => match cloud.runner.view(&caller, "", lambda::wanted) {

@@ -21,7 +21,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "thu
 
 import png  # noqa: E402
 
-PATIENCE_S = 60
+PATIENCE_S = 180
 POLL_S = 0.05
 SIDE = 160
 

@@ -5,13 +5,13 @@
 //! sent.
 
 use super::client::Client;
-use super::logs::{POLL, Tail};
+use super::logs::{self, POLL, Tail};
 use super::output::{self, Color, paint};
 use super::{deploy, settings};
 use anyhow::{Context as _, bail};
-use mayfly_kernel::Clock as _;
 use mayfly_kernel::time::SystemClock;
-use notify::{RecursiveMode, Watcher as _};
+use mayfly_kernel::{Clock as _, Time};
+use notify::RecursiveMode;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -22,7 +22,7 @@ use tokio::sync::mpsc;
 
 /// An editor's several writes of one save come within this time.
 const SETTLE: Duration = Duration::from_millis(60);
-const SERVER_START: Duration = Duration::from_secs(20);
+const SERVER_START: Duration = Duration::from_secs(60);
 const SERVER_STOP: Duration = Duration::from_secs(35);
 const COLORS: [Color; 5] = [Color::Cyan, Color::Magenta, Color::Blue, Color::Yellow, Color::Green];
 
@@ -113,9 +113,14 @@ async fn work(client: &Client, args: &Args) -> anyhow::Result<()> {
     let mut tails: BTreeMap<String, Tail> = BTreeMap::new();
     let mut wanted = vec![args.source.folder()];
     loop {
-        let started = Instant::now();
+        // Before they are read, so that no change is missed.
+        watch_all(&mut watch, &mut wanted, &mut watched);
+        let (started, from) = (Instant::now(), SystemClock.now());
         match deploy::deploy(client, &args.source, false, deploy::Pace::AtOnce).await {
             Ok(done) => {
+                follow(client, &mut tails, &done, from).await;
+                wanted.extend(done.watched.iter().cloned());
+                watch_all(&mut watch, &mut wanted, &mut watched);
                 output::note(format!(
                     "{} {} ms",
                     paint(Color::Green, "ready"),
@@ -125,20 +130,18 @@ async fn work(client: &Client, args: &Args) -> anyhow::Result<()> {
                     .outputs
                     .iter()
                     .for_each(|(name, value)| output::note(format!("  {name}  {value}")));
-                wanted.extend(done.watched.iter().cloned());
-                follow(&mut tails, &done);
             }
             Err(error) => output::note(format!("{} {error:#}", paint(Color::Red, "error:"))),
         }
-        for path in wanted.drain(..).map(|path| path.canonicalize().unwrap_or(path)) {
-            if watched.contains(&path) {
-                continue;
-            }
-            if watch.watch(&path, RecursiveMode::Recursive).is_ok() {
-                watched.push(path);
-            }
+        print_until_changed(client, &mut tails, &mut changes).await;
+    }
+}
+
+fn watch_all(watch: &mut impl notify::Watcher, wanted: &mut Vec<PathBuf>, watched: &mut Vec<PathBuf>) {
+    for path in wanted.drain(..).map(|path| path.canonicalize().unwrap_or(path)) {
+        if !watched.contains(&path) && watch.watch(&path, RecursiveMode::Recursive).is_ok() {
+            watched.push(path);
         }
-        print_until_changed(client, &mut tails, &mut changes).await?;
     }
 }
 
@@ -147,22 +150,39 @@ async fn print_until_changed(
     client: &Client,
     tails: &mut BTreeMap<String, Tail>,
     changes: &mut mpsc::UnboundedReceiver<()>,
-) -> anyhow::Result<()> {
+) {
+    let mut readable = true;
     loop {
         tokio::select! {
             _ = changes.recv() => break,
-            () = tokio::time::sleep(POLL) => print(client, tails).await?,
+            () = tokio::time::sleep(POLL) => {
+                let printed = print(client, tails).await;
+                // Once, however long it lasts: what was not read comes with the next that can be.
+                if let (Err(error), true) = (&printed, readable) {
+                    output::note(format!("{} {error:#}", paint(Color::Red, "cannot read logs:")));
+                }
+                readable = printed.is_ok();
+            }
         }
     }
     while let Ok(Some(())) = tokio::time::timeout(SETTLE, changes.recv()).await {}
-    Ok(())
 }
 
-fn follow(tails: &mut BTreeMap<String, Tail>, done: &deploy::Done) {
+/// Follows the logs of all functions of a stack, those of new ones from this time on.
+async fn follow(client: &Client, tails: &mut BTreeMap<String, Tail>, done: &deploy::Done, from: Time) {
     let functions = done.record.resources.iter().filter(|made| made.kind == "AWS::Lambda::Function");
     for function in functions {
         let name = &function.physical;
-        tails.entry(name.clone()).or_insert_with(|| Tail::of(name, SystemClock.now()));
+        let group = match logs::group(client, name).await {
+            Ok(group) => group,
+            Err(error) => {
+                output::note(format!("{} {error:#}", paint(Color::Red, "cannot follow a log:")));
+                continue;
+            }
+        };
+        if tails.get(name).is_none_or(|tail| tail.group() != group) {
+            tails.insert(name.clone(), Tail::new(group, from));
+        }
     }
 }
 

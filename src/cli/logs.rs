@@ -1,21 +1,24 @@
 //! `mayfly logs`: a function's log lines, and those to come.
 //!
-//! Following is polling, as in AWS's own tool: each poll asks from the newest line on and drops what it has
-//! seen.
+//! Following is polling, as in AWS's own tool: each poll asks from a little before the newest line and drops
+//! what it has seen.
 
-use super::client::{Client, is_absent};
+use super::client::{Client, encode, is_absent};
 use super::output::{self, Color, paint};
 use super::{connect, settings};
 use anyhow::{Context as _, bail};
+use http::Method;
 use mayfly_kernel::time::SystemClock;
 use mayfly_kernel::{Clock as _, Time};
 use serde_json::{Value as Json, json};
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::time::Duration;
 
 /// How often a followed log is asked for more.
 pub(crate) const POLL: Duration = Duration::from_millis(500);
+/// How much later than a newer line of another instance a line may be written.
+const LATE: Duration = Duration::from_secs(5);
 
 /// Print a function's log
 #[derive(clap::Args, Debug)]
@@ -35,12 +38,14 @@ pub(crate) struct Args {
     server: settings::Server,
 }
 
-/// A place in a log group: everything before it has been read.
+/// A place in a log group.
 pub(crate) struct Tail {
     group: String,
+    begin: Time,
+    /// All that was read before is as late as a line may be.
     from: Time,
-    /// The ids of the newest events, which share the last instant that was read.
-    seen: BTreeSet<String>,
+    /// The events since then that have been read, by their ids.
+    seen: BTreeMap<String, Time>,
 }
 
 #[derive(Clone, Debug)]
@@ -51,9 +56,12 @@ pub(crate) struct Event {
 }
 
 impl Tail {
-    pub(crate) fn of(function: &str, from: Time) -> Tail {
-        let name = function.split(':').next().unwrap_or(function);
-        Tail { group: format!("/aws/lambda/{name}"), from, seen: BTreeSet::new() }
+    pub(crate) fn new(group: String, begin: Time) -> Tail {
+        Tail { group, begin, from: begin, seen: BTreeMap::new() }
+    }
+
+    pub(crate) fn group(&self) -> &str {
+        &self.group
     }
 
     /// What has come since. A group that does not exist yet is one where nothing has come.
@@ -74,7 +82,7 @@ impl Tail {
             for event in page["events"].as_array().into_iter().flatten() {
                 let id = event["eventId"].as_str().unwrap_or_default();
                 let time = Time::from_ms(event["timestamp"].as_u64().unwrap_or_default());
-                if self.seen.contains(id) {
+                if self.seen.contains_key(id) {
                     continue;
                 }
                 events.push((id.to_owned(), event_of(event, time)));
@@ -90,12 +98,21 @@ impl Tail {
 
     fn advance(&mut self, events: &[(String, Event)]) {
         let Some(newest) = events.iter().map(|(_, event)| event.time).max() else { return };
-        if newest > self.from {
-            self.from = newest;
-            self.seen.clear();
-        }
-        let last = events.iter().filter(|(_, event)| event.time == newest);
-        self.seen.extend(last.map(|(id, _)| id.clone()));
+        self.seen.extend(events.iter().map(|(id, event)| (id.clone(), event.time)));
+        self.from = self.from.max(newest - LATE).max(self.begin);
+        self.seen.retain(|_, time| *time >= self.from);
+    }
+}
+
+/// Where a function's lines are written. One that is gone may have left some in the usual place.
+pub(crate) async fn group(client: &Client, function: &str) -> anyhow::Result<String> {
+    let name = function.split(':').next().unwrap_or(function);
+    let usual = format!("/aws/lambda/{name}");
+    let path = format!("/2015-03-31/functions/{}/configuration", encode(name));
+    match client.rest("lambda", Method::GET, path, None).await {
+        Ok(config) => Ok(config["LoggingConfig"]["LogGroup"].as_str().map_or(usual, str::to_owned)),
+        Err(error) if is_absent(&error) => Ok(usual),
+        Err(error) => Err(error),
     }
 }
 
@@ -106,7 +123,8 @@ fn event_of(event: &Json, time: Time) -> Event {
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let client = connect(&args.server)?;
-    let mut tail = Tail::of(&args.function, SystemClock.now() - args.since);
+    let group = group(&client, &args.function).await?;
+    let mut tail = Tail::new(group, SystemClock.now() - args.since);
     loop {
         for event in tail.read(&client).await? {
             print(&event, args.json);
@@ -154,18 +172,18 @@ mod tests {
     }
 
     #[test]
-    fn lines_of_one_instant_are_each_read_once() {
+    fn lines_are_each_read_once_though_some_come_late() {
         let event = |id: &str, ms: u64| {
             let event = Event { time: Time::from_ms(ms), stream: String::new(), message: String::new() };
             (id.to_owned(), event)
         };
-        let mut tail = Tail::of("f:live", Time::from_ms(5));
-        assert_eq!(tail.group, "/aws/lambda/f");
-        tail.advance(&[event("a", 7), event("b", 9), event("c", 9)]);
-        assert_eq!((tail.from, tail.seen.len()), (Time::from_ms(9), 2));
-        tail.advance(&[event("d", 9)]);
-        assert!(["b", "c", "d"].iter().all(|id| tail.seen.contains(*id)));
-        tail.advance(&[event("e", 10)]);
-        assert_eq!(tail.seen.len(), 1);
+        let mut tail = Tail::new("/aws/lambda/f".into(), Time::from_ms(5000));
+        tail.advance(&[event("a", 7000), event("b", 9000)]);
+        assert_eq!((tail.from, tail.seen.len()), (Time::from_ms(5000), 2), "not before what was asked for");
+        tail.advance(&[event("c", 13_000), event("late", 8500)]);
+        assert_eq!(tail.from, Time::from_ms(8000));
+        assert_eq!(tail.seen.keys().collect::<Vec<_>>(), ["b", "c", "late"]);
+        tail.advance(&[event("older", 8200)]);
+        assert_eq!((tail.from, tail.seen.len()), (Time::from_ms(8000), 4));
     }
 }

@@ -6,10 +6,11 @@
 
 use crate::cloud::Cloud;
 use mayfly_kernel::function::{Invocation, Outcome, Refusal, Version};
-use mayfly_kernel::{Arn, Caller, Fault, Time};
+use mayfly_kernel::{Arn, Caller, Fault};
 use mayfly_services::Cx;
 use mayfly_services::lambda::NotRun;
 use mayfly_services::readers::{self, Batch, Call, Errand};
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 use tracing::warn;
@@ -34,10 +35,10 @@ pub(super) async fn fly(cloud: &Arc<Cloud>, caller: &Caller, mut batch: Batch) -
             Ok(Errand::Settle) => return settle(cloud, caller, &batch).await,
             Ok(Errand::Invoke { function, event, event_type }) => {
                 let invocation = Invoked { function, event, event_type };
-                invocation.make(cloud, caller, &batch).await
+                invocation.make(cloud, caller, &mut batch).await
             }
             Ok(Errand::Call(call)) => {
-                let called = hidden(cloud, caller, &batch, ask(cloud, caller, &call)).await;
+                let called = hidden(cloud, caller, &mut batch, ask(cloud, caller, &call)).await;
                 called.ok_or(Flown::Failed)
             }
             Ok(Errand::GiveUp(why)) => {
@@ -116,7 +117,7 @@ struct Invoked {
 
 impl Invoked {
     /// What the function answers, or how the flight ends without an answer.
-    async fn make(self, cloud: &Arc<Cloud>, caller: &Caller, batch: &Batch) -> Result<Vec<u8>, Flown> {
+    async fn make(self, cloud: &Arc<Cloud>, caller: &Caller, batch: &mut Batch) -> Result<Vec<u8>, Flown> {
         let request_id = cloud.runner.request_id();
         let mut pause = PAUSE_MIN;
         loop {
@@ -185,20 +186,39 @@ pub(super) async fn ask(cloud: &Arc<Cloud>, caller: &Caller, call: &Call) -> Opt
 }
 
 /// Waits for what is done with a batch, and keeps the batch hidden as long as that takes.
-async fn hidden<T>(cloud: &Arc<Cloud>, caller: &Caller, batch: &Batch, work: impl Future<Output = T>) -> T {
+async fn hidden<T>(
+    cloud: &Arc<Cloud>,
+    caller: &Caller,
+    batch: &mut Batch,
+    work: impl Future<Output = T>,
+) -> T {
+    // Little may be left of a lease, and it must not end while the work begins.
+    if cloud.runner.clock().now() + batch.lease.length / 2 > batch.lease.until {
+        hold_on(cloud, caller, batch).await;
+    }
+    tokio::select! {
+        outcome = work => outcome,
+        never = keep_hidden(cloud, caller, batch) => match never {},
+    }
+}
+
+async fn keep_hidden(cloud: &Arc<Cloud>, caller: &Caller, batch: &mut Batch) -> Infallible {
     let now = || cloud.runner.clock().now();
     let half = batch.lease.length / 2;
-    let mut extend_at: Time = batch.lease.until - half;
-    let mut work = Box::pin(work);
+    let mut due = batch.lease.until - half;
     loop {
-        tokio::select! {
-            outcome = &mut work => return outcome,
-            () = tokio::time::sleep(extend_at.since(now())) => {}
-        }
-        if let Err(fault) = cloud.transact(caller, "", |cx| batch.hold_on(cx)).await {
-            warn!(%fault, "cannot keep a batch hidden");
-        }
-        extend_at = now() + half;
+        tokio::time::sleep(due.since(now())).await;
+        due = now() + half;
+        hold_on(cloud, caller, batch).await;
+    }
+}
+
+/// Begins the lease of a batch anew.
+async fn hold_on(cloud: &Arc<Cloud>, caller: &Caller, batch: &mut Batch) {
+    let until = cloud.runner.clock().now() + batch.lease.length;
+    match cloud.transact(caller, "", |cx| batch.hold_on(cx)).await {
+        Ok(()) => batch.lease.until = until,
+        Err(fault) => warn!(%fault, "cannot keep a batch hidden"),
     }
 }
 

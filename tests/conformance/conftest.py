@@ -9,8 +9,9 @@ from endpoints import Endpoint
 
 @pytest.fixture(scope="session")
 def cloud():
-    """One server for the tests that do not stop it. Retries come at once, so that nothing has to sleep."""
-    with mayfly.server("[limits]\nasync_retry_seconds = 0\n") as running:
+    """One server for the tests that do not stop it. Retries come at once, so that nothing has to sleep; and a slow
+    machine is no full one."""
+    with mayfly.server("[limits]\nasync_retry_seconds = 0\nnode_queue_ms = 120000\n") as running:
         yield running
 
 

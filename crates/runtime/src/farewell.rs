@@ -5,6 +5,7 @@
 
 use crate::extensions::{Extensions, Shutdown};
 use crate::freezer::Freezer;
+use crate::logs::LogPipe;
 use crate::sandbox::Sandbox;
 use mayfly_kernel::Clock;
 use parking_lot::Mutex;
@@ -20,6 +21,8 @@ pub(crate) struct Parting {
     pub(crate) sandbox: Arc<Sandbox>,
     pub(crate) extensions: Arc<Extensions>,
     pub(crate) freezer: Option<Arc<Freezer>>,
+    /// What it prints.
+    pub(crate) pipes: Vec<Arc<LogPipe>>,
     /// Its conversations go on until it is gone.
     pub(crate) tasks: JoinSet<()>,
 }
@@ -53,7 +56,7 @@ impl Farewells {
 }
 
 async fn part(parting: Parting, reason: Shutdown, clock: Arc<dyn Clock>) {
-    let Parting { sandbox, extensions, freezer, tasks } = parting;
+    let Parting { sandbox, extensions, freezer, pipes, tasks } = parting;
     if let Some(freezer) = freezer {
         freezer.wake();
     }
@@ -74,5 +77,9 @@ async fn part(parting: Parting, reason: Shutdown, clock: Arc<dyn Clock>) {
     };
     let _ = tokio::time::timeout(within, over).await;
     sandbox.kill();
+    // Its last words, which nobody may have read yet.
+    for pipe in pipes {
+        let _ = pipe.drain();
+    }
     drop(tasks);
 }

@@ -11,52 +11,79 @@ pub(crate) struct Freezer {
     state: Mutex<State>,
 }
 
+struct State {
+    stage: Stage,
+    /// How much is under way that wants the instance to run, although it has no work.
+    held: usize,
+}
+
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum State {
+enum Stage {
     Working,
     Resting,
+    /// To be frozen as soon as nothing is under way any more.
+    Due,
     Frozen,
 }
 
 impl Freezer {
     pub(crate) fn new(freeze: Freeze) -> Freezer {
-        Freezer { freeze, state: Mutex::new(State::Working) }
+        Freezer { freeze, state: Mutex::new(State { stage: Stage::Working, held: 0 }) }
     }
 
     /// The instance has nothing to do; it may be frozen from now on.
     pub(crate) fn rest(&self) {
         let mut state = self.state.lock();
-        if *state == State::Working {
-            *state = State::Resting;
+        if state.stage == Stage::Working {
+            state.stage = Stage::Resting;
         }
     }
 
-    /// Freezes the instance, unless it has got work meanwhile.
+    /// Freezes the instance, unless it has got work meanwhile; if something is under way, after that.
     pub(crate) fn freeze(&self) {
         let mut state = self.state.lock();
-        if *state != State::Resting {
+        if state.stage == Stage::Resting {
+            state.stage = Stage::Due;
+            self.freeze_if_due(&mut state);
+        }
+    }
+
+    fn freeze_if_due(&self, state: &mut State) {
+        if state.stage != Stage::Due || state.held > 0 {
             return;
         }
         match self.freeze.write(true) {
-            Ok(()) => *state = State::Frozen,
+            Ok(()) => state.stage = Stage::Frozen,
             Err(error) => tracing::warn!(%error, "cannot freeze an instance"),
         }
+    }
+
+    /// Something is under way.
+    pub(crate) fn hold(&self) {
+        self.state.lock().held += 1;
+    }
+
+    /// So much of what was under way is over.
+    pub(crate) fn release(&self, count: usize) {
+        let mut state = self.state.lock();
+        state.held = state.held.saturating_sub(count);
+        self.freeze_if_due(&mut state);
     }
 
     /// The instance is about to work. When this returns, it runs.
     pub(crate) fn wake(&self) {
         let mut state = self.state.lock();
-        if *state == State::Frozen
+        if state.stage == Stage::Frozen
             && let Err(error) = self.freeze.write(false)
         {
             // Its group is gone, and with it the instance; whoever wants to use it will notice that.
             tracing::debug!(%error, "cannot thaw an instance");
         }
-        *state = State::Working;
+        state.stage = Stage::Working;
     }
 
     pub(crate) fn is_frozen(&self) -> bool {
-        *self.state.lock() == State::Frozen
+        self.state.lock().stage == Stage::Frozen
     }
 }
 

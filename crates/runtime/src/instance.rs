@@ -351,6 +351,8 @@ impl Instance {
             parts;
         let Ground { beginning, sandbox, doors, first, template } = ground;
         let Doors { runtime_api, platform: door, log: output, helpers_log } = doors;
+        let freezer = sandbox.freeze().map(|freeze| Arc::new(Freezer::new(freeze)));
+        freezer.iter().for_each(|freezer| telemetry.keeps_awake(freezer));
         let sandbox = Arc::new(sandbox);
         let extensions = Arc::new(Extensions::new(version.clone(), &helpers, telemetry));
         let (api, calls) = Api::new(limits, assignment, extensions.clone(), Arc::downgrade(&sandbox));
@@ -365,7 +367,6 @@ impl Instance {
         if let Some(pipe) = &helpers_pipe {
             tasks.spawn(pipe.clone().run());
         }
-        let freezer = sandbox.freeze().map(|freeze| Arc::new(Freezer::new(freeze)));
         Ok(Instance {
             version,
             beginning,
@@ -538,9 +539,13 @@ impl Instance {
     /// Takes in what has been printed so far, so that what is said next comes after it. A pipe holds no more
     /// than one drain takes, so a function that never stops printing does not hold this up.
     pub(crate) fn catch_up(&self) {
-        for pipe in [Some(&self.pipe), self.helpers_pipe.as_ref()].into_iter().flatten() {
+        for pipe in self.pipes() {
             let _ = pipe.drain();
         }
+    }
+
+    fn pipes(&self) -> impl Iterator<Item = &Arc<LogPipe>> {
+        [Some(&self.pipe), self.helpers_pipe.as_ref()].into_iter().flatten()
     }
 
     pub(crate) fn memory_peak(&self) -> u64 {
@@ -553,7 +558,8 @@ impl Drop for Instance {
         if self.extensions.any() && self.sandbox.is_alive() {
             let tasks = std::mem::take(&mut self.tasks);
             let (sandbox, extensions) = (self.sandbox.clone(), self.extensions.clone());
-            let parting = Parting { sandbox, extensions, freezer: self.freezer.clone(), tasks };
+            let (freezer, pipes) = (self.freezer.clone(), self.pipes().cloned().collect());
+            let parting = Parting { sandbox, extensions, freezer, pipes, tasks };
             self.farewells.say(parting, self.ending);
         }
     }

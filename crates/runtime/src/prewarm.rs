@@ -100,10 +100,14 @@ impl Prewarm {
             let mut state = self.state.lock();
             let there = state.waiting.iter().map(|one| &one.boot).chain(&state.making);
             let there = there.filter(|boot| **boot == start.boot).count();
-            if there >= state.wanted(&start.boot).min(self.limit) || self.pressure.pressed() {
+            if there >= state.wanted(&start.boot).min(self.limit) {
                 return;
             }
             state.making.push(start.boot.clone());
+        }
+        let asked = Instant::now();
+        while self.pressure.pressed() && asked.elapsed() < self.idle {
+            tokio::time::sleep(WATCH_PRESSURE).await;
         }
         let made = tokio::time::timeout(BOOT_LIMIT, make(&start.boot, launcher)).await;
         let since = Instant::now();

@@ -20,23 +20,32 @@ pub(crate) enum NoAnswer {
     NotHttp(String),
 }
 
+/// A connection into the function on which nothing has been asked yet.
+pub(crate) struct Reached(http1::SendRequest<Body>);
+
+pub(crate) async fn reach(instance: &Instance) -> Result<Reached, NoAnswer> {
+    let not_http = |error: &dyn std::fmt::Display| NoAnswer::NotHttp(error.to_string());
+    let stream = instance.sandbox.connect(WEB_PORT).await.map_err(|error| not_http(&error))?;
+    let (sender, connection) =
+        http1::handshake(TokioIo::new(stream)).await.map_err(|error| not_http(&error))?;
+    tokio::spawn(connection);
+    Ok(Reached(sender))
+}
+
 /// Sends a request and waits for the answer's head.
 pub(crate) async fn send(
     instance: &mut Instance,
-    request: Request<Body>,
+    Reached(mut sender): Reached,
+    mut request: Request<Body>,
     within: Duration,
 ) -> Result<Response<Incoming>, NoAnswer> {
-    let not_http = |error: &dyn std::fmt::Display| NoAnswer::NotHttp(error.to_string());
-    let stream = instance.sandbox.connect(WEB_PORT).await.map_err(|error| not_http(&error))?;
-    let (mut sender, connection) =
-        http1::handshake(TokioIo::new(stream)).await.map_err(|error| not_http(&error))?;
-    tokio::spawn(connection);
-    let mut request = request;
     if !request.headers().contains_key(http::header::HOST) {
         request.headers_mut().insert(http::header::HOST, http::HeaderValue::from_static("localhost"));
     }
     tokio::select! {
-        answer = sender.send_request(request) => answer.map_err(|error| not_http(&error)),
+        // An answer that has come counts, however late it is looked at.
+        biased;
+        answer = sender.send_request(request) => answer.map_err(|error| NoAnswer::NotHttp(error.to_string())),
         end = instance.sandbox.ended() => Err(NoAnswer::Broken(Broken::Ended(end))),
         () = tokio::time::sleep(within) => Err(NoAnswer::Broken(Broken::Timeout)),
     }

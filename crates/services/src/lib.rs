@@ -24,6 +24,7 @@ pub mod lambda;
 pub mod logs;
 mod memo;
 pub mod operation;
+mod paging;
 mod pattern;
 pub mod pipes;
 pub mod readers;

@@ -16,6 +16,8 @@ use std::time::Duration;
 const ROUNDS: usize = 50;
 const WRITERS: usize = 32;
 const ROWS_PER_COMMIT: usize = 3;
+/// Ends a failing test.
+const PATIENCE: Duration = Duration::from_secs(300);
 /// Acknowledgements to wait for before a kill; varied, so that kills meet different moments.
 const ACKNOWLEDGED_MIN: usize = 200;
 const DIRECTORY: &str = "MAYFLY_CRASH_TEST_DIRECTORY";
@@ -98,9 +100,10 @@ fn run_and_kill(dir: &std::path::Path, round: usize) -> HashMap<usize, usize> {
         }
         last
     });
-    wait.recv_timeout(Duration::from_secs(60)).expect("acknowledgements flow");
+    let flowed = wait.recv_timeout(PATIENCE);
     child.kill().unwrap();
     child.wait().unwrap();
+    flowed.expect("acknowledgements flow");
     drain.join().unwrap()
 }
 
@@ -165,7 +168,7 @@ fn restarts_do_not_make_the_next_start_longer() {
         assert!((0..round).all(|before| tx.get(&before.to_be_bytes()).unwrap().is_some()));
         tx.put(round.to_be_bytes().to_vec(), "little");
         tx.commit(Durability::Durable).wait().unwrap();
-        let patience = std::time::Instant::now() + Duration::from_secs(20);
+        let patience = std::time::Instant::now() + PATIENCE;
         while store.stats().log_bytes > most {
             assert!(std::time::Instant::now() < patience, "the log has {} bytes", store.stats().log_bytes);
             std::thread::sleep(Duration::from_millis(5));

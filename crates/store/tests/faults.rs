@@ -11,8 +11,8 @@ use std::io::{Error, ErrorKind, Result};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
-use support::{Random, get, keys, put, small_tables};
+use std::time::Duration;
+use support::{Random, get, keys, put, small_tables, until};
 
 const FINE: u8 = 0;
 const NO_SPACE: u8 = 1;
@@ -21,12 +21,16 @@ const IO_ERRORS: u8 = 2;
 const TORN_WRITES: u8 = 3;
 /// A failed sync also loses what was written since the last good one, as a page cache does.
 const SYNCS_FAIL: u8 = 4;
+/// A sync takes until the disk is told otherwise.
+const SYNCS_LAST: u8 = 5;
 
 /// The real disk until told otherwise; faults meet files whose name contains `only`.
 #[derive(Default)]
 struct FaultyDisk {
     mode: Arc<AtomicU8>,
     failed: Arc<AtomicU64>,
+    /// Syncs that had to wait.
+    lasting: AtomicU64,
     only: Mutex<&'static str>,
 }
 
@@ -139,7 +143,13 @@ impl DiskFile for FaultyFile {
                 self.fail(ErrorKind::Other)
             }
             IO_ERRORS => self.fail(ErrorKind::Other),
-            _ => {
+            mode => {
+                if mode == SYNCS_LAST {
+                    self.disk.lasting.fetch_add(1, Ordering::SeqCst);
+                }
+                while self.disk.mode_for(&self.path) == SYNCS_LAST {
+                    std::thread::sleep(Duration::from_millis(1));
+                }
                 self.file.sync_data()?;
                 self.unsynced.lock().unwrap().clear();
                 Ok(())
@@ -162,6 +172,30 @@ fn try_put(
     tx.put(format!("{key}/1"), value.to_owned());
     tx.put(format!("{key}/2"), value.to_owned());
     tx.commit(durability).wait()
+}
+
+#[test]
+fn waiting_commits_share_a_sync() {
+    let dir = tempfile::tempdir().unwrap();
+    let disk = Arc::new(FaultyDisk::default());
+    let store = open(dir.path(), &disk);
+    put(&store, &[("before", "1")]);
+    let write = |key: String| {
+        let mut tx = store.begin();
+        tx.put(key, "v");
+        tx.commit(Durability::Durable)
+    };
+    // Not of spare segments, which are made beside.
+    disk.set(SYNCS_LAST, "/log/log.");
+    let first = write("first".into());
+    until("the first is being synced", || disk.lasting.load(Ordering::SeqCst) > 0);
+    let others: Vec<_> = (0..64).map(|n| write(format!("other/{n}"))).collect();
+    disk.set(FINE, "");
+    for ticket in others.into_iter().chain([first]) {
+        ticket.wait().unwrap();
+    }
+    let stats = store.stats();
+    assert_eq!((stats.commits, stats.groups), (1 + 1 + 64, 1 + 1 + 1));
 }
 
 #[test]
@@ -221,7 +255,8 @@ fn a_relaxed_commit_is_synced_by_the_timer() {
     let disk = Arc::new(FaultyDisk::default());
     let store = open(dir.path(), &disk);
     put(&store, &[("before", "1")]);
-    disk.set(SYNCS_FAIL, "/log/");
+    // Not of spare segments, which are made after any commit.
+    disk.set(SYNCS_FAIL, "/log/log.");
     try_put(&store, "relaxed", "seen", Durability::Relaxed).unwrap();
     until("the timer tries to sync", || disk.failed() > 0);
 }
@@ -336,14 +371,5 @@ fn a_torn_tail_is_cut_and_damage_before_it_is_reported() {
         std::fs::write(&segment, &damaged).unwrap();
         let refused = Store::open(dir.path(), small_tables()).err();
         assert!(matches!(refused, Some(OpenError::Corrupt { .. })), "byte {at}: {refused:?}");
-    }
-}
-
-/// Waits for something another thread will do; the bound is only there to end a failing test.
-fn until(what: &str, mut done: impl FnMut() -> bool) {
-    let give_up = Instant::now() + Duration::from_secs(30);
-    while !done() {
-        assert!(Instant::now() < give_up, "{what} never happens");
-        std::thread::yield_now();
     }
 }

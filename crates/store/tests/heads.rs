@@ -7,7 +7,8 @@ mod support;
 use mayfly_store::{Durability, LocalOptions, Order, Store, Tx};
 use std::collections::BTreeMap;
 use std::ops::Bound;
-use support::{Random, small_tables};
+use std::time::Instant;
+use support::{PATIENCE, Random, small_tables, until};
 
 type Model = BTreeMap<Vec<u8>, Vec<u8>>;
 
@@ -29,7 +30,13 @@ fn scans_over_deleted_heads_see_what_a_map_sees() {
         let mut random = Random(seed);
         let mut model = Model::new();
         let mut views: Vec<(Tx, Model)> = Vec::new();
-        for _ in 0..500 {
+        let give_up = Instant::now() + PATIENCE;
+        let (mut steps, mut after) = (0, 0);
+        // A flush takes as long as the disk does, and some steps are to come after one.
+        while steps < 500 || after < 50 {
+            assert!(Instant::now() < give_up, "tables are flushed on the way");
+            steps += 1;
+            after += u32::from(store.stats().flushes > 0);
             step(&store, &mut random, &mut model);
             if random.below(8) == 0 {
                 views.push((store.view(), model.clone()));
@@ -42,7 +49,6 @@ fn scans_over_deleted_heads_see_what_a_map_sees() {
                 check(view, then, &mut random);
             }
         }
-        assert!(store.stats().flushes > 0, "tables are flushed on the way");
     }
 }
 
@@ -99,6 +105,7 @@ fn a_head_is_found_without_stepping_over_what_was_deleted() {
     let mut tx = store.begin();
     (0..ROWS).for_each(|number| tx.put(key(number), vec![7; 50]));
     commit(tx);
+    until("the rows are in the tree", || store.stats().flushes > 0);
     store.close();
     drop(store);
     // Reopened with room for all marks in one table, so that no flush takes them away.

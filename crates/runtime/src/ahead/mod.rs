@@ -22,7 +22,7 @@ use crate::sandbox::Launcher;
 use mayfly_kernel::function::{Runtime, Version};
 use parking_lot::Mutex;
 use rustix::fd::OwnedFd;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
 use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -30,15 +30,34 @@ use std::time::Duration;
 
 /// What one package may take.
 const LIMIT: Duration = Duration::from_secs(300);
+/// How often it is tried: a machine may be short of memory or processes for a moment.
+const TRIES: u32 = 3;
 /// A file costs this much beside its bytes, so that many empty ones come to an end too.
 const FILE_BYTES: u64 = 512;
 
 pub(crate) struct Ahead {
     /// All results of one package together.
     limit: u64,
-    /// The marks of what was begun or found.
-    begun: Mutex<HashSet<PathBuf>>,
+    known: Mutex<Known>,
     turn: tokio::sync::Mutex<()>,
+}
+
+/// What was begun or found, by its marks.
+#[derive(Default)]
+struct Known {
+    begun: HashSet<PathBuf>,
+    failures: HashMap<PathBuf, u32>,
+}
+
+impl Known {
+    /// The next start that could use it has it tried again, unless it was in vain too often.
+    fn failed(&mut self, mark: PathBuf) {
+        let failures = self.failures.entry(mark.clone()).or_default();
+        *failures += 1;
+        if *failures < TRIES {
+            self.begun.remove(&mark);
+        }
+    }
 }
 
 /// Something to make of a package, unless it was made before.
@@ -70,7 +89,7 @@ type TakeIn = dyn FnOnce(&mut dyn Read, u64) -> io::Result<usize> + Send;
 impl Ahead {
     /// `limit` is the most that an unpacked package may hold.
     pub(crate) fn new(limit: u64) -> Ahead {
-        Ahead { limit, begun: Mutex::default(), turn: tokio::sync::Mutex::default() }
+        Ahead { limit, known: Mutex::default(), turn: tokio::sync::Mutex::default() }
     }
 
     /// Makes all that shortens the starts of a version whose package and layers are unpacked in `folders`.
@@ -94,7 +113,7 @@ impl Ahead {
 
     async fn follow(&self, plan: Plan, launcher: &Launcher) {
         let Plan { package, mark, order } = plan;
-        if !self.begun.lock().insert(mark.clone()) {
+        if !self.known.lock().begun.insert(mark.clone()) {
             return;
         }
         let _one = self.turn.lock().await;
@@ -110,7 +129,10 @@ impl Ahead {
         };
         match made.and_then(|count| fs::write(&mark, "").map(|()| count)) {
             Ok(count) => tracing::debug!(count, "compiled a package"),
-            Err(error) => tracing::warn!(%error, "a package is not compiled ahead"),
+            Err(error) => {
+                tracing::warn!(%error, "a package is not compiled ahead");
+                self.known.lock().failed(mark);
+            }
         }
     }
 

@@ -6,6 +6,7 @@
 
 use super::telemetry::{Event, Schema, stamp};
 use crate::body::full;
+use crate::freezer::Freezer;
 use crate::sandbox::Sandbox;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
@@ -45,10 +46,14 @@ pub(super) struct Destination {
     pub(super) clock: Arc<dyn Clock>,
     /// Events that found no room.
     pub(super) dropped: Arc<AtomicU64>,
+    /// Held for each event until that is delivered, or given up.
+    pub(super) freezer: Option<Arc<Freezer>>,
 }
 
 #[derive(Default)]
 struct Batch {
+    /// How many events it stands for; the subscriber's schema does not know them all.
+    taken: usize,
     events: Vec<Value>,
     bytes: usize,
 }
@@ -82,6 +87,9 @@ pub(super) async fn deliver(
         if !batch.events.is_empty() && !destination.send(&batch, &mut line).await {
             destination.dropped.fetch_add(batch.events.len() as u64, Ordering::Relaxed);
         }
+        if let Some(freezer) = &destination.freezer {
+            freezer.release(batch.taken);
+        }
     }
 }
 
@@ -93,6 +101,7 @@ fn missing(records: u64, at: Time) -> Value {
 
 impl Batch {
     fn take(&mut self, event: &Event, schema: Schema) {
+        self.taken += 1;
         if let Some(shown) = event.shown(schema) {
             self.bytes += event.record.as_str().map_or(200, |text| text.len() + event.time.len() + 40);
             self.events.push(shown);

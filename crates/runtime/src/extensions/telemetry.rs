@@ -4,7 +4,8 @@
 //! The contract is AWS's page "Lambda Telemetry API Event schema reference". Events from before a
 //! subscription are kept while an instance with extensions initialises, since subscribing takes a moment.
 
-use super::delivery::{self, Buffering, Transport};
+use super::delivery::{self, Buffering, Destination, Transport};
+use crate::freezer::Freezer;
 use crate::sandbox::Sandbox;
 use mayfly_kernel::function::Version;
 use mayfly_kernel::{Clock, Time};
@@ -12,7 +13,7 @@ use parking_lot::Mutex;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 use tokio::sync::mpsc;
 
@@ -67,6 +68,8 @@ pub(crate) struct Telemetry {
     /// Whether anybody is or may become interested; without, an event costs this look.
     heard: AtomicBool,
     state: Mutex<State>,
+    /// Of the instance, which runs until what has happened to it is delivered.
+    freezer: OnceLock<Arc<Freezer>>,
 }
 
 #[derive(Default)]
@@ -82,8 +85,14 @@ struct Subscriber {
 }
 
 impl Subscriber {
-    fn give(&self, event: &Event) {
-        if self.types.contains(&event.kind) && self.sender.try_send(event.clone()).is_err() {
+    fn give(&self, event: &Event, freezer: Option<&Arc<Freezer>>) {
+        if !self.types.contains(&event.kind) {
+            return;
+        }
+        // Before it can be delivered.
+        freezer.inspect(|freezer| freezer.hold());
+        if self.sender.try_send(event.clone()).is_err() {
+            freezer.inspect(|freezer| freezer.release(1));
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -98,7 +107,13 @@ impl Telemetry {
             initialization,
             heard: AtomicBool::new(expected),
             state: Mutex::new(State { subscribers: Vec::new(), backlog }),
+            freezer: OnceLock::new(),
         }
+    }
+
+    /// To be called before anybody can subscribe.
+    pub(crate) fn keeps_awake(&self, freezer: &Arc<Freezer>) {
+        let _ = self.freezer.set(freezer.clone());
     }
 
     pub(crate) fn platform(&self, name: &'static str, record: impl FnOnce() -> Value) {
@@ -117,7 +132,7 @@ impl Telemetry {
         let event = Event { kind, time: stamp(self.clock.now()), name, record: record() };
         let mut state = self.state.lock();
         for subscriber in &state.subscribers {
-            subscriber.give(&event);
+            subscriber.give(&event, self.freezer.get());
         }
         if let Some(backlog) = state.backlog.as_mut().filter(|backlog| backlog.len() < BACKLOG) {
             backlog.push(event);
@@ -161,7 +176,7 @@ impl Telemetry {
         {
             let mut state = self.state.lock();
             for event in state.backlog.iter().flatten() {
-                subscriber.give(event);
+                subscriber.give(event, self.freezer.get());
             }
             state.subscribers.push(subscriber);
             self.heard.store(true, Ordering::Relaxed);
@@ -169,7 +184,8 @@ impl Telemetry {
         self.platform("telemetrySubscription", || record);
         // Ends when this is dropped, with the instance.
         let clock = self.clock.clone();
-        let destination = delivery::Destination { sandbox, transport, port, schema, clock, dropped };
+        let freezer = self.freezer.get().cloned();
+        let destination = Destination { sandbox, transport, port, schema, clock, dropped, freezer };
         tokio::spawn(delivery::deliver(destination, events, buffering));
     }
 }

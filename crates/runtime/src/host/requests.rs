@@ -3,13 +3,20 @@
 use super::report::{Course, Subject, Told, say_end, say_start};
 use super::{Asked, FetchError, Held, Inner, Permit};
 use crate::body::{Body, Cut};
-use crate::instance::{Broken, error, explain};
+use crate::instance::{Broken, error, explain, untaken};
 use crate::pool::Denied;
 use crate::web::{self, Fed, NoAnswer};
 use http::{Request, Response};
 use mayfly_kernel::function::Version;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+/// Who is to answer a request.
+struct Found {
+    held: Held,
+    course: Course,
+    reached: Result<web::Reached, NoAnswer>,
+}
 
 impl Inner {
     pub(super) async fn fetch_web(
@@ -21,20 +28,11 @@ impl Inner {
     ) -> Result<Response<Body>, FetchError> {
         let asked = Instant::now();
         let subject = Subject { id, version: version.clone(), tenant };
-        let made = self.instance(&version, subject.tenant.as_deref(), &subject.id).await;
-        let made = made.map_err(|denied| match denied {
-            Denied::Refused(refusal) => FetchError::Refused(refusal),
-            Denied::Failing(error) => FetchError::Crashed(error),
-        })?;
-        let mut held = made.held;
-        let course = Course::begin(asked, made.cold, self.clock.now());
-        held.instance.catch_up();
-        held.instance.log.begin_tail();
-        say_start(&held.instance.log, &subject);
+        let Found { mut held, course, reached } = self.reach(&subject, asked).await?;
         let timeout = Duration::from_millis(version.timeout_ms);
-        let sent = match made.initialised {
-            Err(broken) => Err(NoAnswer::Broken(broken)),
-            Ok(()) => web::send(&mut held.instance, request, timeout).await,
+        let sent = match reached {
+            Err(none) => Err(none),
+            Ok(reached) => web::send(&mut held.instance, reached, request, timeout).await,
         };
         match sent {
             Ok(answer) => {
@@ -66,6 +64,34 @@ impl Inner {
                 self.finish_web((held, told), &subject, &course, Err(crash));
                 Err(FetchError::BadGateway(text))
             }
+        }
+    }
+
+    /// An instance, and the way into it. One that has served before and serves no more is left for another:
+    /// nothing of the request has gone to it.
+    async fn reach(self: &Arc<Inner>, subject: &Subject, asked: Instant) -> Result<Found, FetchError> {
+        loop {
+            let made = self.instance(&subject.version, subject.tenant.as_deref(), &subject.id).await;
+            let made = made.map_err(|denied| match denied {
+                Denied::Refused(refusal) => FetchError::Refused(refusal),
+                Denied::Failing(error) => FetchError::Crashed(error),
+            })?;
+            let (held, warm) = (made.held, made.cold.is_none());
+            let course = Course::begin(asked, made.cold, self.clock.now());
+            let instance = &held.instance;
+            instance.catch_up();
+            instance.log.begin_tail();
+            say_start(&instance.log, subject);
+            let reached = match made.initialised {
+                Err(broken) => Err(NoAnswer::Broken(broken)),
+                Ok(()) => web::reach(instance).await,
+            };
+            if warm && reached.is_err() {
+                instance.catch_up();
+                instance.log.say(untaken(&subject.id, self.clock.now()));
+                continue;
+            }
+            return Ok(Found { held, course, reached });
         }
     }
 

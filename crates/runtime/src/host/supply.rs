@@ -74,7 +74,10 @@ impl Inner {
                 let mut held = Held::new(instance, slot);
                 match &initialised {
                     Ok(()) => {
-                        held.initialised();
+                        // What is made ahead is ready when it can be had.
+                        if purpose == Purpose::Event {
+                            held.initialised();
+                        }
                         self.pool.succeeded(&version);
                     }
                     // What cannot be restored is tried again by every event, as on AWS.
@@ -92,6 +95,7 @@ impl Inner {
             Err(Ok(Made { held, initialised: Ok(()), .. })) => self.pool.put(held),
             Err(Ok(Made { held, initialised: Err(broken), .. })) => {
                 let (_, line) = explain(&broken, &request_id, &version, self.clock.now());
+                held.instance.catch_up();
                 held.instance.log.say(line);
             }
         }
@@ -140,6 +144,7 @@ impl Inner {
         match made.await {
             Ok(Ok(Made { held, initialised: Ok(()), .. })) => self.pool.put(held),
             Ok(Ok(Made { held, initialised: Err(broken), .. })) => {
+                held.instance.catch_up();
                 held.instance.log.say(explain(&broken, "", &version, self.clock.now()).1);
             }
             Ok(Err(refusal)) => self.pool.unprovided(&version, format!("{refusal:?}")),

@@ -34,11 +34,18 @@ use rustix::process::{
     wait,
 };
 use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
-use std::ffi::CString;
+use std::convert::Infallible;
+use std::ffi::{CStr, CString};
 use std::io;
 use std::net::TcpListener;
 use std::os::fd::AsRawFd as _;
 use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How long a program may be held open by who has forked while it was written, and how often that is looked at.
+const BEING_WRITTEN_MAX: Duration = Duration::from_secs(2);
+const BEING_WRITTEN_POLL: Duration = Duration::from_millis(5);
 
 /// Open files of a function, as on AWS.
 pub(super) const OPEN_FILES: u64 = 1024;
@@ -216,14 +223,18 @@ impl Asked<'_> {
         if !self.launcher.layers.contains(&Layer::MemoryCgroup) {
             limit(Resource::Data, self.spec.memory_bytes)?;
         }
+        // Counted by user, so of use only where no control group counts better: the user is the sandbox's own
+        // among this server's sandboxes, and another server's on the same machine may have it too.
+        let by_user = self.launcher.counts_processes_by_user();
         if let Some(id) = self.outer_id {
-            // Counted by user, so of use only where the sandbox has a user to itself.
-            limit(Resource::Nproc, self.processes_of_the_user())?;
+            if by_user {
+                limit(Resource::Nproc, self.processes_of_the_user())?;
+            }
             privileges::become_user(id)?;
         }
         if self.launcher.layers.contains(&Layer::UserNamespace) {
             privileges::enter_user_namespace(self.launcher.proc.as_fd())?;
-            if self.outer_id.is_none() && counts_by_namespace() {
+            if self.outer_id.is_none() && by_user && counts_by_namespace() {
                 // In here the count begins anew, although the user is the server's own.
                 limit(Resource::Nproc, self.processes_of_the_user())?;
             }
@@ -417,13 +428,25 @@ impl Asked<'_> {
         let mut cause = missing();
         for program in self.programs(&name.to_string_lossy()) {
             // Comes back only if that was not the program.
-            cause = match execve(&text(&program)?, command, &environment) {
+            cause = match execute(&text(&program)?, command, &environment) {
                 Err(nix::errno::Errno::ENOENT | nix::errno::Errno::ENOTDIR) => continue,
                 Err(other) => other.into(),
                 Ok(never) => match never {},
             };
         }
         Err(cause)
+    }
+}
+
+/// Turns into a program, also into one that was written a moment ago: a process that the server has forked
+/// meanwhile may hold it open for writing until it turns into a program of its own.
+fn execute(program: &CStr, command: &[CString], environment: &[CString]) -> nix::Result<Infallible> {
+    let patience = Instant::now() + BEING_WRITTEN_MAX;
+    loop {
+        match execve(program, command, environment) {
+            Err(nix::errno::Errno::ETXTBSY) if Instant::now() < patience => thread::sleep(BEING_WRITTEN_POLL),
+            other => return other,
+        }
     }
 }
 

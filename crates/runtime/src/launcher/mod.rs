@@ -277,6 +277,11 @@ impl Launcher {
         attach::attach(namespace, attachment).map_err(|cause| Failure::new("attach the code", &cause))
     }
 
+    /// Whether nothing bounds the number of a sandbox's processes but the limits of its user.
+    fn counts_processes_by_user(&self) -> bool {
+        !self.layers.contains(&Layer::PidsCgroup)
+    }
+
     /// Makes the first process of a sandbox that is yet to be asked for.
     fn raise(&mut self) -> Result<Spare, Failure> {
         self.made += 1;

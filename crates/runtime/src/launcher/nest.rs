@@ -128,7 +128,7 @@ struct First {
 impl First {
     /// Comes back only if it did not work.
     fn enter(launcher: &Launcher, ground: &Ground, group: &Group, door: &OwnedFd) -> First {
-        match First::cross(ground, group) {
+        match First::cross(launcher, ground, group) {
             Err(failure) => First { failure },
             // The one that is wanted is this process's sibling.
             Ok(Side::Parent(_)) => exit_now(0),
@@ -142,7 +142,7 @@ impl First {
         }
     }
 
-    fn cross(ground: &Ground, group: &Group) -> Result<Side, Failure> {
+    fn cross(launcher: &Launcher, ground: &Ground, group: &Group) -> Result<Side, Failure> {
         let enter = |space: &OwnedFd, kind| setns(space.as_fd(), kind).map_err(io::Error::from);
         group.enter().map_err(step("enter the control group"))?;
         enter(&ground.mounts, CloneFlags::CLONE_NEWNS).map_err(step("enter the template's mounts"))?;
@@ -150,7 +150,9 @@ impl First {
             privileges::become_user(id).map_err(step("become the template's user"))?;
         }
         enter(&ground.users, CloneFlags::CLONE_NEWUSER).map_err(step("enter the template's users"))?;
-        limit(Resource::Nproc, u64::from(ground.max_processes))?;
+        if launcher.counts_processes_by_user() {
+            limit(Resource::Nproc, u64::from(ground.max_processes))?;
+        }
         clone_beside_into_own_namespaces().map_err(step("make name spaces"))
     }
 }

@@ -1,18 +1,29 @@
 //! The sandbox's network: a loopback interface, and on it the two listeners that lead to the server.
 
 use rustix::net::netlink::SocketAddrNetlink;
-use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, sendto, socket_with};
+use rustix::net::sockopt::set_socket_reuseaddr;
+use rustix::net::{
+    AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, bind, recv, sendto, socket_with,
+};
 use std::io;
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddrV4, TcpListener};
 
 /// Where a runtime finds the Runtime API inside its sandbox.
 pub(crate) const RUNTIME_API_PORT: u16 = 9001;
 /// Where SDKs find the platform inside a sandbox.
 pub(crate) const PLATFORM_PORT: u16 = 4566;
 
+/// How many connections may wait to be accepted: a function opens as many at once as it likes.
+const BACKLOG: i32 = 1024;
+
 /// The sockets stay in the network in which they were made, whoever holds their descriptors.
 pub(crate) fn listen(port: u16) -> io::Result<TcpListener> {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, port))
+    let flags = SocketFlags::CLOEXEC;
+    let socket = socket_with(AddressFamily::INET, SocketType::STREAM, flags, None)?;
+    set_socket_reuseaddr(&socket, true)?;
+    bind(&socket, &SocketAddrV4::new(Ipv4Addr::LOCALHOST, port))?;
+    rustix::net::listen(&socket, BACKLOG)?;
+    Ok(TcpListener::from(socket))
 }
 
 /// Turns the loopback interface on, which is always the first of a new network name space.

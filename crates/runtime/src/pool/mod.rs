@@ -179,14 +179,19 @@ impl<T: Pooled> Pool<T> {
         drop(state);
     }
 
-    /// Takes an instance that is free again: the next who waits gets it, or it is kept.
-    pub(crate) fn put(self: &Arc<Self>, held: Held<T>) {
+    /// Takes an instance that is free again, or new and for nobody yet: the next who waits gets it, or it is
+    /// kept. A new one counts as ready from then on, so that whoever is told of it also finds it.
+    pub(crate) fn put(self: &Arc<Self>, mut held: Held<T>) {
         if let Some(freezer) = held.instance.freezer() {
             freezer.rest();
         }
         let mut trash = Vec::new();
+        let new = !std::mem::replace(&mut held.slot.ready, true);
         let first = {
             let mut state = self.state.lock();
+            if new {
+                state.ready(&held.slot.claim);
+            }
             let none = state.idle() == 0;
             state.offer(held, self, Instant::now(), &mut trash);
             none && state.idle() > 0
@@ -194,6 +199,9 @@ impl<T: Pooled> Pool<T> {
         drop(trash);
         if first {
             self.idle.notify_waiters();
+        }
+        if new {
+            self.provision.send_replace(());
         }
     }
 

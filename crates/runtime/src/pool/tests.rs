@@ -201,7 +201,13 @@ fn idle_instances_of_the_least_use_make_room() {
     }
     let old = start(&pool, &seldom);
     let ended = old.instance.ended.clone();
-    pool.put(old);
+    let Ok(Asked::Warm(busy)) = pool.ask(&often, None) else { panic!("a warm instance") };
+    // At one time: how long each is idle does not tell them apart.
+    let now = Instant::now();
+    for held in [busy, old] {
+        let mut trash = Vec::new();
+        pool.state.lock().offer(held, &pool, now, &mut trash);
+    }
     let third = start(&pool, &version("third"));
     assert!(!ended.load(Ordering::Relaxed));
     let _fourth = start(&pool, &version("fourth"));

@@ -1,8 +1,10 @@
 //! An instance from its first event to its last, and what becomes of an invocation whose instance fails.
 
-use crate::world::{World, control_groups, descendants, until};
-use mayfly_kernel::function::{Concurrency, Refusal, Runtime};
+use crate::world::{World, command_line, control_groups, descendants, exists, until};
+use mayfly_kernel::Limits;
+use mayfly_kernel::function::{Concurrency, Refusal, Runtime, Version};
 use serde_json::json;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -40,7 +42,7 @@ async fn a_changed_function_gets_a_new_instance() {
     world.ok(&version, json!({})).await;
     world.host.retire(&version.id);
     // The same code under the next id, as after an update.
-    let version = Arc::new(mayfly_kernel::function::Version { id: "changed-2".into(), ..(*version).clone() });
+    let version = Arc::new(Version { id: "changed-2".into(), ..(*version).clone() });
     assert_eq!(world.ok(&version, json!({})).await["calls"], 1);
 }
 
@@ -77,15 +79,16 @@ def handler(event, context):
     assert_eq!(world.ok(&version, json!({})).await, "fine");
 }
 
-/// Answers one event, and is gone a moment later without asking for another.
+/// Answers one event, and goes when it is told to without asking for another.
 const ONCE: &str = r#"#!/usr/bin/python3
-import json, os, time, urllib.request
+import json, os, signal, time, urllib.request
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
 api = "http://" + os.environ["AWS_LAMBDA_RUNTIME_API"] + "/2018-06-01/runtime/invocation/"
 with urllib.request.urlopen(api + "next") as event:
     id, body = event.headers["Lambda-Runtime-Aws-Request-Id"], json.load(event)
 answer = json.dumps({"pid": time.monotonic_ns(), "n": body["n"]}).encode()
 urllib.request.urlopen(urllib.request.Request(api + id + "/response", answer, method="POST")).read()
-time.sleep(0.5)
+signal.sigwait([signal.SIGTERM])
 "#;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -93,10 +96,20 @@ async fn an_event_that_its_instance_did_not_live_to_take_goes_to_another() {
     let world = World::new().await;
     let version = world.version("once", Runtime::Provided("al2023".into()), &[("bootstrap*", ONCE)]);
     let version = Arc::new(version);
+    let launcher = world.launcher().expect("the launcher runs");
+    let starts = || world.lines.lock().unwrap().iter().filter(|line| line.starts_with("START")).count();
     let mut seen = Vec::new();
     for n in 0..3 {
-        // The instance of the one before is warm, and about to go.
-        let answer = world.ok(&version, json!({ "n": n })).await;
+        let before = starts();
+        // The instance of the one before is warm. Once it has this event, it goes.
+        let goes = async {
+            until(|| starts() > before).await;
+            let is_program = |pid: &u32| command_line(*pid).windows(9).any(|word| word == b"bootstrap");
+            for pid in descendants(launcher).iter().filter(|pid| n > 0 && is_program(pid)) {
+                tell("-TERM", *pid);
+            }
+        };
+        let (answer, ()) = tokio::join!(world.ok(&version, json!({ "n": n })), goes);
         assert_eq!(answer["n"], n);
         seen.push(answer["pid"].clone());
     }
@@ -106,6 +119,30 @@ async fn an_event_that_its_instance_did_not_live_to_take_goes_to_another() {
     let said = lines.iter().filter(|line| line.ends_with("which goes to another one")).count();
     let ends = lines.iter().filter(|line| line.starts_with("REPORT")).count();
     assert_eq!((said, ends), (2, 3), "{lines:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_program_that_is_still_held_open_for_writing_starts_when_it_no_longer_is() {
+    let world = World::new().await;
+    let version = world.version("written", Runtime::Provided("al2023".into()), &[("bootstrap*", ONCE)]);
+    world.ok(&Arc::new(version.clone()), json!({ "n": 1 })).await;
+    // As a process does that was forked while the package was unpacked, until it turns into its own program.
+    let program = find(&world.folder.path().join("cache"), "bootstrap").expect("it has been unpacked");
+    let held = std::fs::OpenOptions::new().append(true).open(program).unwrap();
+    let other = Arc::new(Version { id: "written-2".into(), ..version });
+    let lets_go = async {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        drop(held);
+    };
+    let (answer, ()) = tokio::join!(world.ok(&other, json!({ "n": 2 })), lets_go);
+    assert_eq!(answer["n"], 2);
+}
+
+fn find(folder: &Path, name: &str) -> Option<PathBuf> {
+    std::fs::read_dir(folder).ok()?.flatten().find_map(|entry| match entry.file_type().ok()? {
+        kind if kind.is_dir() => find(&entry.path(), name),
+        _ => (entry.file_name() == name).then(|| entry.path()),
+    })
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -152,11 +189,11 @@ def handler(event, context):
         while True: pass
     return 'fine'
 ";
-    let mut version = world.python("hangs", code);
-    version.timeout_ms = 1500;
-    let version = Arc::new(version);
+    let version = Arc::new(world.python("hangs", code));
+    // On the same instances; what does return gets its time, however slow the machine.
+    let hurried = Arc::new(Version { timeout_ms: 1500, ..(*version).clone() });
     world.ok(&version, json!({})).await;
-    let (kind, message) = world.error(&version, json!({ "hang": true })).await;
+    let (kind, message) = world.error(&hurried, json!({ "hang": true })).await;
     assert_eq!(kind, "Sandbox.Timedout");
     assert!(message.ends_with("Error: Task timed out after 1.50 seconds"), "{message}");
     assert_eq!(world.ok(&version, json!({})).await, "fine");
@@ -204,6 +241,11 @@ def handler(event, context):
     assert_eq!(world.ok(&free, json!({})).await, 1);
 }
 
+/// Sends a signal; whether there is such a process.
+fn tell(signal: &str, pid: u32) -> bool {
+    std::process::Command::new("/bin/kill").args([signal, &pid.to_string()]).status().unwrap().success()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_drain_lets_work_finish_and_leaves_nothing_behind() {
     let world = World::new().await;
@@ -239,15 +281,9 @@ async fn a_killed_launcher_is_replaced() {
     let launcher = world.launcher().expect("the launcher runs");
     let sandboxes = descendants(launcher);
     assert!(!sandboxes.is_empty());
-    let killed =
-        std::process::Command::new("/bin/kill").args(["-9", &launcher.to_string()]).status().unwrap();
-    assert!(killed.success());
-    let gone = async {
-        while sandboxes.iter().any(|pid| std::path::Path::new(&format!("/proc/{pid}")).exists()) {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(10), gone).await.expect("its sandboxes end with it");
+    assert!(tell("-KILL", launcher));
+    // Its sandboxes end with it. The host takes leave of it when it knows that they are of no use any more.
+    until(|| !sandboxes.iter().chain([&launcher]).any(|pid| exists(*pid))).await;
     assert_eq!(world.ok(&version, json!({})).await["calls"], 1);
     assert_ne!(world.launcher(), Some(launcher));
 }
@@ -287,6 +323,33 @@ http.server.HTTPServer(('127.0.0.1', int(os.environ['PORT'])), Handler).serve_fo
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_web_instance_that_serves_no_more_is_left_for_another() {
+    let world = World::new().await;
+    // Still alive after its first request, and nobody listens any more.
+    let code = "
+import http.server, os, time
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.server.socket.close()
+        self.send_response(204)
+        self.end_headers()
+http.server.HTTPServer(('127.0.0.1', int(os.environ['PORT'])), Handler).handle_request()
+time.sleep(600)
+";
+    let mut version = world.version("once", Runtime::Web, &[("app.py", code)]);
+    version.handler = "python3 app.py".into();
+    let version = Arc::new(version);
+    for call in 1..=3 {
+        let request = http::Request::get("/").body(mayfly_runtime::body::empty()).unwrap();
+        let response =
+            world.host.fetch(version.clone(), request, (format!("request-{call}"), "")).await.unwrap();
+        assert_eq!(response.status(), 204);
+        until(|| world.host.stats().idle == 1).await;
+        assert_eq!(world.host.stats().cold_starts, call);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_slow_start_makes_no_other_wait() {
     let world = World::new().await;
     let slow = "
@@ -311,18 +374,17 @@ time.sleep(600)
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_spare_is_replaced() {
-    let world = World::new().await;
+    // An idle instance that stands still would die only when it is woken.
+    let world = World::with(Limits { freeze_after_ms: 600_000, ..Limits::default() }).await;
     let version = Arc::new(world.python("spared", COUNTER));
     world.ok(&version, json!({})).await;
     let launcher = world.launcher().expect("the launcher runs");
     // Among its children are the instance and an interpreter that waits, which may die as well.
     let killed = descendants(launcher);
     for pid in &killed {
-        let _ = std::process::Command::new("/bin/kill").args(["-9", &pid.to_string()]).status();
+        tell("-KILL", *pid);
     }
-    while killed.iter().any(|pid| std::path::Path::new(&format!("/proc/{pid}")).exists()) {
-        tokio::task::yield_now().await;
-    }
+    until(|| !killed.iter().any(|pid| exists(*pid))).await;
     let fresh = Arc::new(world.python("fresh", COUNTER));
     assert_eq!(world.ok(&fresh, json!({})).await["calls"], 1);
 }

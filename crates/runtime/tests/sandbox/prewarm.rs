@@ -1,6 +1,6 @@
 //! Interpreters that booted before anybody knew what for: as good as fresh ones, and with every wall.
 
-use crate::world::World;
+use crate::world::{World, until};
 use mayfly_kernel::Limits;
 use mayfly_kernel::function::{Runtime, Version};
 use serde_json::{Value, json};
@@ -31,9 +31,7 @@ async fn both(make: impl Fn(&World, &str) -> Version) -> [Value; 2] {
     for waiting in [1, 0] {
         let world = World::with(Limits { prewarmed_instances: waiting, ..Limits::default() }).await;
         world.ok(&Arc::new(make(&world, "first")), json!({})).await;
-        while world.host.stats().prewarmed < u32::try_from(waiting).unwrap() {
-            tokio::time::sleep(std::time::Duration::from_millis(2)).await;
-        }
+        until(|| world.host.stats().prewarmed >= u32::try_from(waiting).unwrap()).await;
         seen.push(world.ok(&Arc::new(make(&world, "second")), json!({})).await);
         assert_eq!(world.host.stats().prewarmed_starts, u64::try_from(waiting).unwrap());
         world.drained().await;
@@ -101,9 +99,7 @@ def handler(event, context):
         return;
     }
     world.ok(&Arc::new(world.python("one", code)), json!({})).await;
-    while world.host.stats().prewarmed == 0 {
-        tokio::time::sleep(std::time::Duration::from_millis(2)).await;
-    }
+    until(|| world.host.stats().prewarmed > 0).await;
     let (kind, _) =
         world.error(&Arc::new(world.python("two", code)), json!({ "bytes": 2_000_000_000_u32 })).await;
     assert_eq!((kind.as_str(), world.host.stats().prewarmed_starts), ("Runtime.ExitError", 1));
@@ -122,9 +118,7 @@ async fn a_burst_leaves_as_many_waiting_as_it_missed_and_the_next_finds_them() {
         // One alone would be started in the interpreter that waits after it, so they must overlap.
         let event = || world.ok(&version, json!({ "seconds": 2 }));
         futures_util::future::join_all((0..AT_ONCE).map(|_| event())).await;
-        while world.host.stats().prewarmed < AT_ONCE - 1 {
-            tokio::time::sleep(std::time::Duration::from_millis(2)).await;
-        }
+        until(|| world.host.stats().prewarmed >= AT_ONCE - 1).await;
     }
     let stats = world.host.stats();
     assert_eq!(stats.cold_starts, u64::from(2 * AT_ONCE));

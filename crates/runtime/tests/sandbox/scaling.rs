@@ -1,9 +1,10 @@
 //! Many events at once, a node that is full, code that does not initialise, and instances that stand still.
 
-use crate::world::World;
+use crate::world::{PATIENCE, World, control_groups, descendants, until};
 use mayfly_kernel::Limits;
 use mayfly_kernel::function::Refusal;
 use serde_json::json;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -78,30 +79,38 @@ def handler(event, context):
     if !world.host.stats().layers.contains(&mayfly_runtime::Layer::Freezer) {
         return;
     }
-    let frozen = async {
-        while world.host.stats().frozen == 0 {
-            tokio::time::sleep(Duration::from_millis(5)).await;
+    until(|| world.host.stats().frozen > 0).await;
+    let launcher = world.launcher().expect("the launcher runs");
+    let used = || descendants(launcher).into_iter().map(cpu_ticks).sum::<u64>();
+    until(|| stands_still(launcher)).await;
+    // A busy loop would use all of its share of this; what is frozen uses not a single tick. What the launcher
+    // does ahead for later starts may take a while longer.
+    let quiet = async {
+        loop {
+            let before = used();
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            if used() == before {
+                return;
+            }
         }
     };
-    tokio::time::timeout(Duration::from_secs(20), frozen).await.expect("it is frozen in time");
-    let launcher = world.launcher().expect("the launcher runs");
-    let used = || crate::world::descendants(launcher).into_iter().map(cpu_ticks).sum::<u64>();
-    // A busy loop would use hundreds of milliseconds of this; a frozen one not a single tick once it stands.
-    tokio::time::sleep(Duration::from_millis(50)).await;
-    let before = used();
-    tokio::time::sleep(Duration::from_millis(300)).await;
-    assert_eq!(used(), before);
+    tokio::time::timeout(PATIENCE, quiet).await.expect("nothing runs");
     world.ok(&version, json!({})).await;
     assert_eq!(world.host.stats().cold_starts, 1, "the same instance goes on");
-    tokio::time::timeout(Duration::from_secs(20), async {
-        while world.host.stats().frozen == 0 {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    })
-    .await
-    .expect("it is frozen again");
+    until(|| world.host.stats().frozen > 0).await;
     world.drained().await;
     assert_eq!(world.launcher(), None, "what is frozen ends too");
+}
+
+/// Whether the kernel says so of a sandbox of this launcher.
+fn stands_still(launcher: u32) -> bool {
+    let groups = control_groups(launcher);
+    let sandboxes = groups.iter().flat_map(|group| std::fs::read_dir(group).into_iter().flatten().flatten());
+    let read = |folder: &Path, file| std::fs::read_to_string(folder.join(file)).unwrap_or_default();
+    sandboxes.map(|entry| entry.path()).any(|folder| {
+        read(&folder, "freezer.state").trim() == "FROZEN"
+            || read(&folder, "cgroup.events").contains("frozen 1")
+    })
 }
 
 /// User and system time of a process.
@@ -118,17 +127,13 @@ async fn provisioned_instances_are_there_before_the_first_event_and_replaced() {
     let version =
         Arc::new(world.python("ready", "import os\ndef handler(e, c):\n  if e.get('exit'): os._exit(1)"));
     world.host.provision(vec![(version.clone(), 2)]);
-    let ready = || async {
-        while world.host.provisioned().iter().any(|standing| standing.available < 2) {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    let limit = Duration::from_secs(60);
-    tokio::time::timeout(limit, ready()).await.expect("two instances are made");
+    let ready = || world.host.provisioned().iter().all(|standing| standing.available >= 2);
+    until(ready).await;
     assert_eq!(world.host.stats().cold_starts, 2);
     let outcome = world.invoke(&version, json!({})).await.unwrap();
     assert_eq!(outcome.report.init_us, None, "the first event is warm");
     world.error(&version, json!({ "exit": true })).await;
-    tokio::time::timeout(limit, ready()).await.expect("the one that ended is replaced");
+    // The one that ended is replaced.
+    until(ready).await;
     assert_eq!(world.host.stats().cold_starts, 3);
 }

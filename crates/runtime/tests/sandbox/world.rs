@@ -19,6 +19,9 @@ use tokio::io::AsyncWriteExt as _;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 use zip::write::SimpleFileOptions;
 
+/// Ends a failing test.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+
 pub(crate) struct World {
     pub host: Host,
     pub folder: TempDir,
@@ -138,7 +141,7 @@ impl World {
             image: None,
             layers: Vec::new(),
             environment: BTreeMap::from([("COLOUR".into(), "green".into())]),
-            timeout_ms: 20_000,
+            timeout_ms: 120_000,
             memory_mib: 128,
             ephemeral_mib: 64,
             log_group: format!("/aws/lambda/{name}"),
@@ -192,7 +195,7 @@ impl World {
     pub(crate) fn launcher(&self) -> Option<u32> {
         let root = self.folder.path().join("cache/root");
         processes().into_iter().find(|pid| {
-            let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            let line = command_line(*pid);
             // A sandbox's first process has its launcher's command line too; its parent is another one.
             line.trim_ascii_end().ends_with(&[root.as_os_str().as_encoded_bytes(), b"\0"].concat())
                 && parent(*pid) == Some(std::process::id())
@@ -200,19 +203,18 @@ impl World {
     }
 
     pub(crate) async fn drained(&self) {
-        self.host.drain(Duration::from_secs(20)).await;
+        self.host.drain(PATIENCE).await;
     }
 }
 
-/// Waits for something that comes soon.
+/// Waits for something that comes soon, or late on a slow machine.
 pub(crate) async fn until(holds: impl Fn() -> bool) {
-    for _ in 0..2000 {
-        if holds() {
-            return;
+    let holds = async {
+        while !holds() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    panic!("it has not come in twenty seconds");
+    };
+    tokio::time::timeout(PATIENCE, holds).await.expect("it comes");
 }
 
 pub(crate) fn write_zip(path: &Path, files: &[(&str, &str)]) {
@@ -229,6 +231,15 @@ pub(crate) fn write_zip(path: &Path, files: &[(&str, &str)]) {
 pub(crate) fn processes() -> Vec<u32> {
     let entries = std::fs::read_dir("/proc").unwrap().flatten();
     entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
+}
+
+/// The process's program and its arguments, each with a zero byte behind it.
+pub(crate) fn command_line(pid: u32) -> Vec<u8> {
+    std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default()
+}
+
+pub(crate) fn exists(pid: u32) -> bool {
+    Path::new(&format!("/proc/{pid}")).exists()
 }
 
 pub(crate) fn parent(pid: u32) -> Option<u32> {

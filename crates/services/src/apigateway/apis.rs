@@ -179,10 +179,7 @@ pub(super) fn list(cx: &mut Cx<'_>, input: List) -> Result<Page<ApiView>, Fault>
     if let Some(token) = &input.next_token {
         scan = scan.after(&(account, region, token.as_str()));
     }
-    let mut rows = OWNED.scan(cx.tx, scan)?;
-    let more = rows.len() > limit;
-    rows.truncate(limit);
-    let next_token = rows.last().filter(|_| more).map(|((.., id), _)| id.clone());
+    let (rows, next_token) = crate::paging::cut(OWNED.scan(cx.tx, scan)?, limit, |((.., id), _)| id.clone());
     let mut items = Vec::with_capacity(rows.len());
     for ((.., id), _) in rows {
         if let Some(api) = APIS.get(cx.tx, &(id,))? {

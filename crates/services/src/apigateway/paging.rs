@@ -1,6 +1,7 @@
 //! Listings, page by page.
 
 use super::faults;
+use crate::paging;
 use mayfly_kernel::Fault;
 use serde::{Deserialize, Serialize};
 
@@ -42,10 +43,8 @@ impl List {
     ) -> Result<Page<V>, Fault> {
         let size = size(self.max_results.as_ref())?.unwrap_or(usize::MAX);
         let after = self.next_token.as_deref().unwrap_or_default();
-        let mut rest: Vec<T> = all.into_iter().filter(|item| id(item) > after).collect();
-        let more = rest.len() > size;
-        rest.truncate(size);
-        let next_token = rest.last().filter(|_| more).map(|item| id(item).to_owned());
-        Ok(Page { items: rest.into_iter().map(view).collect(), next_token })
+        let rest = all.into_iter().filter(|item| id(item) > after).collect();
+        let (items, next_token) = paging::cut(rest, size, |item| id(item).to_owned());
+        Ok(Page { items: items.into_iter().map(view).collect(), next_token })
     }
 }

@@ -4,7 +4,7 @@ use super::faults;
 use super::keys::{ACTIVITIES, ActivityKey};
 use super::model::Activity;
 use super::scope::{self, DIMENSION, NAMESPACE};
-use crate::Cx;
+use crate::{Cx, paging};
 use mayfly_kernel::{Fault, Time};
 use mayfly_store::{Desc, Scan};
 use mayfly_wire::with::epoch_seconds;
@@ -82,12 +82,9 @@ pub(super) fn describe(cx: &mut Cx<'_>, input: Describe) -> Result<Described, Fa
             serde_json::from_str(token).map_err(|_| faults::bad_token())?;
         scan = scan.after(&(account, region, resource, Desc(Time::from_ms(at)), id));
     }
-    let mut rows = ACTIVITIES.scan(cx.tx, scan)?;
-    let more = rows.len() > listing.limit;
-    rows.truncate(listing.limit);
-    let token =
-        |(key, _): &(ActivityKey, Activity)| serde_json::json!([key.3.0.ms(), key.4, key.2]).to_string();
-    let next_token = rows.last().filter(|_| more).map(token);
+    let (rows, next_token) = paging::cut(ACTIVITIES.scan(cx.tx, scan)?, listing.limit, |(key, _)| {
+        serde_json::json!([key.3.0.ms(), key.4, key.2]).to_string()
+    });
     Ok(Described {
         scaling_activities: rows.into_iter().map(|(key, row)| shown(key, row)).collect(),
         next_token,

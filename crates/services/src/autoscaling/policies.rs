@@ -5,7 +5,7 @@ use super::model::Policy;
 use super::scope::{self, DIMENSION, Listing, NAMESPACE, check_name, named};
 use super::targets::{self, Done, PARTS_MAX};
 use super::{faults, reactions};
-use crate::Cx;
+use crate::{Cx, paging};
 use mayfly_kernel::{Fault, Time};
 use mayfly_store::Scan;
 use mayfly_wire::with::epoch_seconds;
@@ -212,9 +212,7 @@ pub(super) fn page<V: mayfly_store::Record>(
         let (name, resource) = token.split_once('/').ok_or_else(faults::bad_token)?;
         scan = scan.after(&(account, region, resource.to_owned(), name.to_owned()));
     }
-    let mut rows = map.scan(cx.tx, scan)?;
-    let more = rows.len() > listing.limit;
-    rows.truncate(listing.limit);
-    let next = rows.last().filter(|_| more).map(|(key, _)| format!("{}/{}", key.3, key.2));
+    let (rows, next) =
+        paging::cut(map.scan(cx.tx, scan)?, listing.limit, |(key, _)| format!("{}/{}", key.3, key.2));
     Ok((rows, next))
 }

@@ -4,7 +4,7 @@ use super::keys::{ACTIONS, POLICIES, TARGETS, TargetKey, target_arn};
 use super::model::Target;
 use super::scope::{self, DIMENSION, Listing, NAMESPACE};
 use super::{actions, capacity, faults, tags};
-use crate::{Cx, lambda};
+use crate::{Cx, lambda, paging};
 use mayfly_kernel::{Fault, Time};
 use mayfly_store::Scan;
 use mayfly_wire::with::epoch_seconds;
@@ -198,10 +198,7 @@ pub(super) fn describe(cx: &mut Cx<'_>, input: Describe) -> Result<Described, Fa
     if let Some(token) = input.next_token {
         scan = scan.after(&(account, region, token));
     }
-    let mut rows = TARGETS.scan(cx.tx, scan)?;
-    let more = rows.len() > limit;
-    rows.truncate(limit);
-    let next_token = rows.last().filter(|_| more).map(|(key, _)| key.2.clone());
+    let (rows, next_token) = paging::cut(TARGETS.scan(cx.tx, scan)?, limit, |(key, _)| key.2.clone());
     Ok(Described {
         scalable_targets: rows.into_iter().map(|(key, row)| shown(key, row)).collect(),
         next_token,

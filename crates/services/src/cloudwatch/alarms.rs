@@ -6,7 +6,7 @@ use super::metrics::{Dimension, check_name as check_metric, check_unit, checked_
 use super::model::{Alarm, State};
 use super::query::STATISTICS;
 use super::{evaluation, faults, tags};
-use crate::Cx;
+use crate::{Cx, paging};
 use mayfly_kernel::Fault;
 use mayfly_store::Scan;
 use serde::{Deserialize, Serialize};
@@ -127,10 +127,7 @@ fn listed(cx: &Cx<'_>, input: &Describe, limit: usize) -> Result<(Rows, Option<S
         scan = Scan::prefix(&place, limit + 1).after(&key(cx, token));
     }
     let rows = ALARMS.scan(cx.tx, scan)?.into_iter().take_while(|(key, _)| key.2.starts_with(&prefix));
-    let mut rows: Rows = rows.collect();
-    let more = rows.len() > limit;
-    rows.truncate(limit);
-    let next = rows.last().filter(|_| more).map(|(key, _)| key.2.clone());
+    let (rows, next) = paging::cut(rows.collect(), limit, |(key, _)| key.2.clone());
     Ok((rows, next))
 }
 

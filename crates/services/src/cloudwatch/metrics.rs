@@ -4,7 +4,7 @@ use super::data::{self, Entry, Grain};
 use super::faults;
 use super::keys::{METRICS, MetricKey, parts, series};
 use super::model::Stats;
-use crate::Cx;
+use crate::{Cx, paging};
 use mayfly_kernel::{Fault, Time};
 use mayfly_store::Scan;
 use mayfly_wire::with::moment;
@@ -260,11 +260,9 @@ pub(super) fn list(cx: &mut Cx<'_>, input: List) -> Result<Listed, Fault> {
         let last: (String, String, String) = serde_json::from_str(token).map_err(|_| faults::bad_token())?;
         scan = scan.after(&(place.0, place.1, last.0, last.1, last.2));
     }
-    let mut rows = METRICS.scan(cx.tx, scan)?;
-    let more = rows.len() > PAGE;
-    rows.truncate(PAGE);
-    let token = |(key, _): &(MetricKey, _)| serde_json::json!([key.2, key.3, key.4]).to_string();
-    let next_token = rows.last().filter(|_| more).map(token);
+    let (rows, next_token) = paging::cut(METRICS.scan(cx.tx, scan)?, PAGE, |(key, _)| {
+        serde_json::json!([key.2, key.3, key.4]).to_string()
+    });
     let wanted = |key: &MetricKey, dimensions: &[(String, String)]| {
         let holds = |filter: &Filter| {
             dimensions.iter().any(|(name, value)| {

@@ -3,8 +3,8 @@
 use super::keys::{APPLICATIONS, GROUPS, NamedKey, application_arn};
 use super::model::Application;
 use super::{faults, groups, tags};
-use crate::Cx;
 use crate::tags::Tag;
+use crate::{Cx, paging};
 use mayfly_kernel::{Fault, Time};
 use mayfly_store::Scan;
 use mayfly_wire::with::epoch_seconds;
@@ -160,16 +160,8 @@ pub(super) fn list(cx: &mut Cx<'_>, input: List) -> Result<Listed, Fault> {
         scan = scan.after(&key(cx, token));
     }
     let names = APPLICATIONS.scan(cx.tx, scan)?.into_iter().map(|(key, _)| key.2).collect();
-    let (applications, next_token) = page(names);
+    let (applications, next_token) = paging::cut(names, PAGE, String::clone);
     Ok(Listed { applications, next_token })
-}
-
-/// A page of names, and the last of them if there are more.
-pub(super) fn page(mut names: Vec<String>) -> (Vec<String>, Option<String>) {
-    let more = names.len() > PAGE;
-    names.truncate(PAGE);
-    let next = names.last().filter(|_| more).cloned();
-    (names, next)
 }
 
 #[derive(Deserialize)]

@@ -1,10 +1,10 @@
 //! Deployment configurations: AWS's own, and those of users.
 
-use super::applications::{PAGE, check_platform, page};
+use super::applications::{PAGE, check_platform};
 use super::faults;
 use super::keys::{CONFIGS, GROUPS, NamedKey, config_arn};
 use super::model::{Config, Routing, Way};
-use crate::Cx;
+use crate::{Cx, paging};
 use mayfly_kernel::{Fault, Time};
 use mayfly_store::Scan;
 use mayfly_wire::with::epoch_seconds;
@@ -213,7 +213,7 @@ pub(super) fn list(cx: &mut Cx<'_>, input: List) -> Result<Listed, Fault> {
         None => names.extend(PREDEFINED.iter().map(|(name, ..)| (*name).to_owned())),
     }
     let own = CONFIGS.scan(cx.tx, scan)?.into_iter().map(|(key, _)| key.2).collect();
-    let (own, next_token) = page(own);
+    let (own, next_token) = paging::cut(own, PAGE, String::clone);
     names.extend(own);
     Ok(Listed { deployment_configs_list: names, next_token })
 }

@@ -1,13 +1,13 @@
 //! Deployment groups: how deployments of an application go, what stops them, and who is told.
 
-use super::applications::{self, PAGE, page};
+use super::applications::{self, PAGE};
 use super::configs::{self, AT_ONCE};
 use super::keys::{GROUPS, GroupKey, RUNNING, group_arn};
 use super::model::{Alarms, End, Group, Rollback, Trigger};
 use super::{deployments, faults, tags, tell};
 use crate::access::Agent;
 use crate::tags::Tag;
-use crate::{Cx, sns};
+use crate::{Cx, paging, sns};
 use mayfly_kernel::{Arn, Fault};
 use mayfly_store::Scan;
 use serde::{Deserialize, Serialize};
@@ -386,6 +386,6 @@ pub(super) fn list(cx: &mut Cx<'_>, input: List) -> Result<Listed, Fault> {
         scan = scan.after(&key(cx, &application.2, token));
     }
     let names = GROUPS.scan(cx.tx, scan)?.into_iter().map(|(key, _)| key.3).collect();
-    let (deployment_groups, next_token) = page(names);
+    let (deployment_groups, next_token) = paging::cut(names, PAGE, String::clone);
     Ok(Listed { application_name: application.2, deployment_groups, next_token })
 }

@@ -5,7 +5,7 @@ use super::groups::{AlarmsForm, RollbackForm, Style};
 use super::keys::{DEPLOYMENTS, HISTORY, NamedKey, RUNNING};
 use super::model::{Course, Deployment, Stage, Status, WHOLE};
 use super::{deployments, faults, groups};
-use crate::Cx;
+use crate::{Cx, paging};
 use mayfly_kernel::{Arn, Fault, Time};
 use mayfly_store::{Desc, Scan};
 use mayfly_wire::with::epoch_seconds;
@@ -228,10 +228,7 @@ pub(super) fn list(cx: &mut Cx<'_>, input: List) -> Result<Listed, Fault> {
         let at = Desc(Time::from_ms(last.created_ms));
         scan = scan.after(&(account, region, application, name, at, token.clone()));
     }
-    let mut rows = HISTORY.scan(cx.tx, scan)?;
-    let more = rows.len() > PAGE;
-    rows.truncate(PAGE);
-    let next_token = rows.last().filter(|_| more).map(|(key, _)| key.5.clone());
+    let (rows, next_token) = paging::cut(HISTORY.scan(cx.tx, scan)?, PAGE, |(key, _)| key.5.clone());
     let range = input.create_time_range.unwrap_or_default();
     let mut deployments = Vec::new();
     for (key, _) in rows {

@@ -6,7 +6,7 @@ use super::keys::{LAYERS, MANIFESTS};
 use super::model::Manifest;
 use super::repositories::{self, Open, page_size};
 use super::{faults, names, registry};
-use crate::Cx;
+use crate::{Cx, paging};
 use bytes::Bytes;
 use mayfly_kernel::{Fault, Time};
 use mayfly_store::Scan;
@@ -182,12 +182,8 @@ fn page(cx: &Cx<'_>, open: &Open, token: Option<&str>, limit: usize) -> Result<P
     if let Some(token) = token {
         scan = scan.after(&(uid, token));
     }
-    let mut rows: Vec<_> =
-        MANIFESTS.scan(cx.tx, scan)?.into_iter().map(|((_, digest), row)| (digest, row)).collect();
-    let more = rows.len() > limit;
-    rows.truncate(limit);
-    let next = rows.last().filter(|_| more).map(|(digest, _)| digest.clone());
-    Ok((rows, next))
+    let rows = MANIFESTS.scan(cx.tx, scan)?.into_iter().map(|((_, digest), row)| (digest, row)).collect();
+    Ok(paging::cut(rows, limit, |(digest, _)| digest.clone()))
 }
 
 pub(super) fn list(cx: &mut Cx<'_>, input: List) -> Result<Listed, Fault> {

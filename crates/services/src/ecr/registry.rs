@@ -8,7 +8,7 @@ use super::keys::{LAYERS, MANIFESTS, REPOSITORIES, TAGS};
 use super::model::{Layer, Manifest, Tag, layer_blob};
 use super::repositories::Open;
 use super::{faults, names, uploads};
-use crate::{Cx, blobs};
+use crate::{Cx, blobs, paging};
 use bytes::Bytes;
 use mayfly_kernel::Fault;
 use mayfly_store::Scan;
@@ -288,9 +288,9 @@ pub fn tags(
     if let Some(last) = last {
         scan = scan.after(&(uid, last));
     }
-    let rows = TAGS.scan(cx.tx, scan)?;
-    let more = rows.len() > limit;
-    Ok((rows.into_iter().take(limit).map(|((_, tag), _)| tag).collect(), more))
+    let tags = TAGS.scan(cx.tx, scan)?.into_iter().map(|((_, tag), _)| tag).collect();
+    let (tags, next) = paging::cut(tags, limit, |_| ());
+    Ok((tags, next.is_some()))
 }
 
 /// The names of all repositories after `last`, and whether there are more.
@@ -307,9 +307,9 @@ pub fn catalog(
     if let Some(last) = last {
         scan = scan.after(&(account, region, last));
     }
-    let rows = REPOSITORIES.scan(cx.tx, scan)?;
-    let more = rows.len() > limit;
-    Ok((rows.into_iter().take(limit).map(|((.., name), _)| name).collect(), more))
+    let names = REPOSITORIES.scan(cx.tx, scan)?.into_iter().map(|((.., name), _)| name).collect();
+    let (names, next) = paging::cut(names, limit, |_| ());
+    Ok((names, next.is_some()))
 }
 
 /// The size of a layer or configuration.

@@ -4,7 +4,7 @@ use super::keys::{LAYERS, MANIFESTS, REPOSITORIES, RepositoryKey, TAGS};
 use super::model::{Repository, layer_blob};
 use super::{faults, names};
 use crate::tags::{self, Tag};
-use crate::{Cx, blobs};
+use crate::{Cx, blobs, paging};
 use mayfly_kernel::{Fault, Time};
 use mayfly_store::Scan;
 use serde::{Deserialize, Serialize};
@@ -185,10 +185,8 @@ pub(super) fn describe(cx: &mut Cx<'_>, input: Describe) -> Result<Described, Fa
     if let Some(token) = &input.next_token {
         scan = scan.after(&(account, region, token.as_str()));
     }
-    let mut rows = REPOSITORIES.scan(cx.tx, scan)?;
-    let more = rows.len() > limit;
-    rows.truncate(limit);
-    let next_token = rows.last().filter(|_| more).map(|((.., name), _)| name.clone());
+    let (rows, next_token) =
+        paging::cut(REPOSITORIES.scan(cx.tx, scan)?, limit, |((.., name), _)| name.clone());
     let repositories = rows.iter().map(|((.., name), row)| shown(cx, name, row)).collect();
     Ok(Described { repositories, next_token })
 }

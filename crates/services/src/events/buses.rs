@@ -5,8 +5,8 @@ use super::keys::{self, BUSES, BusKey, RULES};
 use super::model::{Bus, DEFAULT_BUS};
 use super::names::{self, bus_arn, bus_key, open_bus};
 use super::tags;
-use crate::Cx;
 use crate::tags::Tag;
+use crate::{Cx, paging};
 use mayfly_kernel::{Fault, Policy, Time};
 use mayfly_store::Scan;
 use mayfly_wire::with::epoch_seconds;
@@ -172,9 +172,7 @@ pub(super) fn list(cx: &mut Cx<'_>, input: List) -> Result<Listed, Fault> {
         rows.push((bus_key(cx.caller, DEFAULT_BUS), Bus::default()));
         rows.sort_by(|(a, _), (b, _)| a.2.cmp(&b.2));
     }
-    let more = rows.len() > limit;
-    rows.truncate(limit);
-    let next_token = rows.last().filter(|_| more).map(|(key, _)| key.2.clone());
+    let (rows, next_token) = paging::cut(rows, limit, |(key, _)| key.2.clone());
     Ok(Listed { event_buses: rows.into_iter().map(|(key, bus)| shown(key, bus)).collect(), next_token })
 }
 

@@ -3,7 +3,7 @@
 use super::faults;
 use super::keys::{BUSES, BusKey, RULES, RuleKey};
 use super::model::{Bus, DEFAULT_BUS, Rule};
-use crate::Cx;
+use crate::{Cx, paging};
 use mayfly_kernel::{Arn, Caller, Fault};
 use mayfly_store::{Map, Record, Scan};
 
@@ -45,10 +45,7 @@ pub(super) fn page<R: Record>(
         scan = scan.after(&bus_key(cx.caller, token));
     }
     let found = rows.scan(cx.tx, scan)?.into_iter().take_while(|(key, _)| key.2.starts_with(prefix));
-    let mut found: Vec<(BusKey, R)> = found.collect();
-    let more = found.len() > limit;
-    found.truncate(limit);
-    let next = found.last().filter(|_| more).map(|(key, _)| key.2.clone());
+    let (found, next) = paging::cut(found.collect(), limit, |(key, _)| key.2.clone());
     Ok((found, next))
 }
 

@@ -5,8 +5,8 @@ use super::keys::{self, BY_TARGET, RULES, RuleKey, TARGETS, TargetKey};
 use super::model::{Mark, Target, Transformer};
 use super::names::{open_bus, open_rule};
 use super::{buses, faults, input};
-use crate::Cx;
 use crate::targets::Kind;
+use crate::{Cx, paging};
 use mayfly_kernel::{Arn, Fault};
 use mayfly_store::Scan;
 use serde::de::IgnoredAny;
@@ -314,10 +314,7 @@ pub(super) fn list(cx: &mut Cx<'_>, input: List) -> Result<Listed, Fault> {
     if let Some(token) = &input.next_token {
         scan = scan.after(&target_key(&rule, token));
     }
-    let mut rows = TARGETS.scan(cx.tx, scan)?;
-    let more = rows.len() > limit;
-    rows.truncate(limit);
-    let next_token = rows.last().filter(|_| more).map(|(key, _)| key.4.clone());
+    let (rows, next_token) = paging::cut(TARGETS.scan(cx.tx, scan)?, limit, |(key, _)| key.4.clone());
     Ok(Listed { targets: rows.into_iter().map(|(_, target)| Wanted::of(target)).collect(), next_token })
 }
 
@@ -352,10 +349,8 @@ pub(super) fn list_rules(cx: &mut Cx<'_>, input: ListRules) -> Result<RuleNames,
     }
     let mut rules: Vec<String> = BY_TARGET.scan(cx.tx, scan)?.into_iter().map(|(key, _)| key.4).collect();
     rules.dedup();
-    let more = rules.len() > limit;
-    rules.truncate(limit);
-    let next_token = rules.last().filter(|_| more).cloned();
-    Ok(RuleNames { rule_names: rules, next_token })
+    let (rule_names, next_token) = paging::cut(rules, limit, String::clone);
+    Ok(RuleNames { rule_names, next_token })
 }
 
 /// A rule's targets, for whoever tells them of something that is no event.

@@ -5,10 +5,10 @@ use super::model::{DEFAULT_BUS, Rule};
 use super::names::{self, open_bus, open_rule, rule_arn};
 use super::tags;
 use super::{buses, faults, timers};
-use crate::Cx;
 use crate::pattern::Pattern;
 use crate::schedule::Expression;
 use crate::tags::Tag;
+use crate::{Cx, paging};
 use mayfly_kernel::Fault;
 use mayfly_store::Scan;
 use serde::de::IgnoredAny;
@@ -173,10 +173,7 @@ pub(super) fn list(cx: &mut Cx<'_>, input: List) -> Result<Listed, Fault> {
         scan = scan.after(&key(token));
     }
     let rows = RULES.scan(cx.tx, scan)?.into_iter().take_while(|(key, _)| key.3.starts_with(&prefix));
-    let mut rows: Vec<(RuleKey, Rule)> = rows.collect();
-    let more = rows.len() > limit;
-    rows.truncate(limit);
-    let next_token = rows.last().filter(|_| more).map(|(key, _)| key.3.clone());
+    let (rows, next_token) = paging::cut(rows.collect(), limit, |(key, _)| key.3.clone());
     Ok(Listed { rules: rows.into_iter().map(|(key, rule)| shown(key, rule)).collect(), next_token })
 }
 

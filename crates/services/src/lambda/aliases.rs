@@ -246,8 +246,7 @@ pub(super) fn list(cx: &mut Cx<'_>, input: List) -> Result<Listed, Fault> {
     if let Some(marker) = input.marker {
         scan = scan.after(&function.qualified_key(&marker));
     }
-    let (rows, next) = paging::cut(ALIASES.scan(cx.tx, scan)?, limit);
-    let next_marker = next.map(|(.., name)| name);
+    let (rows, next_marker) = paging::cut(ALIASES.scan(cx.tx, scan)?, limit, |((.., name), _)| name.clone());
     let wanted = |row: &AliasRow| {
         let version = label(row.version);
         input.function_version.as_ref().is_none_or(|asked| *asked == version)

@@ -217,8 +217,8 @@ pub(super) fn list(cx: &mut Cx<'_>, input: OfFunction) -> Result<Listed, Fault> 
     if let Some(marker) = input.marker {
         scan = scan.after(&function.qualified_key(&marker));
     }
-    let (rows, next) = paging::cut(ASYNC.scan(cx.tx, scan)?, limit);
-    let next_marker = next.map(|(.., qualifier)| qualifier);
+    let (rows, next_marker) =
+        paging::cut(ASYNC.scan(cx.tx, scan)?, limit, |((.., qualifier), _)| qualifier.clone());
     let shown = |((.., qualifier), row): (super::keys::QualifiedKey, AsyncRow)| {
         Config::new(&Function { qualifier: Some(qualifier), ..function.clone() }, row)
     };

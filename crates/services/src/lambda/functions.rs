@@ -207,8 +207,8 @@ fn list_latest(cx: &mut Cx<'_>, marker: Option<String>, limit: usize) -> Result<
     if let Some(marker) = marker {
         scan = scan.after(&(account, region, marker));
     }
-    let (rows, next) = paging::cut(FUNCTIONS.scan(cx.tx, scan)?, limit);
-    let next_marker = next.map(|(.., name)| name);
+    let (rows, next_marker) =
+        paging::cut(FUNCTIONS.scan(cx.tx, scan)?, limit, |((.., name), _)| name.clone());
     let mut functions = Vec::with_capacity(rows.len());
     for ((_, _, name), _) in rows {
         let function = at(cx, name);
@@ -224,8 +224,9 @@ fn list_all(cx: &mut Cx<'_>, marker: Option<&str>, limit: usize) -> Result<Liste
     if let Some((name, number)) = marker.and_then(|marker| marker.split_once(':')) {
         scan = scan.after(&(account, region, name, number.parse::<u64>().unwrap_or(u64::MAX)));
     }
-    let (rows, next) = paging::cut(VERSIONS.scan(cx.tx, scan)?, limit);
-    let next_marker = next.map(|(_, _, name, number)| format!("{name}:{number}"));
+    let (rows, next_marker) = paging::cut(VERSIONS.scan(cx.tx, scan)?, limit, |((_, _, name, number), _)| {
+        format!("{name}:{number}")
+    });
     let shown = |((_, _, name, _), row): (_, VersionRow)| {
         let function = at(cx, name);
         Configuration::listed(&function.name, function.arn_of(&row.label()), row)

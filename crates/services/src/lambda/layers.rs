@@ -333,8 +333,8 @@ pub(super) fn list(cx: &mut Cx<'_>, input: List) -> Result<Layers, Fault> {
     if let Some(marker) = &input.marker {
         scan = scan.after(&(account, region, marker.as_str()));
     }
-    let (heads, next) = paging::cut(LAYER_HEADS.scan(cx.tx, scan)?, limit);
-    let next_marker = next.map(|(.., name)| name);
+    let (heads, next_marker) =
+        paging::cut(LAYER_HEADS.scan(cx.tx, scan)?, limit, |((.., name), _)| name.clone());
     let mut layers = Vec::new();
     for (key, _) in heads.into_iter().filter(|(_, head)| head.newest > 0) {
         let layer = Layer { key };
@@ -379,8 +379,8 @@ pub(super) fn list_versions(cx: &mut Cx<'_>, input: ListVersions) -> Result<Vers
         let after = marker.parse().map_err(|_| faults::parameter(format!("Invalid marker: {marker}")))?;
         scan = scan.after(&layer.version_key(after));
     }
-    let (rows, next) = paging::cut(LAYERS.scan(cx.tx, scan)?, limit);
-    let next_marker = next.map(|(.., number)| number.to_string());
+    let (rows, next_marker) =
+        paging::cut(LAYERS.scan(cx.tx, scan)?, limit, |((.., number), _)| number.to_string());
     let (runtime, architecture) = (&input.compatible_runtime, &input.compatible_architecture);
     let fitting = rows
         .into_iter()

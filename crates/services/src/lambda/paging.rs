@@ -24,10 +24,4 @@ pub(super) fn size(asked: Option<i64>, max: i64) -> Result<usize, Fault> {
     Ok(usize::try_from(asked).unwrap_or(PAGE).min(PAGE))
 }
 
-/// Cuts rows, of which one more than a page was read, to the page; the last key if more rows follow.
-pub(super) fn cut<K: Clone, V>(mut rows: Vec<(K, V)>, size: usize) -> (Vec<(K, V)>, Option<K>) {
-    let more = rows.len() > size;
-    rows.truncate(size);
-    let next = rows.last().filter(|_| more).map(|(key, _)| key.clone());
-    (rows, next)
-}
+pub(super) use crate::paging::cut;

@@ -302,8 +302,8 @@ pub(super) fn list(cx: &mut Cx<'_>, input: List) -> Result<Listed, Fault> {
     if let Some(marker) = input.marker {
         scan = scan.after(&function.qualified_key(&marker));
     }
-    let (rows, next) = paging::cut(PROVISIONED.scan(cx.tx, scan)?, limit);
-    let next_marker = next.map(|(.., qualifier)| qualifier);
+    let (rows, next_marker) =
+        paging::cut(PROVISIONED.scan(cx.tx, scan)?, limit, |((.., qualifier), _)| qualifier.clone());
     let mut configs = Vec::new();
     for (key, row) in &rows {
         let mut config = Config::new(row, STANDING.get(cx.tx, key)?.unwrap_or_default());

@@ -293,11 +293,11 @@ pub(super) fn list(cx: &mut Cx<'_>, input: OfFunction) -> Result<Listed, Fault> 
         let qualifier = if marker == VersionRow::LATEST { "" } else { marker };
         scan = scan.after(&function.qualified_key(qualifier));
     }
-    let (rows, next) = paging::cut(URLS.scan(cx.tx, scan)?, limit);
-    let next_marker = next.map(|(.., qualifier)| match qualifier.is_empty() {
-        true => VersionRow::LATEST.to_owned(),
-        false => qualifier,
-    });
+    let (rows, next_marker) =
+        paging::cut(URLS.scan(cx.tx, scan)?, limit, |((.., qualifier), _)| match qualifier.as_str() {
+            "" => VersionRow::LATEST.to_owned(),
+            named => named.to_owned(),
+        });
     let shown = |((.., qualifier), row): (super::keys::QualifiedKey, UrlRow)| {
         let qualifier = Some(qualifier).filter(|qualifier| !qualifier.is_empty());
         Config::new(cx, &Function { qualifier, ..function.clone() }, row)

@@ -86,8 +86,8 @@ pub(super) fn list(cx: &mut Cx<'_>, input: OfFunction) -> Result<Listed, Fault> 
         let after = marker.parse().map_err(|_| faults::parameter(format!("Invalid marker: {marker}")))?;
         scan = scan.after(&function.version_key(after));
     }
-    let (rows, next) = paging::cut(VERSIONS.scan(cx.tx, scan)?, limit);
-    let next_marker = next.map(|(.., number)| number.to_string());
+    let (rows, next_marker) =
+        paging::cut(VERSIONS.scan(cx.tx, scan)?, limit, |((.., number), _)| number.to_string());
     let shown = |row: VersionRow| Configuration::listed(&function.name, function.arn_of(&row.label()), row);
     Ok(Listed { versions: rows.into_iter().map(|(_, row)| shown(row)).collect(), next_marker })
 }

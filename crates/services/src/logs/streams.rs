@@ -3,7 +3,7 @@
 use super::keys::{STREAMS, SWEEPS};
 use super::model::{Stream, Sweep, check_stream_name};
 use super::{faults, groups};
-use crate::Cx;
+use crate::{Cx, paging};
 use mayfly_kernel::Fault;
 use mayfly_store::Scan;
 use serde::{Deserialize, Serialize};
@@ -99,12 +99,7 @@ pub(super) fn describe(cx: &mut Cx<'_>, input: Describe) -> Result<Described, Fa
         }
         OrderBy::LastEventTime => by_last_event(cx, group.id, input.descending, input.next_token)?,
     };
-    let more = rows.len() > limit;
-    let page: Vec<(String, Stream)> = rows.into_iter().take(limit).collect();
-    let next_token = match page.last() {
-        Some((name, _)) if more => Some(name.clone()),
-        Some(_) | None => None,
-    };
+    let (page, next_token) = paging::cut(rows, limit, |(name, _)| name.clone());
     let arn = cx.arn("logs", format!("log-group:{name}"));
     let view = |(name, stream): (String, Stream)| StreamView {
         arn: format!("{arn}:log-stream:{name}"),

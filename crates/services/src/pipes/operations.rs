@@ -5,7 +5,7 @@ use super::parameters::{EnrichmentParameters, SourceParameters, TargetParameters
 use super::{PIPES, brokers, faults, pipe_arn, tags};
 use crate::lambda::mappings::OK;
 use crate::readers::{Key, Reader};
-use crate::{Cx, Signal};
+use crate::{Cx, Signal, paging};
 use mayfly_kernel::{Arn, Fault, Time};
 use mayfly_store::Scan;
 use mayfly_wire::with::epoch_seconds;
@@ -375,11 +375,8 @@ pub(super) fn list(cx: &mut Cx<'_>, input: List) -> Result<Listed, Fault> {
     if let Some(token) = &input.next_token {
         scan = scan.after(&key(cx, token));
     }
-    let mut rows = PIPES.scan(cx.tx, scan)?;
-    let more = rows.len() > limit;
-    rows.truncate(limit);
-    let next_token = rows.last().filter(|(key, _)| more && key.2.starts_with(&prefix));
-    let next_token = next_token.map(|(key, _)| key.2.clone());
+    let (rows, last) = paging::cut(PIPES.scan(cx.tx, scan)?, limit, |(key, _)| key.2.clone());
+    let next_token = last.filter(|name| name.starts_with(&prefix));
     let begins = |prefix: &Option<String>, text: &str| {
         prefix.as_ref().is_none_or(|prefix| text.starts_with(prefix.as_str()))
     };

@@ -4,8 +4,8 @@ use super::faults;
 use super::keys::{GROUPS, GroupKey, SWEEPS, group_arn};
 use super::model::{DEFAULT_GROUP, Group, Mark};
 use super::tags;
-use crate::Cx;
 use crate::tags::Tag;
+use crate::{Cx, paging};
 use mayfly_kernel::{Fault, Time};
 use mayfly_store::Scan;
 use mayfly_wire::with::epoch_seconds;
@@ -207,9 +207,7 @@ pub(super) fn list(cx: &mut Cx<'_>, input: List) -> Result<Listed, Fault> {
         rows.push((key(cx, DEFAULT_GROUP), Group::default()));
         rows.sort_by(|(a, _), (b, _)| a.2.cmp(&b.2));
     }
-    let more = rows.len() > limit;
-    rows.truncate(limit);
-    let next_token = rows.last().filter(|_| more).map(|(key, _)| key.2.clone());
+    let (rows, next_token) = paging::cut(rows, limit, |(key, _)| key.2.clone());
     let schedule_groups = rows.into_iter().map(|(key, group)| shown(key, &group)).collect();
     Ok(Listed { schedule_groups, next_token })
 }

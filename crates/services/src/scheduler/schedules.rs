@@ -6,8 +6,8 @@ use super::keys::{SCHEDULES, ScheduleKey, schedule_arn};
 use super::model::{DEFAULT_GROUP, Schedule};
 use super::reactions;
 use super::target::{self, Wanted};
-use crate::Cx;
 use crate::schedule::Expression;
+use crate::{Cx, paging};
 use jiff::tz::TimeZone;
 use mayfly_kernel::{Fault, Time};
 use mayfly_store::Scan;
@@ -317,10 +317,8 @@ pub(super) fn list(cx: &mut Cx<'_>, input: List) -> Result<Listed, Fault> {
         let (group, name) = token.split_once('/').ok_or_else(|| faults::validation("Invalid NextToken."))?;
         scan = scan.after(&key(cx, Some(group), name));
     }
-    let mut rows = SCHEDULES.scan(cx.tx, scan)?;
-    let more = rows.len() > limit;
-    rows.truncate(limit);
-    let next_token = rows.last().filter(|_| more).map(|(key, _)| format!("{}/{}", key.2, key.3));
+    let (mut rows, next_token) =
+        paging::cut(SCHEDULES.scan(cx.tx, scan)?, limit, |(key, _)| format!("{}/{}", key.2, key.3));
     rows.retain(|(key, schedule)| {
         key.3.starts_with(&prefix) && input.state.is_none_or(|wanted| wanted == state(schedule))
     });

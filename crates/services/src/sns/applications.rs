@@ -8,7 +8,7 @@ use super::model::{Application, Mark};
 use super::publish::Announcement;
 use super::topics;
 use super::{fanout, faults};
-use crate::Cx;
+use crate::{Cx, paging};
 use mayfly_kernel::{Arn, Fault};
 use mayfly_store::Scan;
 use serde::{Deserialize, Serialize};
@@ -260,10 +260,8 @@ pub(super) fn list(cx: &mut Cx<'_>, input: List) -> Result<Listed, Fault> {
         let (platform, name) = token.split_once('/').ok_or_else(|| faults::invalid("NextToken"))?;
         scan = scan.after(&(account, region, platform.to_owned(), name.to_owned()));
     }
-    let mut rows = APPLICATIONS.scan(cx.tx, scan)?;
-    let more = rows.len() > PAGE;
-    rows.truncate(PAGE);
-    let next_token = rows.last().filter(|_| more).map(|(key, _)| format!("{}/{}", key.2, key.3));
+    let (rows, next_token) =
+        paging::cut(APPLICATIONS.scan(cx.tx, scan)?, PAGE, |(key, _)| format!("{}/{}", key.2, key.3));
     let member = |(key, record)| {
         let found = Opened { key, record };
         Member { platform_application_arn: found.arn().to_string(), attributes: shown(&found.record) }

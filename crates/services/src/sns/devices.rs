@@ -5,7 +5,7 @@ use super::faults;
 use super::keys::{DEVICE_SWEEPS, DEVICE_TOKENS, DEVICES};
 use super::model::{Device, DeviceToken};
 use super::topics::read_arn;
-use crate::Cx;
+use crate::{Cx, paging};
 use mayfly_kernel::{Arn, Fault};
 use mayfly_store::Scan;
 use serde::{Deserialize, Serialize};
@@ -214,10 +214,7 @@ pub(super) fn list(cx: &mut Cx<'_>, input: List) -> Result<Listed, Fault> {
     if let Some(token) = input.next_token {
         scan = scan.after(&(application.record.id, token));
     }
-    let mut rows = DEVICES.scan(cx.tx, scan)?;
-    let more = rows.len() > PAGE;
-    rows.truncate(PAGE);
-    let next_token = rows.last().filter(|_| more).map(|(key, _)| key.1.clone());
+    let (rows, next_token) = paging::cut(DEVICES.scan(cx.tx, scan)?, PAGE, |(key, _)| key.1.clone());
     let member = |(key, record): ((u64, String), Device)| Member {
         endpoint_arn: arn(&application, &key.1).to_string(),
         attributes: shown(&record),

@@ -4,8 +4,8 @@ use super::keys::{ASKED, ENDED, SUBSCRIPTIONS, SubscriptionKey, TOPICS};
 use super::model::{Mark, Subscription};
 use super::topics::{Opened, find as find_topic, open, open_for, read_arn};
 use super::{addresses, delivery, faults, outside, settings};
-use crate::Cx;
 use crate::identity::Identity;
+use crate::{Cx, paging};
 use mayfly_kernel::caller::Principal;
 use mayfly_kernel::policy::Facts;
 use mayfly_kernel::{Arn, Fault};
@@ -340,10 +340,8 @@ fn page(
             scan.after(&(account.to_owned(), region.to_owned(), topic.to_owned(), id.to_owned()))
         }
     };
-    let mut rows = SUBSCRIPTIONS.scan(cx.tx, scan)?;
-    let more = rows.len() > PAGE;
-    rows.truncate(PAGE);
-    let next_token = rows.last().filter(|_| more).map(|(key, _)| format!("{}:{}", key.2, key.3));
+    let (rows, next_token) =
+        paging::cut(SUBSCRIPTIONS.scan(cx.tx, scan)?, PAGE, |(key, _)| format!("{}:{}", key.2, key.3));
     let member = |(key, record)| {
         let found = Found { key, record };
         let arn = if found.record.confirmed { found.arn().to_string() } else { "PendingConfirmation".into() };

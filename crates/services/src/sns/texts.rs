@@ -11,9 +11,9 @@ use super::message::{Message, Notification};
 use super::model::{Marked, TextSettings};
 use super::outside::{Errand, NOTIFICATION, Outgoing, Refused};
 use super::publish::Published;
-use crate::Cx;
 use crate::fabric::{Delivery, Record, Target};
 use crate::tags::Done;
+use crate::{Cx, paging};
 use mayfly_kernel::{Fault, Time};
 use mayfly_store::Scan;
 use serde::{Deserialize, Serialize};
@@ -237,11 +237,8 @@ pub(super) fn list_opted_out(cx: &mut Cx<'_>, input: List) -> Result<Listed, Fau
     if let Some(token) = input.next_token {
         scan = scan.after(&(prefix.0.clone(), prefix.1.clone(), token));
     }
-    let mut rows = OPTED_OUT.scan(cx.tx, scan)?;
-    let more = rows.len() > PAGE;
-    rows.truncate(PAGE);
-    let phone_numbers: Vec<String> = rows.into_iter().map(|(key, _)| key.2).collect();
-    let next_token = phone_numbers.last().filter(|_| more).cloned();
+    let numbers = OPTED_OUT.scan(cx.tx, scan)?.into_iter().map(|(key, _)| key.2).collect();
+    let (phone_numbers, next_token) = paging::cut(numbers, PAGE, String::clone);
     Ok(Listed { phone_numbers, next_token })
 }
 

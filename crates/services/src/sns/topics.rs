@@ -3,8 +3,8 @@
 use super::keys::{ENDED, SUBSCRIPTIONS, TAILS, TOPICS, TopicKey};
 use super::model::Topic;
 use super::{delivery, faults, policy};
-use crate::Cx;
 use crate::tags::{self, Tag};
+use crate::{Cx, paging};
 use mayfly_kernel::policy::Facts;
 use mayfly_kernel::{Arn, Fault};
 use mayfly_store::Scan;
@@ -286,10 +286,7 @@ pub(super) fn list(cx: &mut Cx<'_>, input: List) -> Result<Listed, Fault> {
     if let Some(token) = input.next_token {
         scan = scan.after(&(prefix.0.clone(), prefix.1.clone(), token));
     }
-    let mut rows = TOPICS.scan(cx.tx, scan)?;
-    let more = rows.len() > PAGE;
-    rows.truncate(PAGE);
-    let next_token = rows.last().filter(|_| more).map(|(key, _)| key.2.clone());
+    let (rows, next_token) = paging::cut(TOPICS.scan(cx.tx, scan)?, PAGE, |(key, _)| key.2.clone());
     let topic = |(key, record)| Created { topic_arn: Opened { key, record }.arn().to_string() };
     Ok(Listed { topics: rows.into_iter().map(topic).collect(), next_token })
 }

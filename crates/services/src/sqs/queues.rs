@@ -5,8 +5,8 @@ use super::counts::{self, Counts};
 use super::keys::{DLQ_SOURCES, QUEUE_IDS, QUEUES, QueueKey, SWEEPS};
 use super::model::{Mark, Queue, QueueName, check_name};
 use super::{faults, policy};
-use crate::Cx;
 use crate::cx::Site;
+use crate::{Cx, paging};
 use mayfly_kernel::{Arn, Fault};
 use mayfly_store::Scan;
 use serde::{Deserialize, Serialize};
@@ -199,11 +199,10 @@ pub(super) fn list(cx: &mut Cx<'_>, input: List) -> Result<Listed, Fault> {
         scan = scan.after(&key(token));
     }
     let found = QUEUES.scan(cx.tx, scan)?.into_iter().map(|(key, _)| key);
-    let mut keys: Vec<QueueKey> =
-        found.take_while(|key| key.2.starts_with(&input.queue_name_prefix)).collect();
-    let more = keys.len() > size;
-    keys.truncate(size);
-    let next_token = keys.last().filter(|_| more && input.max_results.is_some()).map(|key| key.2.clone());
+    let found = found.take_while(|key| key.2.starts_with(&input.queue_name_prefix)).collect();
+    let (keys, next_token) = paging::cut(found, size, |key: &QueueKey| key.2.clone());
+    // Who has not asked for pages gets one, and no word of others.
+    let next_token = next_token.filter(|_| input.max_results.is_some());
     Ok(Listed { queue_urls: keys.iter().map(|key| url(cx.site, key)).collect(), next_token })
 }
 

@@ -9,8 +9,8 @@ use super::model::{Message, Move, MoveStatus, Queue, State};
 use super::queues::{self, Opened, find, open, open_arn};
 use super::send::Draft;
 use super::{attributes, faults, fifo, policy, receive, send, standard};
-use crate::Cx;
 use crate::fabric::{self, Delivery, Record, Target, Verdict};
+use crate::{Cx, paging};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use mayfly_kernel::{Arn, Fault, Time};
@@ -89,10 +89,7 @@ pub(super) fn sources(cx: &mut Cx<'_>, input: Sources) -> Result<SourceUrls, Fau
     if let Some(token) = input.next_token {
         scan = scan.after(&(account, region, name, token));
     }
-    let mut rows = DLQ_SOURCES.scan(cx.tx, scan)?;
-    let more = rows.len() > size;
-    rows.truncate(size);
-    let next_token = rows.last().filter(|_| more).map(|(key, _)| key.3.clone());
+    let (rows, next_token) = paging::cut(DLQ_SOURCES.scan(cx.tx, scan)?, size, |(key, _)| key.3.clone());
     let url = |((account, region, _, source), _)| queues::url(cx.site, &(account, region, source));
     Ok(SourceUrls { queue_urls: rows.into_iter().map(url).collect(), next_token })
 }

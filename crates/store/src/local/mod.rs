@@ -47,7 +47,7 @@ use tree::{Base, Tree};
 pub(super) const TRANSACTION_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// How long opening waits for a lock that another holds, and how often it looks.
-const LOCK_PATIENCE: Duration = Duration::from_secs(1);
+const LOCK_PATIENCE: Duration = Duration::from_secs(5);
 const LOCK_POLL: Duration = Duration::from_millis(5);
 
 /// How the `local` engine is set up. The defaults suit a server and a laptop alike.

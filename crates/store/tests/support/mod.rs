@@ -3,7 +3,11 @@
 
 use mayfly_store::{CommitError, Durability, LocalOptions, Order, Store, Tx, Version};
 use std::ops::Bound;
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
+
+/// Ends a failing test. Nothing that passes takes so long, be the disk as slow as it may.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(300);
 
 /// Engines under test; `local` with tables so small that every suite also goes through flushes.
 pub(crate) fn engines() -> Vec<(&'static str, Store, Option<TempDir>)> {
@@ -47,6 +51,15 @@ pub(crate) fn get(tx: &Tx, key: &str) -> Option<String> {
 pub(crate) fn keys(tx: &Tx, start: &str, end: &str, order: Order, limit: usize) -> Vec<String> {
     let rows = tx.range(Bound::Included(start.as_bytes()), Bound::Excluded(end.as_bytes()), order, limit);
     rows.unwrap().into_iter().map(|(key, _)| String::from_utf8(key.to_vec()).unwrap()).collect()
+}
+
+/// Waits for something another thread will do.
+pub(crate) fn until(what: &str, mut done: impl FnMut() -> bool) {
+    let give_up = Instant::now() + PATIENCE;
+    while !done() {
+        assert!(Instant::now() < give_up, "{what} never happens");
+        std::thread::sleep(Duration::from_millis(1));
+    }
 }
 
 pub(crate) fn commit(tx: Tx) -> Result<Version, CommitError> {

@@ -276,9 +276,9 @@ pub(super) fn list(cx: &mut Cx<'_>, input: List) -> Result<Listed, Fault> {
         (None, Some(source)) => indexed(cx, &MAPPINGS_OF_SOURCE, source, after, size + 1)?,
         (None, None) => all(cx, after, size + 1)?,
     };
-    let (ids, next_marker) = paging::cut(ids.into_iter().map(|id| (id, ())).collect(), size);
+    let (ids, next_marker) = paging::cut(ids, size, String::clone);
     let mut event_source_mappings = Vec::with_capacity(ids.len());
-    for (id, ()) in ids {
+    for id in ids {
         let key = (cx.caller.account.clone(), cx.caller.region.clone(), id);
         let Some(row) = MAPPINGS.get(cx.tx, &key)? else { continue };
         let of_function = match &function {
