@@ -328,12 +328,16 @@ async fn a_web_instance_that_serves_no_more_is_left_for_another() {
     // Still alive after its first request, and nobody listens any more.
     let code = "
 import http.server, os, time
+served = []
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
+        served.append(self.path)
         self.server.socket.close()
         self.send_response(204)
         self.end_headers()
-http.server.HTTPServer(('127.0.0.1', int(os.environ['PORT'])), Handler).handle_request()
+server = http.server.HTTPServer(('127.0.0.1', int(os.environ['PORT'])), Handler)
+while not served:
+    server.handle_request()
 time.sleep(600)
 ";
     let mut version = world.version("once", Runtime::Web, &[("app.py", code)]);
