@@ -29,7 +29,7 @@ def tail(functions, name):
     return json.loads(answer["Payload"].read()), base64.b64decode(answer["LogResult"]).decode().splitlines()
 
 
-def test_a_log_is_json_in_a_group_of_its_own(functions, logs):
+def test_a_log_is_json_in_a_group_of_its_own(cloud, functions, logs):
     for name, runtime, code in (("says-py", "python3.11", {"app.py": PYTHON}), ("says-js", "nodejs20.x", {"app.js": NODE})):
         config = {"LogFormat": "JSON", "LogGroup": f"/own/{name}", "ApplicationLogLevel": "WARN"}
         create(functions, name, code, runtime=runtime, LoggingConfig=config)
@@ -50,6 +50,7 @@ def test_a_log_is_json_in_a_group_of_its_own(functions, logs):
             return logs.filter_log_events(logGroupName=group, filterPattern=pattern)["events"]
 
         until(reports)
+        assert "platform.report" in cloud.run("logs", name).stdout
         functions.update_function_configuration(
             FunctionName=name, LoggingConfig={"ApplicationLogLevel": "DEBUG", "SystemLogLevel": "WARN"}
         )

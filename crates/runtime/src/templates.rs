@@ -174,7 +174,7 @@ impl Templates {
 
     /// How many there are.
     pub(crate) fn count(&self) -> u32 {
-        let ready = |one: &&Known| matches!(one.state, State::Ready(_));
+        let ready = |one: &&Known| matches!(&one.state, State::Ready(ready) if ready.is_alive());
         u32::try_from(self.known.lock().iter().filter(ready).count()).unwrap_or(u32::MAX)
     }
 

@@ -26,7 +26,7 @@ const ACK_WAIT: Duration = Duration::from_secs(15);
 /// Messages of one answer: their sizes are not known before.
 const AT_ONCE: usize = 100;
 /// A server that is gone is noticed after twice this time.
-const HEARTBEAT: Duration = Duration::from_secs(1);
+const HEARTBEAT: Duration = Duration::from_secs(2);
 
 pub(super) struct Subject {
     client: Client,
@@ -90,7 +90,8 @@ impl Line for Subject {
         }
         // Waits for the first alone, so that it is not kept until others come.
         let mut batch = self.consumer.batch().max_messages(1).expires(want.within);
-        if want.within >= HEARTBEAT * 3 {
+        // The server wants it to be at most half of the time.
+        if want.within >= HEARTBEAT * 2 {
             batch = batch.heartbeat(HEARTBEAT);
         }
         let batch = batch.messages().await?;
