@@ -9,6 +9,7 @@ import subprocess
 import time
 
 import mayfly
+import pytest
 from mayfly import create, invoke, until
 
 TICK = os.sysconf("SC_CLK_TCK")
@@ -26,6 +27,15 @@ def family(pid):
     found = [pid]
     for one in found:
         found += children.get(one, [])
+    return found
+
+
+def owners(pid):
+    """The host's users to whom a process and its descendants belong."""
+    found = set()
+    for one in family(pid):
+        with contextlib.suppress(OSError):
+            found.add(int(re.search(r"^Uid:\s+(\d+)", pathlib.Path(f"/proc/{one}/status").read_text(), re.MULTILINE)[1]))
     return found
 
 
@@ -65,6 +75,19 @@ def test_an_idle_server_with_functions_and_warm_instances_uses_no_processor_time
         seconds = 5
         seen = sorted(used(cloud.process.pid, seconds) for _ in range(3))
         assert seen[1] / TICK / seconds < 0.01, f"{seen} ticks of {TICK} a second in {seconds} s"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="an ordinary user's sandboxes have no host users of their own")
+def test_sandboxes_of_two_servers_share_no_user():
+    """What the kernel counts by user, such as processes and open watches, is then counted for one sandbox alone."""
+    with mayfly.server() as one, mayfly.server() as other:
+        users = []
+        for running in (one, other):
+            functions = running.client("lambda")
+            create(functions, "mine", {"app.py": "def handler(event, context): return 1\n"})
+            invoke(functions, "mine")
+            users.append(owners(running.process.pid))
+        assert all(len(seen) > 1 for seen in users) and users[0] & users[1] == {0}
 
 
 def test_the_readme_s_commands_work_as_they_are_written(tmp_path):

@@ -41,12 +41,14 @@ use rustix::process::{PidfdFlags, pidfd_open};
 use rustix::thread::CapabilitySet;
 use spare::Spare;
 use std::collections::{HashMap, HashSet};
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::io::{self, Write as _};
 use std::path::Path;
 use sys::Side;
 use template::Template;
 
-/// Host users that stand for sandboxes: far above the ids that people and services have, one for each sandbox.
+/// Host users that stand for sandboxes: far above the ids that people and services have, one for each sandbox. Each
+/// launcher begins somewhere else, or two servers of one machine would have the same ones.
 const FIRST_OUTER_ID: u32 = 0x4000_0000;
 const OUTER_IDS: u64 = 0x1000_0000;
 /// The server counts its sandboxes from one.
@@ -88,6 +90,8 @@ struct Launcher {
     spare: Option<Spare>,
     /// How many sandboxes there have been; names the next one's groups and user.
     made: u64,
+    /// Where the host users of its sandboxes begin.
+    first_offset: u64,
 }
 
 struct Running {
@@ -154,6 +158,7 @@ impl Launcher {
             keepers_made: 0,
             spare: None,
             made: 0,
+            first_offset: RandomState::new().build_hasher().finish(),
         };
         send(&launcher.control, &Reply::Ready { layers: launcher.layers.clone(), forks }, &[])?;
         Ok(launcher)
@@ -287,7 +292,7 @@ impl Launcher {
         self.made += 1;
         let group =
             self.groups.create(self.made).map_err(|cause| Failure::new("make the control group", &cause))?;
-        let offset = u32::try_from(self.made % OUTER_IDS).unwrap_or_default();
+        let offset = u32::try_from(self.first_offset.wrapping_add(self.made) % OUTER_IDS).unwrap_or_default();
         let outer_id = self.chooses_ids.then_some(FIRST_OUTER_ID + offset);
         match Spare::clone(group, outer_id) {
             Ok((Side::Parent(_), spare)) => Ok(spare),
