@@ -86,11 +86,15 @@ class Broker:
     @contextlib.contextmanager
     def frozen(self):
         """Its connections stay, and nothing answers."""
-        os.killpg(self.process.pid, signal.SIGSTOP)
+        # Each by itself: those of PostgreSQL have process groups of their own.
+        stopped = mayfly.family(self.process.pid)
+        for pid in stopped:
+            os.kill(pid, signal.SIGSTOP)
         try:
             yield
         finally:
-            os.killpg(self.process.pid, signal.SIGCONT)
+            for pid in stopped:
+                os.kill(pid, signal.SIGCONT)
 
     def kill(self):
         """kill -9, with whatever it has started."""

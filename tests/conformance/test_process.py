@@ -10,24 +10,9 @@ import time
 
 import mayfly
 import pytest
-from mayfly import create, invoke, until
+from mayfly import create, family, invoke, until
 
 TICK = os.sysconf("SC_CLK_TCK")
-
-
-def family(pid):
-    """A process and all its descendants."""
-    children = {}
-    for stat in pathlib.Path("/proc").glob("[0-9]*/stat"):
-        try:
-            parent = int(stat.read_text().rpartition(")")[2].split()[1])
-        except OSError:
-            continue
-        children.setdefault(parent, []).append(int(stat.parent.name))
-    found = [pid]
-    for one in found:
-        found += children.get(one, [])
-    return found
 
 
 def owners(pid):

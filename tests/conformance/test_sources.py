@@ -594,50 +594,6 @@ def deleted(functions, uuid):
     mayfly.until(lambda: uuid not in json.dumps(functions.list_event_source_mappings(), default=str))
 
 
-def test_brokers_that_are_frozen_are_told_and_gone_on_with(cloud, functions, logs, redis_server, rabbit_server, kafka_server):
-    from kafka import KafkaProducer
-    gate, name, topics = Gate(cloud, "of-frozen"), "of-frozen", {"Topics": ["frozen"], "StartingPosition": "TRIM_HORIZON"}
-    mayfly.create(functions, name, {"app.py": WAITS}, **gate.more)
-    kafka_server.create_topic("frozen", partitions=1)
-    with (contextlib.closing(KafkaProducer(bootstrap_servers=kafka_server.address, acks="all")) as producer,
-          contextlib.closing(rabbit_server.client()) as connection):
-        channel, client = connection.channel(), redis_server.client()
-        channel.queue_declare("frozen", durable=True)
-        channel.confirm_delivery()
-        sources = {
-            "frozen": (("REDIS_SERVERS", redis_server.address), topics, lambda data: client.xadd("frozen", {"n": data})),
-            "frozen::/": (("RABBITMQ_SERVERS", rabbit_server.address), {"Queues": ["frozen"]},
-                          lambda data: channel.basic_publish("", "frozen", data)),
-            "frozen-0": (("KAFKA_BOOTSTRAP_SERVERS", kafka_server.address), topics,
-                         lambda data: producer.send("frozen", data).get(120)),
-        }
-        made = [outside(functions, name, servers, source) for servers, source, _ in sources.values()]
-        uuids = [one["UUID"] for one in made]
-
-        def seen(data):
-            bodies = {line: [one.get("fields", {}).get("n") or one.get("value") or one.get("data") for one in some]
-                      for line, some in records(logs, name).items()}
-            return all(base64.b64encode(data).decode() in bodies.get(line, []) for line in sources)
-
-        for _, _, send in sources.values():
-            send(b"slow")
-        mayfly.until(lambda: seen(b"slow"))
-        # What the functions have in hand is done while nobody can be told.
-        with redis_server.frozen(), rabbit_server.frozen(), kafka_server.frozen():
-            gate.open()
-            for one in uuids:
-                trouble(lambda: result(functions, one), "does not answer|no heartbeat")
-        mayfly.until(lambda: all(result(functions, one) == "OK" for one in uuids))
-        for _, _, send in sources.values():
-            send(b"after")
-        mayfly.until(lambda: seen(b"after"))
-        group = made[0]["SelfManagedKafkaEventSourceConfig"]["ConsumerGroupId"]
-        mayfly.until(lambda: client.xpending("frozen", group)["pending"] == 0)
-        for one in uuids:
-            deleted(functions, one)
-        assert channel.queue_declare("frozen", passive=True).method.message_count == 0, "all were acknowledged"
-
-
 # Copies what a batch holds to a queue, before its answer.
 COPIES_RECORDS = COPIES[: COPIES.index("def handler")] + """
 import base64
