@@ -10,7 +10,6 @@ import mayfly
 from mayfly import create, until
 from test_sources import WAITS, Gate, deleted, outside, records, result, trouble
 
-
 SILENT = "does not answer|no heartbeat"
 
 
