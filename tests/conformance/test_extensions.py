@@ -65,9 +65,10 @@ if MODE in ("telemetry", "logs"):
     server = http.server.ThreadingHTTPServer(("0.0.0.0", 8090), Sink)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     path, version = ("/2022-07-01/telemetry", "2022-12-13") if MODE == "telemetry" else ("/2020-08-15/logs", "2021-03-18")
-    # Longer than an instance is idle before it stands still.
+    # The longer one is longer than an instance is idle before it stands still.
+    buffering = {"timeoutMs": 3000 if MODE == "logs" else 25}
     wanted = {"schemaVersion": version, "types": ["platform", "function", "extension"],
-              "buffering": {"timeoutMs": 1500}, "destination": {"protocol": "HTTP", "URI": "http://sandbox.localdomain:8090"}}
+              "buffering": buffering, "destination": {"protocol": "HTTP", "URI": "http://sandbox.localdomain:8090"}}
     say("SUBSCRIBED", *call("PUT", path, wanted, **me)[::2])
     print("a line of the extension's own", flush=True)
 say("READY")
