@@ -41,7 +41,6 @@ pub(crate) struct Args {
 /// A place in a log group.
 pub(crate) struct Tail {
     group: String,
-    begin: Time,
     /// All that was read before is as late as a line may be.
     from: Time,
     /// The events since then that have been read, by their ids.
@@ -56,8 +55,8 @@ pub(crate) struct Event {
 }
 
 impl Tail {
-    pub(crate) fn new(group: String, begin: Time) -> Tail {
-        Tail { group, begin, from: begin, seen: BTreeMap::new() }
+    pub(crate) fn new(group: String, from: Time) -> Tail {
+        Tail { group, from, seen: BTreeMap::new() }
     }
 
     pub(crate) fn group(&self) -> &str {
@@ -99,7 +98,7 @@ impl Tail {
     fn advance(&mut self, events: &[(String, Event)]) {
         let Some(newest) = events.iter().map(|(_, event)| event.time).max() else { return };
         self.seen.extend(events.iter().map(|(id, event)| (id.clone(), event.time)));
-        self.from = self.from.max(newest - LATE).max(self.begin);
+        self.from = self.from.max(newest - LATE);
         self.seen.retain(|_, time| *time >= self.from);
     }
 }

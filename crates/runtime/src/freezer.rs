@@ -99,3 +99,32 @@ impl Freeze {
         std::fs::write(self.folder.join(file), text)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_under_way_puts_the_freezing_off_until_it_is_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let freeze = Freeze { version: GroupVersion::V2, folder: folder.path().to_owned() };
+        let freezer = Freezer::new(freeze);
+        freezer.hold();
+        freezer.hold();
+        freezer.rest();
+        freezer.freeze();
+        freezer.release(1);
+        assert!(!freezer.is_frozen());
+        freezer.release(1);
+        assert!(freezer.is_frozen());
+        assert_eq!(std::fs::read_to_string(folder.path().join("cgroup.freeze")).unwrap(), "1");
+        // Work that comes meanwhile goes before.
+        freezer.wake();
+        freezer.hold();
+        freezer.rest();
+        freezer.freeze();
+        freezer.wake();
+        freezer.release(1);
+        assert!(!freezer.is_frozen());
+    }
+}

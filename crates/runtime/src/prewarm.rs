@@ -109,7 +109,10 @@ impl Prewarm {
         while self.pressure.pressed() && asked.elapsed() < self.idle {
             tokio::time::sleep(WATCH_PRESSURE).await;
         }
-        let made = tokio::time::timeout(BOOT_LIMIT, make(&start.boot, launcher)).await;
+        let made = match self.pressure.pressed() {
+            true => None,
+            false => tokio::time::timeout(BOOT_LIMIT, make(&start.boot, launcher)).await.ok(),
+        };
         let since = Instant::now();
         let mut evicted = None;
         {
@@ -117,7 +120,7 @@ impl Prewarm {
             if let Some(place) = state.making.iter().position(|boot| *boot == start.boot) {
                 state.making.swap_remove(place);
             }
-            let Ok(Ok(prewarmed)) = made else { return };
+            let Some(Ok(prewarmed)) = made else { return };
             if state.waiting.len() >= self.limit {
                 evicted = Some(state.waiting.remove(0));
             }

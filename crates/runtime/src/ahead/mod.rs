@@ -177,3 +177,19 @@ fn spend(left: &mut u64, bytes: u64) -> io::Result<()> {
         .ok_or(io::Error::from(io::ErrorKind::FileTooLarge))?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_fails_is_begun_again_but_not_for_ever() {
+        let (mut known, mark) = (Known::default(), PathBuf::from("/a/.mark"));
+        for _ in 0..TRIES {
+            assert!(known.begun.insert(mark.clone()), "it is tried again");
+            assert!(!known.begun.insert(mark.clone()), "and not twice at once");
+            known.failed(mark.clone());
+        }
+        assert!(!known.begun.insert(mark), "it was in vain too often");
+    }
+}

@@ -317,6 +317,18 @@ fn a_retired_version_s_instances_end_when_they_are_done() {
 }
 
 #[test]
+fn a_provisioned_instance_is_available_when_it_can_be_had() {
+    let (pool, v) = (pool(Limits::default(), 4), version("ahead"));
+    pool.want(vec![(v.clone(), 1)]);
+    let Ok(mut ticket) = pool.ask_ahead(&v) else { panic!("refused") };
+    let held = Held::new(Toy { ended: Arc::default() }, place(&mut ticket).slot);
+    assert_eq!(pool.standing()[0].available, 0, "it is made, and nobody finds it yet");
+    pool.put(held);
+    assert_eq!(pool.standing()[0].available, 1);
+    assert!(matches!(pool.ask(&v, None), Ok(Asked::Warm(_))));
+}
+
+#[test]
 fn provisioned_instances_are_asked_for_kept_and_replaced() {
     let limits = Limits { idle_instance_seconds: 0, ..room_for(3) };
     let pool = pool(limits, 4);

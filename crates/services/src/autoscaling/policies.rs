@@ -212,7 +212,5 @@ pub(super) fn page<V: mayfly_store::Record>(
         let (name, resource) = token.split_once('/').ok_or_else(faults::bad_token)?;
         scan = scan.after(&(account, region, resource.to_owned(), name.to_owned()));
     }
-    let (rows, next) =
-        paging::cut(map.scan(cx.tx, scan)?, listing.limit, |(key, _)| format!("{}/{}", key.3, key.2));
-    Ok((rows, next))
+    Ok(paging::cut(map.scan(cx.tx, scan)?, listing.limit, |(key, _)| format!("{}/{}", key.3, key.2)))
 }

@@ -127,8 +127,7 @@ fn listed(cx: &Cx<'_>, input: &Describe, limit: usize) -> Result<(Rows, Option<S
         scan = Scan::prefix(&place, limit + 1).after(&key(cx, token));
     }
     let rows = ALARMS.scan(cx.tx, scan)?.into_iter().take_while(|(key, _)| key.2.starts_with(&prefix));
-    let (rows, next) = paging::cut(rows.collect(), limit, |(key, _)| key.2.clone());
-    Ok((rows, next))
+    Ok(paging::cut(rows.collect(), limit, |(key, _)| key.2.clone()))
 }
 
 fn named(cx: &Cx<'_>, names: &[String]) -> Result<Rows, Fault> {

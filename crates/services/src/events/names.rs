@@ -45,8 +45,7 @@ pub(super) fn page<R: Record>(
         scan = scan.after(&bus_key(cx.caller, token));
     }
     let found = rows.scan(cx.tx, scan)?.into_iter().take_while(|(key, _)| key.2.starts_with(prefix));
-    let (found, next) = paging::cut(found.collect(), limit, |(key, _)| key.2.clone());
-    Ok((found, next))
+    Ok(paging::cut(found.collect(), limit, |(key, _)| key.2.clone()))
 }
 
 pub(super) fn bus_arn(key: &BusKey) -> Arn {
